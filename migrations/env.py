@@ -1,0 +1,44 @@
+"""Run by Alembic for each command: our own schema only, so that Better Auth's tables are safe."""
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlmodel.sql.sqltypes import AutoString
+
+from tasks_backend.db import migrations
+from tasks_backend.db.statements import SCHEMA
+from tasks_backend.settings import DatabaseSettings, load
+from tasks_backend.tasks.models import Table
+
+
+def own_schema_only(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "schema" or name == SCHEMA
+
+
+def render(kind: str, item: Any, _context: object) -> str | Literal[False]:
+    """Write SQLModel's string type as what it is, so that a migration imports SQLAlchemy alone."""
+    if kind == "type" and isinstance(item, AutoString):
+        return f"sa.String(length={item.length})"
+    return False
+
+
+def run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Table.metadata,
+        version_table_schema=SCHEMA,
+        include_schemas=True,
+        include_name=own_schema_only,
+        render_item=render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:  # `alembic revision --autogenerate`, called by a developer
+    with migrations.engine(load(DatabaseSettings).migration_url).connect() as connection:
+        run(connection)

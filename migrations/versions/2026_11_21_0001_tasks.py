@@ -1,0 +1,166 @@
+"""Tables, roles and policies.
+
+Revision ID: 0001
+Revises:
+
+Row-level security is the second lock: it keeps other users' rows out of a statement that forgot
+to name its owner. It needs a role that does not see past it. A login that may create roles (a
+superuser, Neon's owner) gets `tasks_app` made and granted; a plain owner is bound by the policies
+itself, because they are forced on the table's owner too.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+SCHEMA = "tasks_backend"
+APP_ROLE = "tasks_app"
+CALLER = "current_setting('app.user_id', true)"
+OWNER_CHECK = "tasks_backend.owner_check"
+
+# Roles belong to the cluster: another database's migration may be making the same one right now.
+MAKE_ROLE = f"""
+DO $$
+DECLARE
+    login pg_roles := (SELECT r FROM pg_roles AS r WHERE r.rolname = current_user);
+BEGIN
+    IF to_regrole('{APP_ROLE}') IS NULL AND (login.rolsuper OR login.rolcreaterole) THEN
+        BEGIN
+            CREATE ROLE {APP_ROLE} NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END IF;
+    IF to_regrole('{APP_ROLE}') IS NOT NULL AND NOT login.rolsuper THEN
+        BEGIN
+            GRANT {APP_ROLE} TO CURRENT_USER;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
+    END IF;
+    IF login.rolbypassrls AND NOT login.rolsuper
+        AND NOT coalesce(pg_has_role(to_regrole('{APP_ROLE}')::oid, 'MEMBER'), false) THEN
+        RAISE EXCEPTION 'this login sees past row-level security; have an administrator run:'
+            ' CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO %', quote_ident(current_user);
+    END IF;
+END
+$$
+"""
+
+GRANTS = f"""
+DO $$
+BEGIN
+    IF to_regrole('{APP_ROLE}') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA {SCHEMA} TO {APP_ROLE};
+        GRANT SELECT ON {SCHEMA}.alembic_version TO {APP_ROLE};
+        GRANT SELECT, INSERT ON {SCHEMA}.users TO {APP_ROLE};
+        GRANT SELECT, INSERT, DELETE ON {SCHEMA}.tasks TO {APP_ROLE};
+        GRANT UPDATE (title, description, completed, version, updated_at)
+            ON {SCHEMA}.tasks TO {APP_ROLE};
+        GRANT SELECT, INSERT, DELETE ON {SCHEMA}.idempotency_keys TO {APP_ROLE};
+        GRANT EXECUTE ON FUNCTION {SCHEMA}.task_is_foreign(uuid) TO {APP_ROLE};
+    END IF;
+END
+$$
+"""
+
+# The one question about other users' rows that may be asked: whether an id is somebody else's.
+# The function alone turns the setting on, and only the tables' owner, as whom it runs, has a
+# policy that looks at it.
+TASK_IS_FOREIGN = f"""
+CREATE FUNCTION {SCHEMA}.task_is_foreign(task_id uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET {OWNER_CHECK} = 'on'
+AS $$
+    SELECT EXISTS (
+        SELECT FROM {SCHEMA}.tasks WHERE id = task_id AND user_id <> {CALLER}
+    )
+$$
+"""
+
+
+def upgrade() -> None:
+    op.execute(MAKE_ROLE)
+    now = sa.text("now()")
+    owner = f"{SCHEMA}.users.id"
+    op.create_table(
+        "users",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_users"),
+        sa.CheckConstraint("char_length(id) BETWEEN 1 AND 255", name="ck_users_id_length"),
+        schema=SCHEMA,
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("completed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_tasks"),
+        sa.ForeignKeyConstraint(["user_id"], [owner], name="fk_tasks_user_id", ondelete="CASCADE"),
+        sa.CheckConstraint(
+            "char_length(title) BETWEEN 1 AND 200 AND btrim(title) <> ''", name="ck_tasks_title"
+        ),
+        sa.CheckConstraint("char_length(description) <= 10000", name="ck_tasks_description"),
+        sa.CheckConstraint("version >= 1", name="ck_tasks_version"),
+        schema=SCHEMA,
+    )
+    op.create_index("ix_tasks_user_id_id", "tasks", ["user_id", "id"], schema=SCHEMA)
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Uuid(), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("completed", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name="pk_idempotency_keys"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], [owner], name="fk_idempotency_keys_user_id", ondelete="CASCADE"
+        ),
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "ix_idempotency_keys_user_id_expires_at",
+        "idempotency_keys",
+        ["user_id", "expires_at"],
+        schema=SCHEMA,
+    )
+    for table, owner_column in (
+        ("users", "id"),
+        ("tasks", "user_id"),
+        ("idempotency_keys", "user_id"),
+    ):
+        op.execute(f"ALTER TABLE {SCHEMA}.{table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {SCHEMA}.{table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY own_rows ON {SCHEMA}.{table} USING ({owner_column} = {CALLER})")
+    op.execute(
+        f"CREATE POLICY owner_check ON {SCHEMA}.tasks FOR SELECT TO CURRENT_USER"
+        f" USING (current_setting('{OWNER_CHECK}', true) = 'on')"
+    )
+    op.execute(TASK_IS_FOREIGN)
+    op.execute(f"REVOKE ALL ON FUNCTION {SCHEMA}.task_is_foreign(uuid) FROM PUBLIC")
+    op.execute(GRANTS)
+
+
+def downgrade() -> None:
+    """Remove everything but the role, which other databases of the cluster may use."""
+    op.execute(f"DROP FUNCTION {SCHEMA}.task_is_foreign(uuid)")
+    for table in ("idempotency_keys", "tasks", "users"):
+        op.drop_table(table, schema=SCHEMA)

@@ -1,0 +1,84 @@
+"""The gate in front of an operation: it says who calls before a byte of the body is read."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
+
+from tasks_backend.auth.tokens import TokenVerifier
+from tasks_backend.caller import Caller, admit
+from tasks_backend.errors import BadRequest, InvalidToken, MissingToken, PayloadTooLarge
+
+Gate = Callable[[Scope, Receive], Awaitable[Receive]]
+"""Lets a request in or raises; returns what its body may be read from."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much body a request may bring, in bytes, and how long it may take, in seconds."""
+
+    max_body_bytes: int
+    timeout: float
+
+
+def open_gate(limits: Limits) -> Gate:
+    """Return the gate of public routes: nobody is asked, but bodies have a size and a deadline."""
+
+    async def gate(scope: Scope, receive: Receive) -> Receive:
+        deadline = asyncio.get_running_loop().time() + limits.timeout
+        return _limited(scope, receive, limits.max_body_bytes, deadline)
+
+    return gate
+
+
+def closed_gate(verifier: TokenVerifier, limits: Limits) -> Gate:
+    """Return the gate of every other route: a valid token first, then the body's size (SC-005)."""
+
+    async def gate(scope: Scope, receive: Receive) -> Receive:
+        deadline = asyncio.get_running_loop().time() + limits.timeout
+        admit(scope, Caller(await verifier.subject(_bearer_token(scope)), deadline))
+        return _limited(scope, receive, limits.max_body_bytes, deadline)
+
+    return gate
+
+
+def _bearer_token(scope: Scope) -> str:
+    """Return the credentials of exactly one Authorization header (RFC 6750, 2.1)."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) > 1:
+        raise InvalidToken
+    scheme, _, credentials = (values[0] if values else b"").partition(b" ")
+    token = credentials.lstrip(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        raise MissingToken
+    return token.decode("latin-1")  # never fails; the token's own alphabet is checked next
+
+
+def _limited(scope: Scope, receive: Receive, limit: int, deadline: float) -> Receive:
+    """Return `receive` with an end: it raises PayloadTooLarge past `limit` bytes.
+
+    A length that is announced is refused at once, before the operation does any work; one that
+    is not is counted. A body that has not come by the deadline is a bad request.
+    """
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not announced.isdigit() or int(announced) > limit:
+        raise PayloadTooLarge
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BadRequest("The body did not arrive in time.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise PayloadTooLarge
+        return message
+
+    return limited

@@ -1,0 +1,63 @@
+"""A JSON body in two steps, as the order of checks wants it: taken first, understood later."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from tasks_backend.errors import MalformedJson, UnsupportedMediaType
+from tasks_backend.validation import invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class JsonBody:
+    """The bytes of a body of the right type, not looked into yet."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def parse(self, model: type[Model]) -> Model:
+        """Return the body as `model`.
+
+        Raises MalformedJson for what is no JSON, or JSON that readers differ on (a name given
+        twice, NaN), and ValidationFailed for what the model refuses.
+        """
+        try:
+            value = json.loads(
+                self._raw.decode("utf-8"),
+                object_pairs_hook=_unique,
+                parse_constant=_refuse_constant,
+            )
+        except (ValueError, RecursionError) as error:
+            raise MalformedJson from error
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise invalid(error.errors(include_url=False, include_input=False), "body") from error
+
+
+def json_body(*media_types: str) -> Callable[[Request], Awaitable[JsonBody]]:
+    """Return a dependency that takes the body if it is of one of these types, uncompressed."""
+
+    async def take(request: Request) -> JsonBody:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if media_type not in media_types or encoding != "identity":
+            raise UnsupportedMediaType
+        return JsonBody(await request.body())
+
+    return take
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name is given twice")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

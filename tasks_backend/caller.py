@@ -1,0 +1,30 @@
+"""Who calls and by when they are answered: what the gate knows and every layer above it may ask."""
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+_KEY = "tasks_backend.caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The owner of everything that this request may touch."""
+
+    user_id: str
+    """The token's `sub`: 1-255 characters without control characters, never assumed a UUID."""
+    deadline: float
+    """When the request must be answered, on the event loop's clock."""
+
+
+def admit(scope: Scope, caller: Caller) -> None:
+    """Let the request in as this caller."""
+    scope[_KEY] = caller
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who calls. Raises LookupError on a public route, where nobody was asked."""
+    caller: Caller | None = scope.get(_KEY)
+    if caller is None:
+        raise LookupError("a public route has no caller")
+    return caller

@@ -1,0 +1,154 @@
+"""psycopg2 on the event loop: one asynchronous connection, driven by the loop's own readers."""
+
+import asyncio
+import socket
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn, parse_dsn
+
+from tasks_backend.db.failures import DatabaseFailure, Failure, classify
+
+Row = tuple[Any, ...]
+
+# The kernel's part in noticing a peer that has gone silent; the deadline of a request is ours.
+_KEEPALIVE = {
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+}
+
+
+class Connection:
+    """One connection to PostgreSQL, which at most one statement uses at a time."""
+
+    def __init__(self, raw: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.role = "none"
+        self.used_at = loop.time()
+        self._raw = raw
+        self._fd: int = raw.fileno()
+        self._waiter: asyncio.Future[None] | None = None
+        self._idle = True
+        loop.add_reader(self._fd, self._readable)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can no longer be used: closed by us, or hung up on by the server."""
+        return bool(self._raw.closed)
+
+    async def fetch(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Send one message and return the rows of its last statement.
+
+        Raises DatabaseFailure. Cancelled on the way, the connection is closed: the answer that
+        is still to come belongs to nobody.
+        """
+        self._idle = False
+        try:
+            cursor = self._raw.cursor()
+            cursor.execute(sql, parameters)
+            while (state := self._raw.poll()) != POLL_OK:
+                await self._ready(state)
+            rows: list[Row] = cursor.fetchall() if cursor.description else []
+        except psycopg2.Error as error:
+            failure = classify(error, lost=self.closed)
+            if failure.failure is Failure.IN_DOUBT:
+                self.close()
+            raise failure from None
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._idle = True
+        self.used_at = self.loop.time()
+        return rows
+
+    def close(self) -> None:
+        """Hang up, at once. A statement that still runs on the server ends by its own timeout."""
+        if not self._raw.closed or self._fd >= 0:
+            if self._fd >= 0 and not self.loop.is_closed():
+                self.loop.remove_reader(self._fd)
+            self._fd = -1
+            self._raw.close()
+
+    async def _ready(self, state: int) -> None:
+        self._waiter = self.loop.create_future()
+        try:
+            if state == POLL_WRITE:
+                self.loop.add_writer(self._fd, _wake, self._waiter)
+            await self._waiter
+        finally:
+            if state == POLL_WRITE and self._fd >= 0:
+                self.loop.remove_writer(self._fd)
+            self._waiter = None
+
+    def _readable(self) -> None:
+        if self._waiter is not None:
+            _wake(self._waiter)
+        elif self._idle:  # nothing was asked, so this is the server hanging up
+            self.close()
+
+
+async def connect(dsn: str, *, timeout: float) -> Connection:
+    """Return a new connection. Raises DatabaseFailure, never sent, within `timeout` seconds."""
+    loop = asyncio.get_running_loop()
+    raw: Any = None
+    try:
+        async with asyncio.timeout(timeout):
+            raw = psycopg2.connect(make_dsn(dsn, **_KEEPALIVE, **await _resolved(dsn)), async_=True)
+            while (state := raw.poll()) != POLL_OK:
+                await _ready_once(loop, raw.fileno(), state)
+    except (psycopg2.Error, OSError) as error:  # TimeoutError is an OSError
+        if raw is not None:
+            raw.close()
+        raise DatabaseFailure(Failure.NEVER_SENT, type(error).__name__) from None
+    except BaseException:
+        if raw is not None:
+            raw.close()
+        raise
+    return Connection(raw, loop)
+
+
+async def _ready_once(loop: asyncio.AbstractEventLoop, fd: int, state: int) -> None:
+    """Wait until the socket is ready. While connecting, libpq may change sockets at any poll."""
+    waiter = loop.create_future()
+    add, remove = (
+        (loop.add_reader, loop.remove_reader)
+        if state == POLL_READ
+        else (loop.add_writer, loop.remove_writer)
+    )
+    add(fd, _wake, waiter)
+    try:
+        await waiter
+    finally:
+        remove(fd)
+
+
+async def _resolved(dsn: str) -> dict[str, str]:
+    """Return libpq's `hostaddr`, looked up off the loop: libpq itself would block on the name.
+
+    The names stay in `host`, for TLS and for Neon's routing by name (SNI).
+    """
+    given = parse_dsn(dsn)
+    hosts = given.get("host", "").split(",")
+    if "hostaddr" in given or any(not host or host.startswith(("/", "@")) for host in hosts):
+        return {}
+    ports = given.get("port", "5432").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    loop = asyncio.get_running_loop()
+    names, addresses, numbers = [], [], []
+    for host, port in zip(hosts, ports, strict=True):
+        found = await loop.getaddrinfo(host, port or "5432", type=socket.SOCK_STREAM)
+        for *_, address in found:
+            names.append(host)
+            addresses.append(str(address[0]))
+            numbers.append(port or "5432")
+    return {"host": ",".join(names), "hostaddr": ",".join(addresses), "port": ",".join(numbers)}
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

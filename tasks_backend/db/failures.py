@@ -1,0 +1,67 @@
+"""What a failure of the database means for the request: its class decides answer and repetition.
+
+    never sent    the connection could not be made          503, repeated within the deadline
+    in doubt      lost after sending: it may have happened  503, repeated only if that is harmless
+    rolled back   the server undid it for another's sake    503, repeated within the deadline
+    timed out     the server's or our deadline              504, not repeated
+    locked        another holds what is needed              503 (409 for an idempotency key)
+    resource      disk full, read-only, too many            503, not repeated
+    configuration no schema, no rights, wrong password      503, not repeated, logged as an error
+    anything else a bug                                     500, not repeated
+
+psycopg2 gives no SQLSTATE for a lost connection, so those are told apart by when they happen.
+"""
+
+from enum import Enum, auto
+
+import psycopg2
+
+_ROLLED_BACK = {"40001", "40P01"}
+_LOCKED = {"55P03"}
+_TIMED_OUT = {"57014"}
+_RESOURCE = {"25006"}
+_RESOURCE_CLASS = "53"
+_CONFIGURATION = {"3D000", "3F000", "42P01", "42501", "42704", "42883"}
+
+
+class Failure(Enum):
+    """The classes, from the request's point of view."""
+
+    NEVER_SENT = auto()
+    IN_DOUBT = auto()
+    ROLLED_BACK = auto()
+    LOCKED = auto()
+    TIMED_OUT = auto()
+    RESOURCE = auto()
+    CONFIGURATION = auto()
+    DEFECT = auto()
+
+
+class DatabaseFailure(Exception):
+    """A statement did not succeed. The text is for the log: a SQLSTATE or the error's type, never
+    the server's own words, which may repeat a row.
+    """
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(f"{failure.name.lower()} ({reason})")
+        self.failure = failure
+
+
+def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
+    """Return the failure that an error of a statement that was sent stands for."""
+    state = error.pgcode
+    return DatabaseFailure(_kind(state, lost=lost), state or type(error).__name__)
+
+
+def _kind(state: str | None, *, lost: bool) -> Failure:
+    if state in _ROLLED_BACK:
+        return Failure.ROLLED_BACK
+    if state in _LOCKED:
+        return Failure.LOCKED
+    if state in _TIMED_OUT:
+        return Failure.TIMED_OUT
+    if state in _RESOURCE or (state or "").startswith(_RESOURCE_CLASS):
+        return Failure.RESOURCE
+    if state in _CONFIGURATION:
+        return Failure.CONFIGURATION
+    return Failure.IN_DOUBT if lost else Failure.DEFECT

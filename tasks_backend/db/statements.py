@@ -1,0 +1,71 @@
+"""The SQL that every message starts with, and how a feature's statements become text.
+
+A message is one simple query: the identity, then the statement. PostgreSQL runs it as one
+transaction, and everything that the identity sets ends with it (decision 0001).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.sql.expression import Executable
+
+SCHEMA = "tasks_backend"
+APP_ROLE = "tasks_app"
+USER_SETTING = "app.user_id"
+
+IDENTITY = (
+    "SELECT set_config('role', %(role)s, true)"
+    f", set_config('{USER_SETTING}', %(user_id)s, true)"
+    ", set_config('statement_timeout', %(statement_timeout)s, true)"
+    ", set_config('TimeZone', 'UTC', true);\n"
+)
+
+ROLE_OF_LOGIN = f"""
+SELECT CASE
+    WHEN pg_has_role(to_regrole('{APP_ROLE}')::oid, 'MEMBER')
+        AND has_schema_privilege(
+            to_regrole('{APP_ROLE}')::oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE'
+        ) THEN '{APP_ROLE}'
+    WHEN NOT (login.rolsuper OR login.rolbypassrls) THEN 'none'
+END
+FROM pg_roles AS login WHERE login.rolname = current_user
+"""  # noqa: S608 - a name of ours
+
+PING = "SELECT 1"
+REVISION = f"""
+SELECT set_config('role', %(role)s, true);
+SELECT version_num FROM {SCHEMA}.alembic_version
+"""  # noqa: S608 - a name of ours
+
+_DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy has not typed its dialects
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One or more SQLAlchemy constructs, compiled once; the last one's rows are the result.
+
+    `repeatable` says that sending it twice does what sending it once does, so that the service
+    may repeat it when an answer was lost: a read, or a write that carries an idempotency key.
+    """
+
+    constructs: tuple[Executable, ...]
+    repeatable: bool
+    sql: str = field(init=False, repr=False)
+    fixed: Mapping[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # Executable says less than its subclasses do
+        object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
+        fixed: dict[str, Any] = {}
+        for part in compiled:
+            for name, value in part.params.items():
+                if value is not None and fixed.setdefault(name, value) != value:
+                    raise ValueError(f"the constructs disagree on {name!r}")
+        object.__setattr__(self, "fixed", fixed)
+
+
+def statement(*constructs: Executable, repeatable: bool) -> Statement:
+    """Return the constructs as one compiled statement. Done at import, never in a request."""
+    return Statement(constructs, repeatable)

@@ -1,0 +1,106 @@
+"""The outermost layer: what every response carries, and the one shape of those that fail.
+
+Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflight has the shape;
+`CatchAll` is inside it, so that even a crash has CORS headers and a browser may read it.
+"""
+
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tasks_backend.errors import MEDIA_TYPE, InternalError, problem
+
+logger = logging.getLogger("tasks_backend")
+
+_REQUEST_ID = "tasks_backend.request_id"
+_ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DROPPED_WITH_A_BODY = ("content-length", "content-type", "content-encoding", "etag")
+
+
+class Envelope:
+    """Give every response its standard headers, and every failure the problem shape (FR-011)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection; the request id is the client's if it is a harmless one."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope[_REQUEST_ID] = request_id
+        replaced = False
+
+        async def enveloped(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                if message["status"] >= 300 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
+                    replaced = True
+                    for name in _DROPPED_WITH_A_BODY:
+                        del headers[name]
+                    failure = failed(scope, HTTPException(message["status"]))
+                    for name, value in failure.headers.items():
+                        headers[name] = value
+                    await send(message)
+                    await send({"type": "http.response.body", "body": failure.body})
+                    return
+            if not replaced:
+                await send(message)
+
+        await self.app(scope, receive, enveloped)
+
+
+class CatchAll:
+    """Turn what nobody foresaw into a 500 that says nothing, and a log entry that says it all."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection. After the first byte of a response, a crash cuts it off."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except ClientDisconnect:
+            logger.info("the client went away (request %s)", scope.get(_REQUEST_ID))
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            logger.exception("unforeseen failure (request %s)", scope.get(_REQUEST_ID))
+            await failed(scope, InternalError())(scope, receive, send)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer a raised HTTPException, ours or the framework's."""
+    if not isinstance(error, HTTPException):  # registered for nothing else
+        raise error
+    return failed(request.scope, error)
+
+
+def failed(scope: Scope, error: HTTPException) -> Response:
+    """Return the response of a failure."""
+    path = scope.get("raw_path") or scope["path"].encode()
+    body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
+    return Response(body, error.status_code, error.headers, MEDIA_TYPE)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,42 @@
+"""Keyset pages: a cursor is the id after which the next page starts, in a form that only we make."""
+
+import base64
+import binascii
+import uuid
+import zlib
+from typing import Literal
+
+from tasks_backend.errors import InvalidCursor
+
+Order = Literal["desc", "asc"]
+
+_FIRST: dict[str, uuid.UUID] = {"desc": uuid.UUID(int=2**128 - 1), "asc": uuid.UUID(int=0)}
+_LENGTH = 20  # 16 of the id, 4 of the checksum
+
+
+def encode(last: str, query: str) -> str:
+    """Return the cursor of the page after the row `last`, good for this very `query` only."""
+    packed = uuid.UUID(last).bytes
+    return base64.urlsafe_b64encode(packed + _checksum(packed, query)).rstrip(b"=").decode()
+
+
+def decode(cursor: str | None, query: str, order: Order) -> uuid.UUID:
+    """Return the id that the page starts after; without a cursor, one before every other.
+
+    Raises InvalidCursor for what `encode` did not make, or made for another query: a page in
+    another order or of other rows would skip and repeat without a word.
+    """
+    if cursor is None:
+        return _FIRST[order]
+    try:
+        raw = base64.b64decode(cursor.encode("ascii") + b"=", altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidCursor from error
+    packed, checksum = raw[:16], raw[16:]
+    if len(raw) != _LENGTH or checksum != _checksum(packed, query):
+        raise InvalidCursor
+    return uuid.UUID(bytes=packed)
+
+
+def _checksum(packed: bytes, query: str) -> bytes:
+    return zlib.crc32(packed + query.encode()).to_bytes(4, "big")

@@ -1,0 +1,90 @@
+"""One path of the API and its methods, in the order of checks: 404, 405, then the gate.
+
+FastAPI's own routes read a body before any dependency runs, and name only the first of several
+routes in `Allow`. A `Resource` holds all operations of one path, so `Allow` is complete, and asks
+the gate before FastAPI's handler sees the request. What is not a resource cannot be reached.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.datastructures import URLPath
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import Receive, Scope, Send
+
+from tasks_backend.auth.gate import Gate
+from tasks_backend.errors import MethodNotAllowed
+
+
+class Resource(BaseRoute):
+    """All operations on one path, behind one gate."""
+
+    def __init__(self, operations: Iterable[RouteContext], gate: Gate, *, public: bool) -> None:
+        self.operations = tuple(operations)
+        self.path = self.operations[0].path_format or ""
+        self.public = public
+        self._gate = gate
+        self._by_method = {
+            method: operation for operation in self.operations for method in operation.methods or ()
+        }
+        self._allow = ", ".join(sorted(self._by_method))
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match by path alone, so that a wrong method is answered here, with all right ones."""
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        operation = self._by_method.get(scope["method"], self.operations[0])
+        found = operation.path_regex.fullmatch(path)
+        if found is None:
+            return Match.NONE, {}
+        convertors = operation.param_convertors
+        values = {name: convertors[name].convert(text) for name, text in found.groupdict().items()}
+        return Match.FULL, {"path_params": {**scope.get("path_params", {}), **values}}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to its operation once the gate has let it in."""
+        operation = self._by_method.get(scope["method"])
+        if operation is None:
+            raise MethodNotAllowed(headers={"Allow": self._allow})
+        scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
+        await operation.app(scope, await self._gate(scope, receive), send)
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        """Return the path of the operation of this name. Raises NoMatchFound."""
+        for operation in self.operations:
+            if operation.name == name:
+                return URLPath(operation.url_path_for(name, **path_params))
+        raise NoMatchFound(name, path_params)
+
+
+def resources(
+    router: APIRouter, gate: Gate, *, prefix: str = "", public: bool = False
+) -> Iterator[Resource]:
+    """Return what a router holds, one resource per path, under the prefix.
+
+    Raises TypeError for anything but plain operations: a mounted application or a socket would
+    be reached past the gate.
+    """
+    holder = APIRouter()
+    holder.include_router(
+        router,
+        prefix=prefix,
+        generate_unique_id_function=lambda route: _operation_id(prefix, route),
+    )
+    by_path: dict[str, list[RouteContext]] = {}
+    for operation in iter_route_contexts(holder.routes):
+        if not isinstance(operation.original_route, APIRoute):
+            kind = type(operation.original_route).__name__
+            raise TypeError(f"a {kind} at {prefix}{operation.path or ''} cannot be mounted")
+        by_path.setdefault(re.sub(r"\{[^}:]*", "{", operation.path or ""), []).append(operation)
+    for operations in by_path.values():
+        yield Resource(operations, gate, public=public)
+
+
+def _operation_id(prefix: str, route: APIRoute) -> str:
+    """Return a stable id for generated clients, such as `tasks_v1_create_task`."""
+    version, _, name = prefix.removeprefix("/api/").partition("/")
+    return "_".join(part for part in (name.replace("-", "_"), version, route.name) if part)

@@ -1,0 +1,77 @@
+"""The two headers that a write can be bound to: `If-Match` and `Idempotency-Key`."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fastapi import Request
+
+from tasks_backend.errors import ApiError, ValidationFailed
+from tasks_backend.validation import field_error
+
+_ETAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+_MAX_VERSION = 2**63 - 1
+
+
+def etag(version: int) -> str:
+    """Return the strong entity tag of a version (RFC 9110, 8.8.3)."""
+    return f'"{version}"'
+
+
+@dataclass(frozen=True)
+class IfMatch:
+    """The versions in which a task may be changed; None for any."""
+
+    versions: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return the request's condition. What is no tag of ours matches nothing (RFC 9110,
+        13.1.1: tags are compared strongly, so a weak one never matches).
+        """
+        values = request.headers.getlist("if-match")
+        if not values:
+            return cls(None)
+        tags = ",".join(values)
+        if tags.strip() == "*":
+            return cls(None)
+        versions = []
+        for part in tags.split(","):
+            found = _ETAG.fullmatch(part)
+            if found and not found[1] and found[2].isascii() and found[2].isdigit():
+                version = int(found[2][:20])
+                if etag(version) == f'"{found[2]}"' and version <= _MAX_VERSION:
+                    versions.append(version)
+        return cls(tuple(versions))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the statements compare with."""
+        return {"any_version": self.versions is None, "versions": list(self.versions or ())}
+
+    def met_by(self, version: int) -> bool:
+        """Whether a task in this version may be changed."""
+        return self.versions is None or version in self.versions
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """The key under which a write is done once (draft-ietf-httpapi-idempotency-key-header)."""
+
+    value: str
+    error: ApiError | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> Self | None:
+        """Return the request's key, or None if it has none; a malformed one carries its failure,
+        because other failures may come first in the order of checks.
+        """
+        values = request.headers.getlist("idempotency-key")
+        if not values:
+            return None
+        if len(values) == 1 and _VISIBLE_ASCII.fullmatch(values[0]):
+            return cls(values[0])
+        return cls(
+            "", ValidationFailed([field_error("header", "Idempotency-Key", "visible_ascii")])
+        )

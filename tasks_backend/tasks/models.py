@@ -1,0 +1,230 @@
+"""What a task is: as a row (SQLModel tables) and as JSON (pydantic models), side by side.
+
+SQLModel's tables do not validate and silently ignore `extra="forbid"`, so what comes from outside
+is a plain pydantic model, and the tables carry CHECKs for what must never be false.
+"""
+
+import unicodedata
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import Field as JsonField
+from pydantic_core import PydanticCustomError
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from tasks_backend.db.statements import SCHEMA
+
+TITLE_LENGTH = 200
+DESCRIPTION_LENGTH = 10_000
+USER_ID_LENGTH = 255
+KEY_LENGTH = 255
+
+_SPACES = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_NOT_IN_A_TITLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_EDGE = f"[^{_SPACES}{_NOT_IN_A_TITLE}]"
+TITLE_PATTERN = (
+    f"^[{_SPACES}]*{_EDGE}([^{_NOT_IN_A_TITLE}]{{0,{TITLE_LENGTH - 2}}}{_EDGE})?[{_SPACES}]*$"
+)
+DESCRIPTION_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
+
+
+class Table(SQLModel):
+    """The base of this service's tables: one schema of their own, predictable constraint names."""
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        },
+    )
+
+
+class User(Table, table=True):
+    """Somebody who has written once. The id is the token's `sub`; Better Auth has the rest."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint(f"char_length(id) BETWEEN 1 AND {USER_ID_LENGTH}", name="id_length"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    created_at: datetime = Field(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": func.now()},
+    )
+
+
+def _owner() -> Any:
+    """Return the column of the owner. No key reaches into Better Auth's tables (decision 0006)."""
+    return Field(
+        sa_type=Text,
+        sa_column_args=[ForeignKey(f"{SCHEMA}.users.id", ondelete="CASCADE")],
+    )
+
+
+class Task(Table, table=True):
+    """A task of one user."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint(
+            f"char_length(title) BETWEEN 1 AND {TITLE_LENGTH} AND btrim(title) <> ''", name="title"
+        ),
+        CheckConstraint(f"char_length(description) <= {DESCRIPTION_LENGTH}", name="description"),
+        CheckConstraint("version >= 1", name="version"),
+        Index(None, "user_id", "id"),  # ids are made in order: this is the order of the list
+    )
+
+    id: uuid.UUID = Field(primary_key=True, sa_type=Uuid)
+    user_id: str = _owner()
+    title: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    completed: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("1")})
+    created_at: datetime = Field(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": func.now()},
+    )
+    updated_at: datetime = Field(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": func.now()},
+    )
+
+
+class IdempotencyKey(Table, table=True):
+    """What a write that carried an `Idempotency-Key` was answered, until it expires.
+
+    `attempt` is the id of the message that made the row; `fingerprint` says which request it was.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "user_id", "expires_at"),)
+
+    user_id: str = Field(
+        primary_key=True,
+        sa_type=Text,
+        sa_column_args=[ForeignKey(f"{SCHEMA}.users.id", ondelete="CASCADE")],
+    )
+    key: str = Field(primary_key=True, sa_type=Text)
+    fingerprint: str = Field(sa_type=Text)
+    attempt: uuid.UUID = Field(sa_type=Uuid)
+    task_id: uuid.UUID = Field(sa_type=Uuid)
+    title: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    completed: bool
+    version: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    updated_at: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+def _clean_title(title: str) -> str:
+    for character in title:
+        if unicodedata.category(character) == "Cc":
+            raise PydanticCustomError("control_character", "control character")
+    if "\u2028" in title or "\u2029" in title:
+        raise PydanticCustomError("line_break", "line break")
+    title = title.strip()
+    if not title:
+        raise PydanticCustomError("string_too_short", "empty")
+    if len(title) > TITLE_LENGTH:
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": TITLE_LENGTH})
+    return title
+
+
+def _clean_description(description: str) -> str:
+    for character in description:
+        if character not in "\n\t" and unicodedata.category(character) == "Cc":
+            raise PydanticCustomError("control_character", "control character")
+    return description
+
+
+Title = Annotated[
+    str,
+    AfterValidator(_clean_title),
+    JsonField(
+        description="1 to 200 characters after trimming, on one line.",
+        examples=["Buy milk"],
+        json_schema_extra={"pattern": TITLE_PATTERN},
+    ),
+]
+Description = Annotated[
+    str,
+    StringConstraints(max_length=DESCRIPTION_LENGTH),
+    AfterValidator(_clean_description),
+    JsonField(
+        description="At most 10,000 characters; of control characters only newline and tab.",
+        examples=["Two litres, the one with the blue lid."],
+        json_schema_extra={"pattern": DESCRIPTION_PATTERN},
+    ),
+]
+Completed = Annotated[bool, JsonField(description="Whether the task is done.", examples=[False])]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class TaskCreate(_Body):
+    """A new task. Only the title is needed."""
+
+    title: Title
+    description: Description | None = None
+    completed: Completed = False
+
+
+class TaskReplace(_Body):
+    """All of a task: every field is required, so that leaving one out never wipes it."""
+
+    title: Title
+    description: Description | None
+    completed: Completed
+
+
+class TaskPatch(_Body):
+    """A JSON merge patch (RFC 7396): absent fields stay, `description: null` clears."""
+
+    title: Title = ""
+    description: Description | None = None
+    completed: Completed = False
+
+
+class TaskOut(BaseModel):
+    """A task as it is answered."""
+
+    id: uuid.UUID = JsonField(examples=["019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"])
+    user_id: str = JsonField(
+        description="The owner: the `sub` of the token.",
+        examples=["DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"],
+    )
+    title: str = JsonField(examples=["Buy milk"])
+    description: str | None = JsonField(examples=["Two litres, the one with the blue lid."])
+    completed: bool = JsonField(examples=[False])
+    created_at: datetime = JsonField(examples=["2026-01-09T12:00:00.123456Z"])
+    updated_at: datetime = JsonField(examples=["2026-01-09T12:00:00.123456Z"])
+
+
+class TaskPage(BaseModel):
+    """A page of tasks, and where the next one begins."""
+
+    items: list[TaskOut]
+    next_cursor: str | None = JsonField(
+        description="The `cursor` of the next page; null on the last one.", examples=[None]
+    )

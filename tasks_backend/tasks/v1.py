@@ -1,0 +1,250 @@
+"""Tasks over HTTP, version 1: design section 1 to the letter.
+
+A route takes the body, sends one statement and answers with its row. Only when that statement
+finds nothing, or the request itself is wrong, is the database asked why, so that the first
+failure in the order of checks is the one that answers.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import quote, urlencode
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from tasks_backend import paging
+from tasks_backend.body import JsonBody, json_body
+from tasks_backend.db.connection import Row
+from tasks_backend.db.database import CallerDatabase, LockTimeout, OwnRows
+from tasks_backend.errors import (
+    ApiError,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    TaskForbidden,
+    TaskNotFound,
+    VersionMismatch,
+)
+from tasks_backend.tasks import statements
+from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
+from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, PUT, TOGGLE
+from tasks_backend.tasks.ids import new_id
+from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
+
+router = APIRouter(tags=["tasks"])
+
+Json = Annotated[JsonBody, Depends(json_body("application/json"))]
+MergePatch = Annotated[
+    JsonBody, Depends(json_body("application/json", "application/merge-patch+json"))
+]
+
+
+class ListQuery(BaseModel):
+    """Which tasks, and how many of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Query(ge=1, le=100, description="How many tasks at most.")] = 50
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before, for the same query.")
+    ] = None
+    completed: Annotated[
+        Literal["true", "false"] | None, Query(description="Only tasks that are, or are not, done.")
+    ] = None
+    order: Annotated[
+        Literal["desc", "asc"], Query(description="By creation: newest or oldest first.")
+    ] = "desc"
+
+
+@router.post("", **CREATE)
+async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
+    """Create a task of the caller's own (FR-003)."""
+    new = body.parse(TaskCreate)
+    key = IdempotencyKey.of(request)
+    values = {"id": str(new_id()), **new.model_dump()}
+    if key is None:
+        (row,) = await own.run(statements.CREATE, **values)
+        return _created(request, row)
+    if key.error is not None:
+        raise key.error
+    once = _once(request, key.value, "create", new.title, new.description, new.completed)
+    try:
+        (row,) = await own.run(statements.CREATE_ONCE, **values, **once)
+    except LockTimeout:
+        raise IdempotencyInProgress from None
+    *answer, attempt, fingerprint = row
+    if fingerprint != once["fingerprint"]:
+        raise IdempotencyKeyReused
+    return _created(request, answer, replayed=attempt != once["attempt"])
+
+
+@router.get("", **LIST)
+async def list_tasks(
+    request: Request, query: Annotated[ListQuery, Query()], own: OwnRows
+) -> Response:
+    """Return a page of the caller's own tasks (FR-004)."""
+    scope = f"{query.order} {query.completed}"
+    rows = await own.run(
+        statements.LIST[query.order],
+        after=str(paging.decode(query.cursor, scope, query.order)),
+        completed={"true": True, "false": False, None: None}[query.completed],
+        limit=query.limit + 1,  # one more than asked tells whether there is a next page
+    )
+    page, headers, cursor = rows[: query.limit], {}, None
+    if len(rows) > query.limit:
+        cursor = paging.encode(page[-1][0], scope)
+        following = urlencode({**query.model_dump(exclude_none=True), "cursor": cursor})
+        headers["Link"] = f'<{quote(request.scope["path"])}?{following}>; rel="next"'
+    return _json({"items": [_task(row) for row in page], "next_cursor": cursor}, headers=headers)
+
+
+@router.get("/{task_id}", **GET)
+async def get_task(task_id: uuid.UUID, own: OwnRows) -> Response:
+    """Return one task. Another user's is not found, like one that does not exist."""
+    rows = await own.run(statements.GET, id=str(task_id))
+    if not rows:
+        raise TaskNotFound
+    return _one(rows[0])
+
+
+@router.patch("/{task_id}", **PATCH)
+async def patch_task(
+    request: Request, task_id: uuid.UUID, body: MergePatch, own: OwnRows
+) -> Response:
+    """Change the given fields and no other (FR-005). An empty patch changes nothing at all."""
+    condition = IfMatch.of(request)
+    try:
+        patch = body.parse(TaskPatch)
+    except ApiError as error:
+        await _refuse(own, task_id, condition, body=error)
+    if patch.model_fields_set:
+        return await _update(own, task_id, condition, patch)
+    rows = await own.run(statements.GET, id=str(task_id))
+    if not rows or not condition.met_by(rows[0][-1]):
+        await _refuse(own, task_id, condition)
+    return _one(rows[0])
+
+
+@router.put("/{task_id}", **PUT)
+async def replace_task(request: Request, task_id: uuid.UUID, body: Json, own: OwnRows) -> Response:
+    """Replace all that a client may set. Never creates a task."""
+    condition = IfMatch.of(request)
+    try:
+        replacement = body.parse(TaskReplace)
+    except ApiError as error:
+        await _refuse(own, task_id, condition, body=error)
+    return await _update(own, task_id, condition, replacement)
+
+
+@router.post("/{task_id}/toggle", **TOGGLE)
+async def toggle_task(request: Request, task_id: uuid.UUID, own: OwnRows) -> Response:
+    """Flip `completed` in one step. To say which way, PATCH it."""
+    condition, key = IfMatch.of(request), IdempotencyKey.of(request)
+    if key is None:
+        rows = await own.run(statements.TOGGLE, id=str(task_id), **condition.parameters)
+        if not rows:
+            await _refuse(own, task_id, condition)
+        return _one(rows[0])
+    if key.error is not None:
+        await _refuse(own, task_id, condition, key=key.error)
+    once = _once(request, key.value, "toggle", str(task_id))
+    try:
+        rows = await own.run(
+            statements.TOGGLE_ONCE, id=str(task_id), **condition.parameters, **once
+        )
+    except LockTimeout:
+        raise IdempotencyInProgress from None
+    if not rows:
+        await _refuse(own, task_id, condition)
+    *answer, attempt, fingerprint = rows[0]
+    if fingerprint != once["fingerprint"]:
+        await _refuse(own, task_id, condition, key=IdempotencyKeyReused())
+    return _one(answer, replayed=attempt != once["attempt"])
+
+
+@router.delete("/{task_id}", **DELETE)
+async def delete_task(request: Request, task_id: uuid.UUID, own: OwnRows) -> Response:
+    """Delete a task for good (FR-006)."""
+    condition = IfMatch.of(request)
+    if not await own.run(statements.DELETE, id=str(task_id), **condition.parameters):
+        await _refuse(own, task_id, condition)
+    return Response(status_code=204)
+
+
+async def _update(
+    own: CallerDatabase, task_id: uuid.UUID, condition: IfMatch, change: TaskPatch | TaskReplace
+) -> Response:
+    given = change.model_fields_set
+    rows = await own.run(
+        statements.UPDATE,
+        id=str(task_id),
+        **{f"set_{name}": name in given for name in ("title", "description", "completed")},
+        **change.model_dump(),
+        **condition.parameters,
+    )
+    if not rows:
+        await _refuse(own, task_id, condition)
+    return _one(rows[0])
+
+
+async def _refuse(
+    own: CallerDatabase,
+    task_id: uuid.UUID,
+    condition: IfMatch,
+    *,
+    body: ApiError | None = None,
+    key: ApiError | None = None,
+) -> NoReturn:
+    """Raise the first failure in the order of checks, steps 5 to 7, of a request that has one."""
+    ((version, is_foreign),) = await own.run(statements.WHOSE, id=str(task_id))
+    if version is None:
+        raise TaskForbidden if is_foreign else TaskNotFound
+    if body is not None:
+        raise body
+    if key is not None and condition.met_by(version):
+        raise key
+    raise VersionMismatch
+
+
+def _once(request: Request, key: str, *what: object) -> dict[str, Any]:
+    """Return the parameters of a statement that an idempotency key goes with."""
+    return {
+        "key": key,
+        "fingerprint": hashlib.sha256(orjson.dumps(what)).hexdigest(),
+        "attempt": str(uuid.uuid4()),
+        "ttl": timedelta(seconds=request.app.state.settings.idempotency_ttl),
+    }
+
+
+def _created(request: Request, row: Sequence[Any], *, replayed: bool = False) -> Response:
+    headers = {"Location": f"{quote(request.scope['path'])}/{row[0]}"}
+    return _one(row, status=201, headers=headers, replayed=replayed)
+
+
+def _one(
+    row: Sequence[Any],
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    replayed: bool = False,
+) -> Response:
+    headers = {"ETag": etag(row[-1]), **(headers or {})}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return _json(_task(row), status, headers)
+
+
+def _task(row: Row | Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(statements.FIELDS, row, strict=False))  # the version is not shown
+
+
+def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a response of rows as they came: no model stands between them and the client, so
+    tests hold its bytes against the documented schema.
+    """
+    return Response(
+        orjson.dumps(content, option=orjson.OPT_UTC_Z), status, headers, "application/json"
+    )

@@ -1,0 +1,58 @@
+"""What is wrong with a field, in our words: nothing that the client sent, nothing of a library."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks_backend.errors import ValidationFailed
+
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "unknown fields are not allowed",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_unicode": "must be valid Unicode",
+    "control_character": "must not contain control characters",
+    "line_break": "must be a single line",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "visible_ascii": "must be 1 to 255 visible ASCII characters, given once",
+}
+_LOCATIONS = {"body", "query", "path", "header", "cookie"}
+
+
+def field_error(location: str, field: str, code: str, **limits: object) -> dict[str, str]:
+    """Return one entry of `errors`; a code that this table does not know says 'is not valid'."""
+    message = _MESSAGES.get(code, "is not valid").format(**limits)
+    return {"field": field, "location": location, "code": code, "message": message}
+
+
+def invalid(errors: Sequence[Mapping[str, Any]], location: str | None = None) -> ValidationFailed:
+    """Return the failure for pydantic's list of errors, whose `loc` starts with the location
+    unless it is given. The name of an unknown field is the client's text, so it is left out.
+    """
+    found: list[dict[str, str]] = []
+    for error in errors:
+        where, path = location, tuple(error["loc"])
+        if where is None:
+            where, path = (
+                (str(path[0]), path[1:]) if path and path[0] in _LOCATIONS else ("body", path)
+            )
+        code = error["type"]
+        field = "" if code == "extra_forbidden" else ".".join(str(part) for part in path)
+        entry = field_error(where, field, code, **error.get("ctx", {}))
+        if entry not in found:
+            found.append(entry)
+    return ValidationFailed(found)
