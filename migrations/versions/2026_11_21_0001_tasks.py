@@ -69,17 +69,23 @@ $$
 """
 
 # The one question about other users' rows that may be asked: whether an id is somebody else's.
-# The function alone turns the setting on, and only the tables' owner, as whom it runs, has a
-# policy that looks at it.
+# Only the tables' owner, as whom the function runs, has a policy that looks at the setting; it is
+# set and reset in the body because only a superuser may attach a setting of this kind to one.
 TASK_IS_FOREIGN = f"""
 CREATE FUNCTION {SCHEMA}.task_is_foreign(task_id uuid) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET {OWNER_CHECK} = 'on'
 AS $$
-    SELECT EXISTS (
+DECLARE
+    is_foreign boolean;
+BEGIN
+    PERFORM set_config('{OWNER_CHECK}', 'on', true);
+    is_foreign := EXISTS (
         SELECT FROM {SCHEMA}.tasks WHERE id = task_id AND user_id <> {CALLER}
-    )
+    );
+    PERFORM set_config('{OWNER_CHECK}', 'off', true);
+    RETURN is_foreign;
+END
 $$
 """
 

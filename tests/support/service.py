@@ -1,0 +1,84 @@
+"""The service as it is served: uvicorn on a loopback port, in a thread so that coverage sees it."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from tasks_backend.server import Protocol
+
+
+@dataclass
+class User:
+    """Somebody with a token, and an HTTP client that sends it."""
+
+    sub: str
+    client: httpx2.Client
+
+    def create(self, **fields: Any) -> dict[str, Any]:
+        """A task of this user's, made over HTTP."""
+        response = self.client.post("/api/v1/tasks", json={"title": "Buy milk", **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    def read(self, task_id: str) -> dict[str, Any]:
+        response = self.client.get(f"/api/v1/tasks/{task_id}")
+        assert response.status_code == 200, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+
+@contextlib.contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an application and yield its base URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(512)
+        config = uvicorn.Config(app, http=Protocol, ws="none", log_level="critical", lifespan="on")
+        server = uvicorn.Server(config)
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        give_up = time.monotonic() + 20
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            assert time.monotonic() < give_up, "the service did not start in time"
+            time.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive(), "the service did not stop"
+
+
+def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The body of a failure, once it has been held against the one shape (FR-011)."""
+    assert (response.status_code, response.json().get("code")) == (status, code), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    body: dict[str, Any] = response.json()
+    assert list(body) == [
+        *("type", "title", "status", "detail", "instance", "code", "request_id", "errors")
+    ]
+    assert body["type"] == f"/problems/{code.replace('_', '-')}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert isinstance(body["errors"], list)
+    for entry in body["errors"]:
+        assert sorted(entry) == ["code", "field", "location", "message"]
+    if status == 401:
+        challenge = 'Bearer realm="tasks_backend"'
+        assert response.headers["www-authenticate"].startswith(challenge)
+        assert ("error=" in response.headers["www-authenticate"]) == (code != "missing_token")
+    if status == 503:
+        assert int(response.headers["retry-after"]) >= 1
+    return body

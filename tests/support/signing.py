@@ -1,0 +1,74 @@
+"""Real keys and really signed tokens, in the form of Better Auth's."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+ISSUER = "https://auth.example.com"
+AUDIENCE = "https://auth.example.com"
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def private_key(algorithm: str) -> PrivateKey:
+    if algorithm == "EdDSA":
+        return ed25519.Ed25519PrivateKey.generate()
+    if algorithm.startswith("ES"):
+        curve = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}[algorithm]
+        return ec.generate_private_key(curve())
+    return rsa.generate_private_key(65537, 2048)
+
+
+@dataclass
+class Signer:
+    """One signing key. `token` takes any claim and any header, None to leave one out."""
+
+    algorithm: str = "EdDSA"
+    kid: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    private: PrivateKey = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.private = private_key(self.algorithm)
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """The public key as Better Auth serves it: `alg` present, `use` absent."""
+        public: Any = self.private.public_key()
+        kind: Any = {"E": OKPAlgorithm, "R": RSAAlgorithm, "P": RSAAlgorithm}[self.algorithm[0]]
+        if self.algorithm.startswith("ES"):
+            kind = ECAlgorithm
+        shown = kind.to_jwk(public, as_dict=True)
+        shown.pop("key_ops", None)
+        return {**shown, "alg": self.algorithm, "kid": self.kid}
+
+    def claims(self, sub: str, **changed: Any) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {
+            "iat": now,
+            "name": "Alice Ünïcode",
+            "email": "alice@example.com",
+            "emailVerified": False,
+            "image": None,
+            "id": sub,
+            "sub": sub,
+            "exp": now + 900,
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+        }
+        return {k: v for k, v in {**claims, **changed}.items() if v is not None or k == "image"}
+
+    def token(self, sub: str, header: dict[str, Any] | None = None, **changed: Any) -> str:
+        headers = {"kid": self.kid, "typ": None, **(header or {})}
+        return jwt.encode(
+            self.claims(sub, **changed), self.private, algorithm=self.algorithm, headers=headers
+        )
+
+
+def key_set(*signers: Signer) -> bytes:
+    return json.dumps({"keys": [signer.jwk for signer in signers]}).encode()
