@@ -7,18 +7,17 @@ import pytest
 from support.service import User, problem
 
 TASKS = "/api/v1/tasks"
+FIELDS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"]
 
 
-@pytest.mark.proves("US1-AC1", "FR-001", "FR-003", "FR-007")
+@pytest.mark.proves("US1-AC1", "FR-001", "FR-003", "FR-007", "SC-004")
 def test_a_created_task_is_answered_whole_and_can_be_found_again(alice: User) -> None:
     response = alice.client.post(
         TASKS, json={"title": "  Buy milk ", "description": "Two litres\n\tcold"}
     )
     assert response.status_code == 201
     task = response.json()
-    assert list(task) == [
-        *("id", "user_id", "title", "description", "completed", "created_at", "updated_at")
-    ]
+    assert list(task) == FIELDS
     assert uuid.UUID(task["id"]).version == 7
     assert task["user_id"] == alice.sub
     assert (task["title"], task["description"]) == ("Buy milk", "Two litres\n\tcold")
@@ -29,7 +28,7 @@ def test_a_created_task_is_answered_whole_and_can_be_found_again(alice: User) ->
     assert response.headers["location"] == f"{TASKS}/{task['id']}"
     assert response.headers["etag"] == '"1"'
     found = alice.client.get(response.headers["location"])
-    assert found.json() == task
+    assert (found.status_code, found.json()) == (200, task)
     assert found.headers["etag"] == '"1"'
 
 
@@ -37,3 +36,115 @@ def test_a_created_task_is_answered_whole_and_can_be_found_again(alice: User) ->
 def test_a_title_is_enough(alice: User) -> None:
     task = alice.create(title="x" * 200)
     assert (task["description"], task["completed"]) == (None, False)
+
+
+def test_a_task_may_be_created_completed(alice: User) -> None:
+    assert alice.create(completed=True)["completed"] is True
+
+
+@pytest.mark.proves("US2-AC2", "FR-004")
+def test_an_own_task_can_be_read(alice: User) -> None:
+    task = alice.create()
+    assert alice.read(task["id"]) == task
+
+
+@pytest.mark.proves("US3-AC1", "FR-005")
+@pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
+def test_a_patch_changes_what_it_names_and_nothing_else(alice: User, media_type: str) -> None:
+    task = alice.create(description="Two litres")
+    response = alice.client.patch(
+        f"{TASKS}/{task['id']}",
+        content=b'{"completed": true}',
+        headers={"Content-Type": media_type},
+    )
+    assert response.status_code == 200
+    changed = response.json()
+    assert changed == {**task, "completed": True, "updated_at": changed["updated_at"]}
+    assert changed["updated_at"] > task["updated_at"]
+    assert response.headers["etag"] == '"2"'
+    assert alice.read(task["id"]) == changed
+
+
+@pytest.mark.proves("FR-005")
+def test_null_clears_a_description_and_absence_does_not(alice: User) -> None:
+    task = alice.create(description="Two litres")
+    path = f"{TASKS}/{task['id']}"
+    assert alice.client.patch(path, json={"title": "Milk"}).json()["description"] == "Two litres"
+    assert alice.client.patch(path, json={"description": None}).json()["description"] is None
+
+
+@pytest.mark.parametrize("field", ["title", "completed"])
+def test_null_is_no_value_for_a_field_that_has_to_have_one(alice: User, field: str) -> None:
+    task = alice.create()
+    response = alice.client.patch(f"{TASKS}/{task['id']}", json={field: None})
+    assert problem(response, 422, "validation_error")["errors"][0]["field"] == field
+
+
+def test_an_empty_patch_changes_nothing_at_all(alice: User) -> None:
+    task = alice.create()
+    response = alice.client.patch(f"{TASKS}/{task['id']}", json={})
+    assert (response.status_code, response.json()) == (200, task)
+    assert response.headers["etag"] == '"1"'
+
+
+@pytest.mark.proves("US3-AC1", "FR-005")
+def test_put_replaces_everything_a_client_may_set(alice: User) -> None:
+    task = alice.create(description="Two litres")
+    whole = {"title": "Bread", "description": None, "completed": True}
+    response = alice.client.put(f"{TASKS}/{task['id']}", json=whole)
+    assert response.status_code == 200
+    assert {name: response.json()[name] for name in whole} == whole
+    assert response.headers["etag"] == '"2"'
+    assert alice.read(task["id"]) == response.json()
+
+
+@pytest.mark.parametrize("missing", ["title", "description", "completed"])
+def test_put_refuses_to_wipe_what_was_left_out(alice: User, missing: str) -> None:
+    task = alice.create(description="Two litres")
+    whole = {"title": "Bread", "description": None, "completed": True}
+    del whole[missing]
+    response = alice.client.put(f"{TASKS}/{task['id']}", json=whole)
+    assert problem(response, 422, "validation_error")["errors"] == [
+        {"field": missing, "location": "body", "code": "missing", "message": "is required"}
+    ]
+    assert alice.read(task["id"]) == task
+
+
+def test_put_never_creates(alice: User) -> None:
+    whole = {"title": "Bread", "description": None, "completed": True}
+    problem(alice.client.put(f"{TASKS}/{uuid.uuid4()}", json=whole), 404, "task_not_found")
+
+
+@pytest.mark.proves("US3-AC2", "FR-005")
+def test_toggle_flips_there_and_back(alice: User) -> None:
+    task = alice.create()
+    for version, completed in ((2, True), (3, False)):
+        response = alice.client.post(f"{TASKS}/{task['id']}/toggle")
+        assert (response.status_code, response.json()["completed"]) == (200, completed)
+        assert response.headers["etag"] == f'"{version}"'
+        assert alice.read(task["id"]) == response.json()
+
+
+@pytest.mark.proves("US4-AC1", "FR-006")
+def test_a_deleted_task_is_gone(alice: User) -> None:
+    task = alice.create()
+    path = f"{TASKS}/{task['id']}"
+    response = alice.client.delete(path)
+    assert (response.status_code, response.content) == (204, b"")
+    problem(alice.client.delete(path), 404, "task_not_found")
+    problem(alice.client.get(path), 404, "task_not_found")
+    assert alice.client.get(TASKS).json()["items"] == []
+
+
+@pytest.mark.proves("SC-008")
+def test_an_id_that_is_none_is_a_422_naming_it(alice: User) -> None:
+    for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/toggle")):
+        response = alice.client.request(method, f"{TASKS}/7{suffix}")
+        assert problem(response, 422, "validation_error")["errors"] == [
+            {
+                "field": "task_id",
+                "location": "path",
+                "code": "uuid_parsing",
+                "message": "must be a UUID",
+            }
+        ]

@@ -22,28 +22,34 @@ APP_ROLE = "tasks_app"
 CALLER = "current_setting('app.user_id', true)"
 OWNER_CHECK = "tasks_backend.owner_check"
 
-# Roles belong to the cluster: another database's migration may be making the same one right now.
+# Roles belong to the cluster. Another database's migration may be making the same one right now,
+# or another login may have made it and keep it; then this database gets one with its number.
 MAKE_ROLE = f"""
 DO $$
 DECLARE
     login pg_roles := (SELECT r FROM pg_roles AS r WHERE r.rolname = current_user);
+    candidate text;
 BEGIN
-    IF to_regrole('{APP_ROLE}') IS NULL AND (login.rolsuper OR login.rolcreaterole) THEN
+    FOREACH candidate IN ARRAY ARRAY['{APP_ROLE}', '{APP_ROLE}_' || (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    )] LOOP
+        IF to_regrole(candidate) IS NULL AND (login.rolsuper OR login.rolcreaterole) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', candidate);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+        EXIT WHEN login.rolsuper;
         BEGIN
-            CREATE ROLE {APP_ROLE} NOLOGIN;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER', candidate);
+        EXCEPTION WHEN insufficient_privilege OR undefined_object THEN
             NULL;
         END;
-    END IF;
-    IF to_regrole('{APP_ROLE}') IS NOT NULL AND NOT login.rolsuper THEN
-        BEGIN
-            GRANT {APP_ROLE} TO CURRENT_USER;
-        EXCEPTION WHEN insufficient_privilege THEN
-            NULL;
-        END;
-    END IF;
+        EXIT WHEN pg_has_role(to_regrole(candidate)::oid, 'MEMBER');
+    END LOOP;
     IF login.rolbypassrls AND NOT login.rolsuper
-        AND NOT coalesce(pg_has_role(to_regrole('{APP_ROLE}')::oid, 'MEMBER'), false) THEN
+        AND pg_has_role(to_regrole(candidate)::oid, 'MEMBER') IS NOT TRUE THEN
         RAISE EXCEPTION 'this login sees past row-level security; have an administrator run:'
             ' CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO %', quote_ident(current_user);
     END IF;
@@ -53,17 +59,22 @@ $$
 
 GRANTS = f"""
 DO $$
+DECLARE
+    app text;
 BEGIN
-    IF to_regrole('{APP_ROLE}') IS NOT NULL THEN
-        GRANT USAGE ON SCHEMA {SCHEMA} TO {APP_ROLE};
-        GRANT SELECT ON {SCHEMA}.alembic_version TO {APP_ROLE};
-        GRANT SELECT, INSERT ON {SCHEMA}.users TO {APP_ROLE};
-        GRANT SELECT, INSERT, DELETE ON {SCHEMA}.tasks TO {APP_ROLE};
-        GRANT UPDATE (title, description, completed, version, updated_at)
-            ON {SCHEMA}.tasks TO {APP_ROLE};
-        GRANT SELECT, INSERT, DELETE ON {SCHEMA}.idempotency_keys TO {APP_ROLE};
-        GRANT EXECUTE ON FUNCTION {SCHEMA}.task_is_foreign(uuid) TO {APP_ROLE};
-    END IF;
+    FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN (
+        '{APP_ROLE}',
+        '{APP_ROLE}_' || (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) LOOP
+        EXECUTE 'GRANT USAGE ON SCHEMA {SCHEMA} TO ' || app;
+        EXECUTE 'GRANT SELECT ON {SCHEMA}.alembic_version TO ' || app;
+        EXECUTE 'GRANT SELECT, INSERT ON {SCHEMA}.users TO ' || app;
+        EXECUTE 'GRANT SELECT, INSERT, DELETE ON {SCHEMA}.tasks TO ' || app;
+        EXECUTE 'GRANT UPDATE (title, description, completed, version, updated_at)'
+            ' ON {SCHEMA}.tasks TO ' || app;
+        EXECUTE 'GRANT SELECT, INSERT, DELETE ON {SCHEMA}.idempotency_keys TO ' || app;
+        EXECUTE 'GRANT EXECUTE ON FUNCTION {SCHEMA}.task_is_foreign(uuid) TO ' || app;
+    END LOOP;
 END
 $$
 """

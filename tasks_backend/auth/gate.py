@@ -1,6 +1,7 @@
 """The gate in front of an operation: it says who calls before a byte of the body is read."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,17 @@ from starlette.types import Message, Receive, Scope
 
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.caller import Caller, admit
-from tasks_backend.errors import BadRequest, InvalidToken, MissingToken, PayloadTooLarge
+from tasks_backend.errors import (
+    AuthUnavailable,
+    BadRequest,
+    InvalidToken,
+    MissingToken,
+    PayloadTooLarge,
+)
 
 Gate = Callable[[Scope, Receive], Awaitable[Receive]]
 """Lets a request in or raises; returns what its body may be read from."""
+_LENGTH = re.compile(rb"[0-9]{1,19}")  # an int of thousands of digits, zeros too, is a ValueError
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,13 @@ def closed_gate(verifier: TokenVerifier, limits: Limits) -> Gate:
 
     async def gate(scope: Scope, receive: Receive) -> Receive:
         deadline = asyncio.get_running_loop().time() + limits.timeout
-        admit(scope, Caller(await verifier.subject(_bearer_token(scope)), deadline))
+        token = _bearer_token(scope)
+        try:
+            async with asyncio.timeout_at(deadline):
+                subject = await verifier.subject(token)
+        except TimeoutError:  # only a key that nobody has published yet is ever waited for
+            raise AuthUnavailable from None
+        admit(scope, Caller(subject, deadline))
         return _limited(scope, receive, limits.max_body_bytes, deadline)
 
     return gate
@@ -49,7 +63,8 @@ def _bearer_token(scope: Scope) -> str:
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(values) > 1:
         raise InvalidToken
-    scheme, _, credentials = (values[0] if values else b"").partition(b" ")
+    value = values[0].strip(b" \t") if values else b""  # no part of the value (RFC 9110, 5.5)
+    scheme, _, credentials = value.partition(b" ")
     token = credentials.lstrip(b" ")
     if scheme.lower() != b"bearer" or not token:
         raise MissingToken
@@ -63,7 +78,7 @@ def _limited(scope: Scope, receive: Receive, limit: int, deadline: float) -> Rec
     is not is counted. A body that has not come by the deadline is a bad request.
     """
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not announced.isdigit() or int(announced) > limit:
+    if not _LENGTH.fullmatch(announced) or int(announced) > limit:
         raise PayloadTooLarge
     received = 0
 

@@ -1,22 +1,22 @@
 """Which published keys may vouch for a caller: one JSON Web Key at a time (RFC 7517, RFC 8725)."""
 
 import json
-import logging
-from collections import Counter
-from collections.abc import Collection
-from typing import Any
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
-
-logger = logging.getLogger("tasks_backend.auth")
 
 DEVELOPMENT_PREFIX = "tasks-backend-dev-"
 """How the ids of the development issuer's keys begin; only `tasks-backend dev` takes them."""
 MAX_KEYS = 256
-_RSA_BITS = range(2048, 8192 + 1)
-_KEY_ID_LENGTH = range(1, 128 + 1)
+_KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_CURVES = {"EdDSA": "Ed25519", "ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_RSA_BITS = range(2048, 8192 + 1)
 _SMALL_ORDER_POINTS = frozenset(
     # Signatures under these Ed25519 keys can be made by anybody: the eight points of small order
     # and their other encodings, with the sign bit cleared.
@@ -37,16 +37,45 @@ class NotAKeySet(Exception):
     """What the endpoint sent is no JSON Web Key Set, or one beyond all measure."""
 
 
+class Unusable(Exception):
+    """A published key that may not vouch for anybody. The reason is ours: nothing is repeated."""
+
+
+class Published(NamedTuple):
+    """What a key set holds: the usable keys by id, and how many are refused for which reason."""
+
+    keys: dict[str, PyJWK]
+    refused: Counter[str]
+
+
 def parse_key_set(
     body: bytes, algorithms: Collection[str], *, development: bool = False
-) -> dict[str, PyJWK]:
-    """Return the usable keys by id; none is a normal answer (Better Auth after an idle month).
+) -> Published:
+    """Return what is published; no key at all is normal (Better Auth after an idle month).
 
-    A member that cannot be used is dropped and logged, and never spoils the others. An id that
-    stands for two different keys is dropped altogether. Raises NotAKeySet.
+    A member that cannot be used costs nobody else anything but its own id: where that stands for
+    a second key too, for one that is secret or weak say, neither vouches. Raises NotAKeySet.
     """
+    claimants = defaultdict(list)
+    for member in _members(body):
+        claimants[_key_id(member)].append(member)
+    published = Published({}, Counter())
+    for kid, members in claimants.items():
+        try:
+            if kid is None:
+                raise Unusable("without a proper id")
+            if kid.startswith(DEVELOPMENT_PREFIX) and not development:
+                raise Unusable("of the development issuer")
+            published.keys[kid] = _only_key(members, algorithms)
+        except Unusable as reason:
+            published.refused[str(reason)] += len(members)
+    return published
+
+
+def _members(body: bytes) -> list[Any]:
     try:
-        document = json.loads(body.decode("utf-8-sig"))
+        # No member of a key is a number; one of 5,000 digits is no reason to refuse the others.
+        document = json.loads(body.decode("utf-8-sig"), parse_int=float)
     except (ValueError, RecursionError) as error:
         raise NotAKeySet("no JSON") from error
     members = document.get("keys") if isinstance(document, dict) else None
@@ -54,80 +83,53 @@ def parse_key_set(
         raise NotAKeySet("no list of keys")
     if len(members) > MAX_KEYS:
         raise NotAKeySet(f"more than {MAX_KEYS} keys")
-    distinct = [member for at, member in enumerate(members) if member not in members[:at]]
-    counts = Counter(
-        member["kid"]
-        for member in distinct
-        if isinstance(member, dict) and isinstance(member.get("kid"), str)
-    )
-    keys = {}
-    for member in distinct:
-        reason = "its id stands for several keys"
-        if not isinstance(member, dict) or counts.get(str(member.get("kid")), 0) < 2:  # noqa: PLR2004 - two are several
-            key, reason = _usable(member, algorithms)
-            if (
-                key is not None
-                and not development
-                and str(key.key_id).startswith(DEVELOPMENT_PREFIX)
-            ):
-                key, reason = None, "it is the development issuer's"
-            if key is not None:
-                keys[str(key.key_id)] = key
-                continue
-        logger.warning("a published key is not used: %s", reason)
-    return keys
+    return members
 
 
-def _usable(member: Any, algorithms: Collection[str]) -> tuple[PyJWK | None, str]:
-    """Return the key, or why not. The reason is ours: what was published is not repeated."""
-    if not isinstance(member, dict):
-        return None, "it is no object"
-    kid = member.get("kid")
-    if not isinstance(kid, str) or len(kid) not in _KEY_ID_LENGTH or not _is_visible(kid):
-        return None, "it has no proper id"
+def _key_id(member: Any) -> str | None:
+    kid = member.get("kid") if isinstance(member, dict) else None
+    return kid if isinstance(kid, str) and _KEY_ID.fullmatch(kid) else None
+
+
+def _only_key(members: Iterable[dict[str, Any]], algorithms: Collection[str]) -> PyJWK:
+    """Return the key that all these members are. Raises Unusable."""
+    key, *others = [_usable(member, algorithms) for member in members]
+    if any((k.algorithm_name, k.key) != (key.algorithm_name, key.key) for k in others):
+        raise Unusable("several under one id")
+    return key
+
+
+def _usable(member: dict[str, Any], algorithms: Collection[str]) -> PyJWK:
     if _PRIVATE_MEMBERS & member.keys():
-        return None, "it is a secret one"
+        raise Unusable("secret")
     operations = member.get("key_ops", ["verify"])
-    if member.get("use", "sig") != "sig" or "verify" not in (operations or ()):
-        return None, "it is not for signatures"
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise Unusable("not for signatures")
+    if member.get("use", "sig") != "sig":
+        raise Unusable("not for signatures")
     algorithm = member.get("alg")
     if algorithm == "Ed25519":  # RFC 9864's name for what PyJWT and Better Auth call EdDSA
         algorithm = "EdDSA"
     if algorithm is not None and algorithm not in tuple(algorithms):
-        return None, "its algorithm is not allowed"
+        raise Unusable("of an algorithm that is not allowed")
     try:
         key = PyJWK(member, algorithm)
-    except (PyJWTError, ValueError, TypeError, NotImplementedError, OverflowError):
-        return None, "it is malformed"
+    except Exception as error:
+        raise Unusable("malformed") from error
     if key.algorithm_name not in algorithms:
-        return None, "its algorithm is not allowed"
-    if not _fits(key.algorithm_name, member):
-        return None, "its algorithm and its type do not fit"
-    if _is_weak(key.key, member):
-        return None, "it is weak"
-    return key, ""
+        raise Unusable("of an algorithm that is not allowed")
+    if member.get("crv") != _CURVES.get(key.algorithm_name, member.get("crv")):
+        raise Unusable("on another curve than its algorithm's")
+    if _is_weak(key.key):
+        raise Unusable("weak")
+    return key
 
 
-def _fits(algorithm: str, member: dict[str, Any]) -> bool:
-    kind = (member.get("kty"), member.get("crv"))
-    return {
-        "EdDSA": kind == ("OKP", "Ed25519"),
-        "ES256": kind == ("EC", "P-256"),
-        "ES384": kind == ("EC", "P-384"),
-        "ES512": kind == ("EC", "P-521"),
-    }.get(algorithm, kind[0] == "RSA")
-
-
-def _is_weak(key: Any, member: dict[str, Any]) -> bool:
-    if member["kty"] == "RSA":
-        numbers = key.public_numbers()
-        return key.key_size not in _RSA_BITS or numbers.e < 3 or numbers.e % 2 == 0  # noqa: PLR2004 - RFC 8017
-    if member["kty"] == "OKP":
-        point = bytearray(key.public_bytes_raw())
-        point[31] &= 0x7F
-        return bytes(point) in _SMALL_ORDER_POINTS
+def _is_weak(key: object) -> bool:
+    """Tell what PyJWT and cryptography let through; they refuse bad exponents and points."""
+    if isinstance(key, RSAPublicKey):
+        return key.key_size not in _RSA_BITS
+    if isinstance(key, Ed25519PublicKey):
+        *point, last = key.public_bytes_raw()
+        return bytes([*point, last & 0x7F]) in _SMALL_ORDER_POINTS
     return False
-
-
-def _is_visible(text: str) -> bool:
-    return text.isascii() and text.isprintable()

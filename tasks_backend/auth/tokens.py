@@ -1,15 +1,16 @@
 """When a token counts: the rules of design section 2 on top of PyJWT (RFC 7519, 8725, 9068).
 
-PyJWT does the cryptography and compares issuer, audience and times. It takes on trust what this
-module refuses first or afterwards: size and form, header members, claims of the wrong type.
+PyJWT does the cryptography and compares issuer, audience and times. What it takes on trust is
+refused here: size, form and header before a key is asked for; JSON that two readers could read
+differently and times that are no numbers before it compares; too long a life and a subject that
+is no name after.
 """
 
 import base64
 import json
 import logging
 import re
-import unicodedata
-from typing import Any
+from typing import Any, NoReturn
 
 import jwt
 from jwt import PyJWK
@@ -20,12 +21,14 @@ from tasks_backend.errors import ExpiredToken, InvalidToken
 logger = logging.getLogger("tasks_backend.auth")
 
 LEEWAY = 10  # seconds that two servers' clocks may differ by
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 _TYPES = {"jwt", "at+jwt"}
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
-_MAX_SUBJECT = 255
+_TIMES = {"exp", "iat", "nbf"}
+_LAST_SECOND = 253_402_300_799  # of the year 9999; not even infinity is later, NaN never earlier
 
 
 class TokenVerifier:
@@ -39,6 +42,7 @@ class TokenVerifier:
         audience: str,
         algorithms: tuple[str, ...],
         max_bytes: int,
+        max_lifetime: float = 30 * 86_400.0,
     ) -> None:
         if not issuer or not audience:  # PyJWT would take an empty one as leave not to check
             raise ValueError("issuer and audience must not be empty")
@@ -47,38 +51,48 @@ class TokenVerifier:
         self._audience = audience
         self._algorithms = algorithms
         self._max_bytes = max_bytes
+        self._max_lifetime = max_lifetime
+        self._jwt = _StrictJWT()
 
     async def subject(self, token: str) -> str:
         """Return the user's id. Raises InvalidToken, ExpiredToken or AuthUnavailable (FR-009)."""
         if len(token) > self._max_bytes or not _COMPACT.fullmatch(token):
             raise InvalidToken
-        algorithm, kid = self._header(token.partition(".")[0])
-        claims = self._claims(token, algorithm, await self._key_set.key(kid))
-        return _subject(claims)
-
-    def _header(self, segment: str) -> tuple[str, str]:
-        """Return algorithm and key id. Embedded keys and addresses of keys are never looked at."""
-        try:
-            header = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-        except (ValueError, RecursionError):
-            raise InvalidToken from None
-        if not isinstance(header, dict) or _REFUSED_HEADERS & header.keys():
+        key = await self._key_set.key(self._key_id(token.partition(".")[0]))
+        claims = self._claims(token, key)
+        if claims["exp"] - claims["iat"] > self._max_lifetime:
             raise InvalidToken
-        algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+        subject: str = claims["sub"]
+        if not _SUBJECT.fullmatch(subject):
+            raise InvalidToken
+        return subject
+
+    def _key_id(self, segment: str) -> str:
+        """Return the id of the key that signed, if the header is one that can count.
+
+        Embedded keys and addresses of keys are never looked at.
+        """
+        try:
+            header = _json_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+        except ValueError:
+            raise InvalidToken from None
+        if _REFUSED_HEADERS & header.keys():
+            raise InvalidToken
+        kid, typ = header.get("kid"), header.get("typ", "JWT")
+        if header.get("alg") not in self._algorithms:
             raise InvalidToken
         if not isinstance(kid, str) or not _KEY_ID.fullmatch(kid):
             raise InvalidToken
         if not isinstance(typ, str) or typ.lower() not in _TYPES:
             raise InvalidToken
-        return algorithm, kid
+        return kid
 
-    def _claims(self, token: str, algorithm: str, key: PyJWK) -> dict[str, Any]:
+    def _claims(self, token: str, key: PyJWK) -> dict[str, Any]:
         try:
-            claims: dict[str, Any] = jwt.decode(
+            return self._jwt.decode(
                 token,
-                key,  # the PyJWK, never its .key: so the algorithm is bound to the key
-                algorithms=[algorithm],
+                key,  # the PyJWK, never its .key: so the header's algorithm must be the key's
+                algorithms=[key.algorithm_name],
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=LEEWAY,
@@ -91,17 +105,44 @@ class TokenVerifier:
         except Exception as error:  # noqa: BLE001 - a token must not be able to crash its check
             logger.warning("a token broke its verification: %s", type(error).__name__)
             raise InvalidToken from None
+
+
+class _StrictJWT(jwt.PyJWT):
+    """PyJWT, but comparing only claims that can be read in one way and times that are numbers."""
+
+    def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        """Read the payload in the place of PyJWT, which offers this method for it."""
+        try:
+            claims = _json_object(decoded["payload"])
+        except ValueError as error:
+            raise jwt.DecodeError from error
+        for name in _TIMES & claims.keys():
+            # To Python a boolean is a number, too; so the types are meant exactly.
+            if type(claims[name]) not in {int, float} or not 0 <= claims[name] <= _LAST_SECOND:
+                raise jwt.DecodeError
         return claims
 
 
-def _subject(claims: dict[str, Any]) -> str:
-    for name in ("exp", "iat", "nbf"):
-        value = claims.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidToken
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_SUBJECT:
-        raise InvalidToken
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in subject):
-        raise InvalidToken
-    return subject
+def _json_object(text: bytes) -> dict[str, Any]:
+    """Return a JSON object of which there is one reading (RFC 8259). Raises ValueError."""
+    try:
+        value = _READER.decode(text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("no object")  # noqa: TRY004 - one kind of failure, as the reader's own
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name is given twice")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,6 +1,7 @@
 """psycopg2 on the event loop: one asynchronous connection, driven by the loop's own readers."""
 
 import asyncio
+import select
 import socket
 from typing import Any
 
@@ -32,12 +33,23 @@ class Connection:
         self._fd: int = raw.fileno()
         self._waiter: asyncio.Future[None] | None = None
         self._idle = True
+        self._socket = select.poll()
+        self._socket.register(self._fd, select.POLLIN)
         loop.add_reader(self._fd, self._readable)
 
     @property
     def closed(self) -> bool:
         """Whether it can no longer be used: closed by us, or hung up on by the server."""
         return bool(self._raw.closed)
+
+    def hung_up(self) -> bool:
+        """Whether the server has ended it, even if the loop has not yet come to notice.
+
+        A statement sent after that would be in doubt for nothing.
+        """
+        if not self.closed and self._socket.poll(0):
+            self.close()
+        return self.closed
 
     async def fetch(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Send one message and return the rows of its last statement.

@@ -80,7 +80,7 @@ class Pool:
     async def _connection(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
-            if connection.closed:
+            if connection.hung_up():
                 continue
             idle = connection.loop.time() - connection.used_at
             if idle > RECYCLE_AFTER:

@@ -23,15 +23,22 @@ IDENTITY = (
 )
 
 ROLE_OF_LOGIN = f"""
-SELECT CASE
-    WHEN pg_has_role(to_regrole('{APP_ROLE}')::oid, 'MEMBER')
-        AND has_schema_privilege(
-            to_regrole('{APP_ROLE}')::oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE'
-        ) THEN '{APP_ROLE}'
-    WHEN NOT (login.rolsuper OR login.rolbypassrls) THEN 'none'
-END
+SELECT coalesce(
+    (
+        SELECT app.rolname FROM pg_roles AS app
+        WHERE app.rolname IN ('{APP_ROLE}', '{APP_ROLE}_' || (
+            SELECT oid FROM pg_database WHERE datname = current_database()
+        ))
+        AND NOT app.rolsuper AND NOT app.rolbypassrls
+        AND pg_has_role(app.oid, 'MEMBER')
+        AND has_schema_privilege(app.oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE')
+        ORDER BY app.rolname LIMIT 1
+    ),
+    CASE WHEN NOT (login.rolsuper OR login.rolbypassrls) THEN 'none' END
+)
 FROM pg_roles AS login WHERE login.rolname = current_user
-"""  # noqa: S608 - a name of ours
+"""  # noqa: S608 - names of ours
+"""The role in which row-level security binds this login: one that it may become, or itself."""
 
 PING = "SELECT 1"
 REVISION = f"""

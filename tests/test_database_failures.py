@@ -1,0 +1,268 @@
+"""The database fails in many ways; each has its answer, within a bound, and ends by itself."""
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import psycopg2
+import pytest
+from support.databases import NEON_OWNER, Cluster
+from support.proxy import PostgresProxy
+from support.service import User, problem, served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+from tasks_backend.db import migrations
+
+TASKS = "/api/v1/tasks"
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[PostgresProxy]:
+    with PostgresProxy(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
+    sub = secrets.token_hex(16)
+    hurried = {
+        "database_url": proxy.url,
+        "request_timeout": 2.0,
+        "statement_timeout": 1.0,
+        "connect_timeout": 1.0,
+        "pool_size": 2,
+        "pool_timeout": 0.2,
+    }
+    headers = {"Authorization": f"Bearer {signer.token(sub)}"}
+    with (
+        served(create_app(settings.model_copy(update=hurried))) as url,
+        httpx2.Client(base_url=url, headers=headers, timeout=30) as client,
+    ):
+        yield User(sub, client)
+
+
+def sessions_of(proxy: PostgresProxy, action: str) -> str:
+    login = psycopg2.extensions.parse_dsn(proxy.url)["user"]
+    return f"SELECT {action} FROM pg_stat_activity WHERE usename = '{login}'"
+
+
+@pytest.mark.proves("EDGE-4", "FR-012")
+def test_a_database_that_is_away_is_a_503_and_its_return_needs_no_restart(
+    user: User, proxy: PostgresProxy
+) -> None:
+    task = user.create()
+    proxy.refuse()
+    for method, path in (("GET", TASKS), ("POST", f"{TASKS}/{task['id']}/toggle")):
+        problem(user.client.request(method, path), 503, "database_unavailable")
+    problem(user.client.get("/readyz"), 503, "database_unavailable")
+    assert user.client.get("/livez").status_code == 200
+    proxy.accept()
+    assert user.read(task["id"]) == task
+    assert user.client.get("/readyz").json() == {"status": "ready", "keys": True}
+
+
+@pytest.mark.proves("EDGE-4", "FR-012")
+def test_a_start_without_a_database_is_a_503_until_it_is_there(
+    settings: Settings, signer: Signer, database: str
+) -> None:
+    with PostgresProxy(database) as proxy:
+        proxy.refuse()
+        app = create_app(settings.model_copy(update={"database_url": proxy.url}))
+        headers = {"Authorization": f"Bearer {signer.token('early')}"}
+        with served(app) as url, httpx2.Client(base_url=url, headers=headers) as client:
+            problem(client.get(TASKS), 503, "database_unavailable")
+            proxy.accept()
+            assert client.get(TASKS).status_code == 200
+
+
+@pytest.mark.proves("EDGE-4", "SC-001")
+def test_connections_that_died_idle_cost_nobody_an_error(
+    user: User, proxy: PostgresProxy, cluster: Cluster
+) -> None:
+    task = user.create()
+    with cluster.cursor() as cursor:
+        cursor.execute(sessions_of(proxy, "pg_terminate_backend(pid)"))
+    proxy.wait_until_closed()
+    assert user.client.post(f"{TASKS}/{task['id']}/toggle").json()["completed"] is True
+
+
+@pytest.mark.proves("EDGE-4", "FR-012")
+def test_a_network_that_swallows_everything_is_a_504_at_the_deadline(
+    user: User, proxy: PostgresProxy
+) -> None:
+    task = user.create()
+    proxy.freeze()
+    began = time.monotonic()
+    problem(user.client.get(f"{TASKS}/{task['id']}"), 504, "deadline_exceeded")
+    assert time.monotonic() - began < 10, "the deadline is 2 s"
+    proxy.thaw()
+    proxy.cut()
+    assert user.read(task["id"]) == task
+
+
+@pytest.mark.proves("FR-012")
+def test_a_statement_that_waits_too_long_is_a_504_and_its_connection_lives_on(
+    user: User, proxy: PostgresProxy, database: str
+) -> None:
+    task = user.create()
+    path = f"{TASKS}/{task['id']}"
+    other = psycopg2.connect(database)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
+            )
+            connections = proxy.connections
+            problem(user.client.patch(path, json={"title": "x"}), 504, "deadline_exceeded")
+    finally:
+        other.close()
+    assert user.client.patch(path, json={"title": "x"}).status_code == 200
+    assert proxy.connections == connections
+
+
+@pytest.mark.proves("EDGE-4", "SC-001")
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_write_that_is_cut_off_is_repeated_only_with_a_key(
+    user: User, proxy: PostgresProxy, cluster: Cluster, database: str, keyed: bool
+) -> None:
+    """Whether it happened is unknown, so without a key only the client may decide to repeat it."""
+    task = user.create()
+    headers = {"Idempotency-Key": "k"} if keyed else {}
+    other = psycopg2.connect(database)
+    try:
+        with other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+            cursor.execute(
+                "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
+            )
+            path = f"{TASKS}/{task['id']}/toggle"
+            answer = pool.submit(user.client.post, path, headers=headers)
+            waiting = sessions_of(proxy, "count(*)") + " AND wait_event_type = 'Lock'"
+            with cluster.cursor() as watching:
+                while True:
+                    watching.execute(waiting)
+                    if watching.fetchone()[0]:
+                        break
+                    time.sleep(0.01)
+            proxy.cut()
+            other.rollback()
+            response = answer.result(30)
+    finally:
+        other.close()
+    if keyed:
+        assert (response.status_code, response.json()["completed"]) == (200, True)
+    else:
+        problem(response, 503, "database_unavailable")
+
+
+@pytest.mark.proves("FR-012")
+def test_more_than_the_pool_can_take_is_refused_at_once(user: User, database: str) -> None:
+    """Two statements hold the whole pool; a third is told to come back."""
+    task = user.create()
+    path = f"{TASKS}/{task['id']}"
+    other = psycopg2.connect(database)
+    try:
+        with other.cursor() as cursor, ThreadPoolExecutor(6) as pool:
+            cursor.execute(
+                "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
+            )
+            answers = list(
+                pool.map(lambda _: user.client.patch(path, json={"title": "x"}), range(6))
+            )
+    finally:
+        other.close()
+    codes = sorted(answer.json()["code"] for answer in answers)
+    assert codes == ["deadline_exceeded"] * 2 + ["overloaded"] * 4
+    for answer in answers:
+        if answer.status_code == 503:
+            problem(answer, 503, "overloaded")
+    assert user.client.patch(path, json={"title": "x"}).status_code == 200
+
+
+def test_a_client_that_goes_away_frees_its_connection(user: User, database: str) -> None:
+    task = user.create()
+    path = f"{TASKS}/{task['id']}"
+    other = psycopg2.connect(database)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
+            )
+            for _ in range(4):
+                with pytest.raises(httpx2.TimeoutException):
+                    user.client.patch(path, json={"title": "x"}, timeout=0.05)
+    finally:
+        other.close()
+    assert user.client.patch(path, json={"title": "y"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (
+            "ALTER DATABASE {database} SET default_transaction_read_only = on",
+            503,
+            "database_unavailable",
+        ),
+        ("ALTER TABLE tasks_backend.tasks RENAME TO lost", 503, "database_unavailable"),
+    ],
+)
+def test_a_database_that_cannot_do_the_work_is_a_503(
+    cluster: Cluster, settings: Settings, signer: Signer, fault: str, status: int, code: str
+) -> None:
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    migrations.upgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute(fault.format(database=name))
+    headers = {"Authorization": f"Bearer {signer.token('x')}"}
+    app = create_app(settings.model_copy(update={"database_url": url}))
+    with served(app) as base, httpx2.Client(base_url=base, headers=headers) as client:
+        problem(client.post(TASKS, json={"title": "x"}), status, code)
+
+
+@pytest.mark.proves("EDGE-4")
+@pytest.mark.parametrize("state", ["not migrated", "missing"])
+def test_a_database_that_is_not_prepared_is_a_503(
+    cluster: Cluster, settings: Settings, signer: Signer, state: str
+) -> None:
+    name, url = cluster.database(cluster.login("NOBYPASSRLS"))
+    if state == "missing":
+        with cluster.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name}")
+    headers = {"Authorization": f"Bearer {signer.token('x')}"}
+    app = create_app(settings.model_copy(update={"database_url": url}))
+    with served(app) as base, httpx2.Client(base_url=base, headers=headers) as client:
+        problem(client.get(TASKS), 503, "database_unavailable")
+        problem(client.get("/readyz"), 503, "database_unavailable")
+
+
+def test_nothing_of_one_request_is_left_on_the_connection_for_the_next(
+    settings: Settings, signer: Signer, database: str
+) -> None:
+    """One connection, many users, a third of the requests failing: nobody meets anybody."""
+    one = settings.model_copy(update={"pool_size": 1, "pool_timeout": 30.0})
+    with served(create_app(one)) as url:
+        barrier = threading.Barrier(8)
+
+        def live(number: int) -> None:
+            sub = f"leak-{secrets.token_hex(8)}"
+            headers = {"Authorization": f"Bearer {signer.token(sub)}"}
+            with httpx2.Client(base_url=url, headers=headers, timeout=60) as client:
+                barrier.wait(30)
+                mine = []
+                for turn in range(25):
+                    if turn % 3 == 2:
+                        client.patch(
+                            f"{TASKS}/{mine[-1]}", json={"title": "x"}, headers={"If-Match": '"9"'}
+                        )
+                        continue
+                    mine.append(client.post(TASKS, json={"title": sub}).json()["id"])
+                    items = client.get(TASKS, params={"limit": 100}).json()["items"]
+                    assert [item["id"] for item in items] == mine[::-1]
+                    assert {item["user_id"] for item in items} == {sub}
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(live, range(8)))

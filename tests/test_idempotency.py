@@ -1,0 +1,224 @@
+"""Idempotency-Key: however often a create or a toggle is sent, it is done once."""
+
+import secrets
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import psycopg2
+import pytest
+from conftest import NewUser
+from support.service import User, problem, served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+
+TASKS = "/api/v1/tasks"
+
+
+def create(user: User, key: str, **fields: Any) -> httpx2.Response:
+    body = {"title": "Buy milk", **fields}
+    return user.client.post(TASKS, json=body, headers={"Idempotency-Key": key})
+
+
+def toggle(user: User, task_id: str, key: str, **headers: str) -> httpx2.Response:
+    headers = {"Idempotency-Key": key, **headers}
+    return user.client.post(f"{TASKS}/{task_id}/toggle", headers=headers)
+
+
+def shown(response: httpx2.Response) -> tuple[Any, ...]:
+    """What a client sees of an answer, but for whether it is a repetition."""
+    headers = response.headers
+    return response.status_code, headers["etag"], headers.get("location"), response.content
+
+
+@pytest.mark.proves("SC-001", "FR-011")
+def test_a_repeated_create_gets_the_first_answer_again(alice: User) -> None:
+    first = create(alice, "k")
+    assert first.status_code == 201
+    assert "idempotency-replayed" not in first.headers
+    alice.client.patch(first.headers["location"], json={"title": "changed since"})
+    again = create(alice, "k")
+    assert shown(again) == shown(first)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(alice.client.get(TASKS).json()["items"]) == 1
+
+
+def test_a_repeated_create_makes_nothing_even_after_a_deletion(alice: User) -> None:
+    first = create(alice, "k")
+    alice.client.delete(first.headers["location"])
+    assert shown(create(alice, "k")) == shown(first)
+    assert alice.client.get(TASKS).json()["items"] == []
+
+
+def test_a_repeated_toggle_flips_once(alice: User) -> None:
+    task = alice.create()
+    first, again = toggle(alice, task["id"], "k"), toggle(alice, task["id"], "k")
+    assert first.json()["completed"] is True
+    assert shown(again) == shown(first)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert alice.read(task["id"]) == first.json()
+
+
+def test_a_repeated_toggle_does_not_undo_what_came_after_it(alice: User) -> None:
+    task = alice.create()
+    first = toggle(alice, task["id"], "k")
+    alice.client.patch(f"{TASKS}/{task['id']}", json={"completed": False, "title": "later"})
+    assert shown(toggle(alice, task["id"], "k")) == shown(first)
+    assert (alice.read(task["id"])["completed"], alice.read(task["id"])["title"]) == (
+        False,
+        "later",
+    )
+
+
+def test_a_repeated_toggle_is_answered_although_its_version_is_past(alice: User) -> None:
+    task = alice.create()
+    first = toggle(alice, task["id"], "k", **{"If-Match": '"1"'})
+    assert first.status_code == 200
+    assert shown(toggle(alice, task["id"], "k", **{"If-Match": '"1"'})) == shown(first)
+
+
+def test_a_stale_toggle_leaves_its_key_unused(alice: User) -> None:
+    task = alice.create()
+    problem(toggle(alice, task["id"], "k", **{"If-Match": '"7"'}), 412, "version_mismatch")
+    response = toggle(alice, task["id"], "k", **{"If-Match": '"1"'})
+    assert response.json()["completed"] is True
+    assert "idempotency-replayed" not in response.headers
+
+
+def test_a_key_stands_for_one_request(alice: User) -> None:
+    task = alice.create()
+    create(alice, "k", title="one")
+    for other in ({"title": "two"}, {"title": "one", "completed": True}, {"description": "one"}):
+        problem(create(alice, "k", **other), 422, "idempotency_key_reused")
+    problem(toggle(alice, task["id"], "k"), 422, "idempotency_key_reused")
+    assert alice.read(task["id"]) == task
+    assert create(alice, "k", title=" one ").status_code == 201, "spelled otherwise, but the same"
+
+
+def test_a_key_of_a_toggle_is_bound_to_its_task(alice: User) -> None:
+    one, two = alice.create(), alice.create()
+    toggle(alice, one["id"], "k")
+    problem(toggle(alice, two["id"], "k"), 422, "idempotency_key_reused")
+    problem(create(alice, "k"), 422, "idempotency_key_reused")
+    assert alice.read(two["id"]) == two
+
+
+def test_existence_and_version_are_asked_before_the_key(alice: User) -> None:
+    one, two = alice.create(), alice.create()
+    toggle(alice, one["id"], "k")
+    problem(toggle(alice, two["id"], "k", **{"If-Match": '"7"'}), 412, "version_mismatch")
+    alice.client.delete(f"{TASKS}/{one['id']}")
+    problem(toggle(alice, one["id"], "k"), 404, "task_not_found")
+
+
+@pytest.mark.proves("SC-003")
+def test_keys_are_everybodys_own(alice: User, bob: User) -> None:
+    first, second = create(alice, "k"), create(bob, "k")
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert "idempotency-replayed" not in second.headers
+    assert first.json()["id"] != second.json()["id"]
+
+
+def test_an_invalid_create_leaves_its_key_unused(alice: User) -> None:
+    problem(create(alice, "k", title=""), 422, "validation_error")
+    response = create(alice, "k")
+    assert response.status_code == 201
+    assert "idempotency-replayed" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "key", ["!", "~" * 255, '"quoted"', "8e03978e-40d5-43dd-bc93-6894a57f9324"]
+)
+def test_a_key_is_any_visible_ascii(alice: User, key: str) -> None:
+    assert create(alice, key).status_code == 201
+
+
+@pytest.mark.parametrize("key", [b"", b"a b", b"\xe9", b"x" * 256, b"a\tb"])
+def test_a_key_that_is_none_is_refused(alice: User, key: bytes) -> None:
+    task = alice.create()
+    for path, body in ((TASKS, {"title": "x"}), (f"{TASKS}/{task['id']}/toggle", None)):
+        response = alice.client.post(path, json=body, headers={b"Idempotency-Key": key})
+        (error,) = problem(response, 422, "validation_error")["errors"]
+        assert (error["field"], error["location"]) == ("Idempotency-Key", "header")
+    assert alice.client.get(TASKS).json()["items"] == [task]
+
+
+def test_two_keys_are_no_key(alice: User) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
+    response = alice.client.post(TASKS, json={"title": "x"}, headers=headers)
+    problem(response, 422, "validation_error")
+
+
+@pytest.mark.proves("SC-001")
+@pytest.mark.parametrize("round_", range(5))
+def test_of_sixteen_concurrent_creates_with_one_key_one_makes_a_task(
+    new_user: NewUser, round_: int
+) -> None:
+    user = new_user()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: create(user, f"k-{round_}"), range(16)))
+    assert len({shown(answer) for answer in answers}) == 1
+    assert answers[0].status_code == 201
+    replayed = Counter(answer.headers.get("idempotency-replayed") for answer in answers)
+    assert replayed == {None: 1, "true": 15}
+    assert len(user.client.get(TASKS).json()["items"]) == 1
+
+
+@pytest.mark.proves("SC-001")
+def test_of_sixteen_concurrent_toggles_with_one_key_one_flips(alice: User) -> None:
+    task = alice.create()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: toggle(alice, task["id"], "k"), range(16)))
+    assert len({shown(answer) for answer in answers}) == 1
+    assert alice.client.get(f"{TASKS}/{task['id']}").headers["etag"] == '"2"'
+
+
+def test_with_other_bodies_under_one_key_one_wins_and_the_rest_are_refused(alice: User) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: create(alice, "k", title=str(n)), range(8)))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 422: 7}
+    assert len(alice.client.get(TASKS).json()["items"]) == 1
+
+
+def test_a_key_in_use_elsewhere_is_a_409_after_a_short_wait(alice: User, database: str) -> None:
+    """The other request is a transaction of our own, caught in the middle."""
+    task = alice.create()
+    connection = psycopg2.connect(database)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO tasks_backend.idempotency_keys"
+                " SELECT user_id, 'k', 'f', id, id, title, description, completed, version,"
+                " created_at, updated_at, now() + interval '1 day'"
+                " FROM tasks_backend.tasks WHERE id = %s",
+                (task["id"],),
+            )
+            for response in (create(alice, "k"), toggle(alice, task["id"], "k")):
+                problem(response, 409, "idempotency_in_progress")
+                assert response.headers["retry-after"] == "1"
+        connection.rollback()
+    finally:
+        connection.close()
+    assert create(alice, "k").status_code == 201
+
+
+def test_keys_expire_and_are_swept(settings: Settings, signer: Signer, database: str) -> None:
+    sub = secrets.token_hex(16)
+    brief = settings.model_copy(update={"idempotency_ttl": 0.001})
+    headers = {"Authorization": f"Bearer {signer.token(sub)}"}
+    with served(create_app(brief)) as url, httpx2.Client(base_url=url, headers=headers) as client:
+        user = User(sub, client)
+        first, second = create(user, "k"), create(user, "k", title="another")
+        create(user, "other")
+    assert (first.status_code, second.status_code) == (201, 201)
+    connection = psycopg2.connect(database)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT key FROM tasks_backend.idempotency_keys WHERE user_id = %s", (sub,)
+            )
+            assert cursor.fetchall() == [("other",)]
+    finally:
+        connection.close()

@@ -1,0 +1,138 @@
+"""The list: order, filter, keyset pages, and what may not be asked."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from support.service import User, problem
+
+TASKS = "/api/v1/tasks"
+
+
+def walk(user: User, **query: Any) -> list[list[dict[str, Any]]]:
+    """All pages of a query, found through the Link header as a client would."""
+    pages = []
+    response = user.client.get(TASKS, params=query)
+    while True:
+        assert response.status_code == 200, response.text
+        body = response.json()
+        assert list(body) == ["items", "next_cursor"]
+        pages.append(body["items"])
+        link = response.links.get("next")
+        assert (link is None) == (body["next_cursor"] is None)
+        if link is None:
+            return pages
+        assert re.fullmatch(rf"{TASKS}\?(\w+=[\w-]+&?)+", link["url"])
+        response = user.client.get(link["url"])
+
+
+@pytest.mark.proves("FR-004", "US2-AC1")
+def test_an_empty_list_is_an_empty_list(alice: User) -> None:
+    response = alice.client.get(TASKS)
+    assert (response.status_code, response.json()) == (200, {"items": [], "next_cursor": None})
+    assert "link" not in response.headers
+
+
+@pytest.mark.proves("US2-AC1", "FR-004", "FR-010")
+def test_everybody_lists_their_own(alice: User, bob: User) -> None:
+    mine, theirs = alice.create(), bob.create()
+    assert alice.client.get(TASKS).json()["items"] == [mine]
+    assert bob.client.get(TASKS).json()["items"] == [theirs]
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_pages_have_every_task_once_in_order_of_creation(alice: User, order: str) -> None:
+    created = [alice.create(title=f"{number}") for number in range(7)]
+    expected = created if order == "asc" else created[::-1]
+    pages = walk(alice, limit=3, order=order)
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [task for page in pages for task in page] == expected
+
+
+def test_newest_comes_first_unless_asked_otherwise(alice: User) -> None:
+    first, second = alice.create(), alice.create()
+    assert alice.client.get(TASKS).json()["items"] == [second, first]
+
+
+def test_a_page_that_is_just_full_is_the_last(alice: User) -> None:
+    for _ in range(3):
+        alice.create()
+    assert [len(page) for page in walk(alice, limit=3)] == [3]
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_the_filter_goes_with_every_page(alice: User, completed: bool) -> None:
+    tasks = [alice.create(completed=bool(number % 2)) for number in range(10)]
+    pages = walk(alice, limit=2, completed=str(completed).lower())
+    assert [task for page in pages for task in page] == [
+        task for task in reversed(tasks) if task["completed"] is completed
+    ]
+
+
+def test_what_is_created_or_deleted_meanwhile_neither_skips_nor_repeats(alice: User) -> None:
+    created = [alice.create() for _ in range(6)]
+    first = alice.client.get(TASKS, params={"limit": 2}).json()
+    alice.create()
+    alice.client.delete(f"{TASKS}/{first['items'][-1]['id']}")
+    second = alice.client.get(TASKS, params={"limit": 4, "cursor": first["next_cursor"]}).json()
+    assert second["items"] == created[3::-1]
+
+
+def test_fifty_is_the_default_and_a_hundred_the_most(alice: User) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: alice.create(), range(101)))
+    assert len(alice.client.get(TASKS).json()["items"]) == 50
+    assert len(alice.client.get(TASKS, params={"limit": 100}).json()["items"]) == 100
+    assert [len(page) for page in walk(alice, limit=100)] == [100, 1]
+
+
+@pytest.mark.proves("FR-002")
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("limit=0", "limit", "greater_than_equal"),
+        ("limit=101", "limit", "less_than_equal"),
+        ("limit=ten", "limit", "int_parsing"),
+        ("limit=", "limit", "int_parsing"),
+        ("limit=1e1", "limit", "int_parsing"),
+        ("limit=" + "9" * 5000, "limit", "int_parsing_size"),
+        ("completed=yes", "completed", "literal_error"),
+        ("completed=1", "completed", "literal_error"),
+        ("completed=True", "completed", "literal_error"),
+        ("order=newest", "order", "literal_error"),
+        ("user_id=bob", "", "extra_forbidden"),
+        ("offset=1", "", "extra_forbidden"),
+    ],
+)
+def test_a_query_that_is_wrong_is_refused(alice: User, query: str, field: str, code: str) -> None:
+    body = problem(alice.client.get(f"{TASKS}?{query}"), 422, "validation_error")
+    (error,) = body["errors"]
+    assert (error["field"], error["location"], error["code"]) == (field, "query", code)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "", "AAAA", "%00", "é", "A" * 27, "A" * 5000, "01a1fbcc-25d9-7664-964d-e3c253f4"],
+)
+def test_a_cursor_that_is_not_ours_is_refused(alice: User, cursor: str) -> None:
+    problem(alice.client.get(TASKS, params={"cursor": cursor}), 400, "invalid_cursor")
+
+
+def test_a_cursor_belongs_to_its_query(alice: User) -> None:
+    for _ in range(3):
+        alice.create()
+    cursor = alice.client.get(TASKS, params={"limit": 1}).json()["next_cursor"]
+    for other in ({"order": "asc"}, {"completed": "false"}):
+        response = alice.client.get(TASKS, params={"cursor": cursor, **other})
+        problem(response, 400, "invalid_cursor")
+    assert alice.client.get(TASKS, params={"cursor": cursor, "limit": 2}).status_code == 200
+
+
+@pytest.mark.proves("SC-003", "EDGE-1")
+def test_a_strangers_cursor_shows_nothing_of_theirs(alice: User, bob: User) -> None:
+    for _ in range(2):
+        alice.create()
+    cursor = alice.client.get(TASKS, params={"limit": 1}).json()["next_cursor"]
+    response = bob.client.get(TASKS, params={"cursor": cursor})
+    assert (response.status_code, response.json()["items"]) == (200, [])

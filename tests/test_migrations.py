@@ -1,0 +1,96 @@
+"""The schema by Alembic only: up, no drift, down, up again, for every kind of login."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+
+from tasks_backend.db import migrations
+
+TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'tasks_backend'"
+
+
+@pytest.mark.proves("FR-007", "SC-007")
+@pytest.mark.parametrize("attributes", [NEON_OWNER, PLAIN_OWNER, SUPERUSER])
+def test_up_and_down_and_up_again_without_drift(cluster: Cluster, attributes: str) -> None:
+    name, url = cluster.database(cluster.login(attributes))
+    for _ in range(2):
+        migrations.upgrade(url)
+        migrations.upgrade(url)
+        migrations.check(url)
+        migrations.downgrade(url)
+        with cluster.cursor(name) as cursor:
+            cursor.execute(TABLES)
+            assert cursor.fetchone() == (1,), "only Alembic's own is left"
+
+
+def test_a_shared_database_keeps_its_other_tables(cluster: Cluster) -> None:
+    """Better Auth's tables are in the schema `public`; one of them is even called "user"."""
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    with cluster.cursor(name) as cursor:
+        cursor.execute('CREATE TABLE public."user" (id text PRIMARY KEY)')
+        cursor.execute("CREATE TABLE public.tasks (id int)")
+    migrations.upgrade(url)
+    migrations.check(url)
+    migrations.downgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute('SELECT FROM public."user", public.tasks')
+
+
+def test_migrations_at_the_same_time_take_turns(cluster: Cluster) -> None:
+    _, url = cluster.database(cluster.login(NEON_OWNER))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrations.upgrade, [url] * 4))
+    migrations.check(url)
+
+
+def test_two_owners_in_one_cluster_do_not_need_each_other(cluster: Cluster) -> None:
+    for _ in range(2):
+        _, url = cluster.database(cluster.login(NEON_OWNER))
+        migrations.upgrade(url)
+
+
+def test_a_login_that_could_never_be_bound_is_told_what_to_do(cluster: Cluster) -> None:
+    _, url = cluster.database(cluster.login("BYPASSRLS NOCREATEROLE"))
+    with pytest.raises(migrations.MigrationError, match=r"GRANT tasks_app TO login_"):
+        migrations.upgrade(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:p4ss@ep-x-pooler.eu-central-1.aws.neon.tech/d", "DATABASE_URL_UNPOOLED"),
+        ("postgresql://u:p4ss@127.0.0.1:1/d", "Connection refused"),
+    ],
+)
+def test_what_stops_a_migration_is_said_without_the_password(url: str, reason: str) -> None:
+    with pytest.raises(migrations.MigrationError, match=reason) as failure:
+        migrations.upgrade(url)
+    assert "p4ss" not in str(failure.value)
+
+
+@pytest.mark.proves("FR-002")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "title = ''",
+        "title = '   '",
+        "title = repeat('x', 201)",
+        "description = repeat('x', 10001)",
+        "version = 0",
+        "user_id = 'nobody'",
+        "title = NULL",
+        "completed = NULL",
+    ],
+)
+def test_what_must_never_be_false_is_checked_by_the_database(cluster: Cluster, change: str) -> None:
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('u')")
+        cursor.execute(
+            "INSERT INTO tasks_backend.tasks (id, user_id, title)"
+            " VALUES (gen_random_uuid(), 'u', 'x')"
+        )
+        with pytest.raises(Exception, match=r"violates (check|foreign key|not-null) constraint"):
+            cursor.execute(f"UPDATE tasks_backend.tasks SET {change}")

@@ -1,0 +1,164 @@
+"""The first failure answers: each request here is wrong in two ways or more."""
+
+import socket
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from support.service import User, problem
+
+TASKS = "/api/v1/tasks"
+JSON = {"Content-Type": "application/json"}
+BIG = b'{"title": "' + b"x" * 140_000 + b'"}'
+
+
+@pytest.mark.proves("SC-004")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/api"),
+        ("GET", "/api/v1"),
+        ("GET", "/api/v2/tasks"),
+        ("GET", "/api/v1/task"),
+        ("GET", "/api/v1/tasks/"),
+        ("POST", "/api/v1/tasks/"),
+        ("GET", f"/api/v1/tasks/{uuid.uuid4()}/"),
+        ("POST", f"/api/v1/tasks/{uuid.uuid4()}/toggle/x"),
+        ("GET", "/api/v1/tasks%0A"),
+        ("GET", "/redoc"),
+    ],
+)
+def test_1_an_unknown_path_is_a_404_for_everybody(
+    anonymous: httpx2.Client, alice: User, method: str, path: str
+) -> None:
+    for client in (anonymous, alice.client):
+        problem(client.request(method, path, content=b"{", headers=JSON), 404, "not_found")
+
+
+@pytest.mark.proves("SC-004")
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        (TASKS, "GET, POST"),
+        (f"{TASKS}/{uuid.uuid4()}", "DELETE, GET, PATCH, PUT"),
+        (f"{TASKS}/x", "DELETE, GET, PATCH, PUT"),
+        (f"{TASKS}/{uuid.uuid4()}/toggle", "POST"),
+        ("/livez", "GET"),
+        ("/readyz", "GET"),
+    ],
+)
+def test_1_a_wrong_method_is_a_405_with_all_right_ones(
+    anonymous: httpx2.Client, path: str, allow: str
+) -> None:
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"} - set(
+        allow.split(", ")
+    ):
+        response = anonymous.request(method, path, content=b"{", headers=JSON)
+        problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == allow
+
+
+@pytest.mark.proves("US1-AC3", "EDGE-3", "SC-002", "FR-009")
+@pytest.mark.parametrize("content", [b"{", BIG, b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", TASKS),
+        ("GET", f"{TASKS}?limit=0&cursor=x"),
+        ("PATCH", f"{TASKS}/x"),
+        ("PUT", f"{TASKS}/{uuid.uuid4()}"),
+        ("POST", f"{TASKS}/x/toggle"),
+        ("DELETE", f"{TASKS}/x"),
+    ],
+)
+def test_2_nobody_is_a_401_whatever_else_is_wrong(
+    anonymous: httpx2.Client, method: str, path: str, content: bytes
+) -> None:
+    response = anonymous.request(method, path, content=content, headers={"Content-Type": "a/b"})
+    problem(response, 401, "missing_token")
+
+
+@pytest.mark.proves("EDGE-5", "FR-002")
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", TASKS), ("PATCH", f"{TASKS}/x"), ("PUT", f"{TASKS}/x")]
+)
+def test_3_size_and_type_come_before_path_and_body(alice: User, method: str, path: str) -> None:
+    response = alice.client.request(method, path, content=BIG, headers=JSON)
+    problem(response, 413, "payload_too_large")
+    response = alice.client.request(method, path, content=iter([BIG]), headers=JSON)
+    problem(response, 413, "payload_too_large")
+    for headers in ({}, {"Content-Type": "text/plain"}, {**JSON, "Content-Encoding": "gzip"}):
+        response = alice.client.request(method, path, content=b"{", headers=headers)
+        problem(response, 415, "unsupported_media_type")
+
+
+def test_3_a_size_that_is_announced_is_refused_before_anything_is_done(alice: User) -> None:
+    task = alice.create()
+    for method, suffix in (("POST", "/toggle"), ("DELETE", "")):
+        path = f"{TASKS}/{task['id']}{suffix}"
+        problem(alice.client.request(method, path, content=BIG), 413, "payload_too_large")
+    assert alice.read(task["id"]) == task
+
+
+def test_4_the_path_comes_before_the_body_and_its_query(alice: User) -> None:
+    for method in ("PATCH", "PUT"):
+        response = alice.client.request(method, f"{TASKS}/x", content=b"{", headers=JSON)
+        (error,) = problem(response, 422, "validation_error")["errors"]
+        assert error["location"] == "path"
+    problem(alice.client.get(f"{TASKS}?limit=0&cursor=x"), 422, "validation_error")
+
+
+@pytest.mark.proves("SC-003")
+@pytest.mark.parametrize("content", [b"{", b'{"title": ""}', b"[]"])
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_5_ownership_comes_before_the_body(
+    alice: User, bob: User, method: str, content: bytes
+) -> None:
+    for task_id, status, code in (
+        (bob.create()["id"], 403, "task_forbidden"),
+        (str(uuid.uuid4()), 404, "task_not_found"),
+    ):
+        path = f"{TASKS}/{task_id}"
+        problem(alice.client.request(method, path, content=content, headers=JSON), status, code)
+
+
+@pytest.mark.proves("EDGE-5")
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_6_the_body_comes_before_the_version(alice: User, method: str) -> None:
+    task = alice.create()
+    for content, status, code in (
+        (b"{", 400, "malformed_json"),
+        (b'{"title": ""}', 422, "validation_error"),
+    ):
+        headers = {**JSON, "If-Match": '"9"'}
+        path = f"{TASKS}/{task['id']}"
+        problem(alice.client.request(method, path, content=content, headers=headers), status, code)
+
+
+def test_6_the_body_comes_before_the_key(alice: User) -> None:
+    headers: dict[Any, Any] = {**JSON, "Idempotency-Key": b"\xe9"}
+    problem(alice.client.post(TASKS, content=b"{", headers=headers), 400, "malformed_json")
+
+
+def test_7_the_version_comes_before_the_key(alice: User) -> None:
+    task = alice.create()
+    headers: dict[Any, Any] = {"If-Match": '"9"', "Idempotency-Key": b"\xe9"}
+    response = alice.client.post(f"{TASKS}/{task['id']}/toggle", headers=headers)
+    problem(response, 412, "version_mismatch")
+
+
+@pytest.mark.proves("SC-005")
+def test_a_401_does_not_wait_for_the_body(service: str) -> None:
+    """The headers promise a body that never comes; the answer comes all the same."""
+    address = urlsplit(service)
+    assert address.hostname
+    assert address.port
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n"
+        )
+        assert connection.recv(64).startswith(b"HTTP/1.1 401 ")

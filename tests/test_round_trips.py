@@ -1,0 +1,84 @@
+"""One request, one message: counted on the wire between the service and PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from support.proxy import PostgresProxy
+from support.service import User, served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+
+TASKS = "/api/v1/tasks"
+WHOLE = {"title": "Bread", "description": None, "completed": True}
+
+
+@pytest.fixture(scope="module")
+def proxy(database: str) -> Iterator[PostgresProxy]:
+    with PostgresProxy(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
+    through_proxy = settings.model_copy(update={"database_url": proxy.url})
+    headers = {"Authorization": f"Bearer {signer.token('round-trips')}"}
+    with (
+        served(create_app(through_proxy)) as url,
+        httpx2.Client(base_url=url, headers=headers) as client,
+    ):
+        yield User("round-trips", client)
+
+
+@pytest.mark.proves("SC-006")
+@pytest.mark.parametrize(
+    ("method", "suffix", "options", "status"),
+    [
+        ("POST", None, {"json": {"title": "x"}}, 201),
+        ("POST", None, {"json": {"title": "x"}, "headers": {"Idempotency-Key": "k"}}, 201),
+        ("GET", None, {}, 200),
+        ("GET", None, {"params": {"limit": 1, "completed": "false"}}, 200),
+        ("GET", "", {}, 200),
+        ("PATCH", "", {"json": {"title": "y"}}, 200),
+        ("PATCH", "", {"json": {}}, 200),
+        ("PATCH", "", {"json": {"title": "y"}, "headers": {"If-Match": '"1"'}}, 200),
+        ("PUT", "", {"json": WHOLE}, 200),
+        ("POST", "/toggle", {}, 200),
+        ("POST", "/toggle", {"headers": {"Idempotency-Key": "t"}}, 200),
+        ("DELETE", "", {}, 204),
+    ],
+)
+def test_a_successful_operation_is_one_message(
+    user: User, proxy: PostgresProxy, method: str, suffix: str | None, options: Any, status: int
+) -> None:
+    task = user.create()
+    path = TASKS if suffix is None else f"{TASKS}/{task['id']}{suffix}"
+    proxy.messages.clear()
+    assert user.client.request(method, path, **options).status_code == status
+    assert proxy.messages == {"Q": 1}
+
+
+def test_a_repetition_is_one_message_too(user: User, proxy: PostgresProxy) -> None:
+    task = user.create()
+    for path, body in ((TASKS, {"title": "x"}), (f"{TASKS}/{task['id']}/toggle", None)):
+        headers = {"Idempotency-Key": f"again {path}".replace(" ", "-")}
+        for _ in range(2):
+            proxy.messages.clear()
+            response = user.client.post(path, json=body, headers=headers)
+            assert proxy.messages == {"Q": 1}
+        assert response.headers["idempotency-replayed"] == "true"
+
+
+def test_a_refusal_asks_once_more_at_most(user: User, proxy: PostgresProxy) -> None:
+    task = user.create()
+    for options, asked in (
+        ({"json": {"title": "y"}, "headers": {"If-Match": '"9"'}}, 2),
+        ({"json": {"title": ""}}, 1),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 1),
+        ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 0),
+    ):
+        proxy.messages.clear()
+        assert user.client.patch(f"{TASKS}/{task['id']}", **options).status_code >= 400  # type: ignore[arg-type] # a table of keywords
+        assert proxy.messages.total() == asked

@@ -1,0 +1,194 @@
+"""The second lock: what a statement that forgets its owner can do, for every kind of login."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import BinaryExpression, BindParameter, true
+from sqlalchemy.sql import visitors
+from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from support.service import User, problem, served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+from tasks_backend.db import migrations
+from tasks_backend.db.statements import Statement
+from tasks_backend.tasks import statements
+
+TASKS = "/api/v1/tasks"
+WHOLE = {"title": "Mine now", "description": None, "completed": True}
+OWNED = {name: value for name, value in vars(statements).items() if isinstance(value, Statement)}
+OWNED |= {f"LIST.{order}": statement for order, statement in statements.LIST.items()}
+
+
+@pytest.fixture(scope="module", params=["neon", "plain", "superuser", "least privileged"])
+def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> str:
+    """The URL of a database that was migrated and is reached as such a login."""
+    attributes = {"plain": PLAIN_OWNER, "superuser": SUPERUSER}.get(request.param, NEON_OWNER)
+    name, url = cluster.database(cluster.login(attributes))
+    migrations.upgrade(url)
+    if request.param == "least privileged":
+        login = cluster.login("NOINHERIT")
+        with cluster.cursor() as cursor:
+            cursor.execute(f"GRANT tasks_app TO {login}")
+        return cluster.url_of(name, login)
+    return url
+
+
+@pytest.fixture(scope="module")
+def people(deployment: str, settings: Settings, signer: Signer) -> Iterator[tuple[User, User]]:
+    app = create_app(settings.model_copy(update={"database_url": deployment}))
+    with served(app) as url:
+        clients = [
+            httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {signer.token(sub)}"})
+            for sub in ("rls-alice", "rls-bob")
+        ]
+        yield User("rls-alice", clients[0]), User("rls-bob", clients[1])
+        for client in clients:
+            client.close()
+
+
+def attack(alice: User, bob: User, *, locked_only: bool) -> None:
+    """Try every operation on Bob's task as Alice; with `locked_only`, its answer may be a lie."""
+    task = bob.create(title="Bob's own")
+    path = f"{TASKS}/{task['id']}"
+    answers = [
+        alice.client.get(path),
+        alice.client.get(TASKS),
+        alice.client.get(TASKS, params={"order": "asc"}),
+        *(
+            alice.client.request(method, path + suffix, json=body, headers=headers)
+            for method, suffix, body in (
+                ("PATCH", "", {"title": "Mine now"}),
+                ("PATCH", "", {}),
+                ("PUT", "", WHOLE),
+                ("POST", "/toggle", None),
+                ("DELETE", "", None),
+            )
+            for headers in ({}, {"If-Match": '"1"'}, {"Idempotency-Key": secrets.token_hex(8)})
+        ),
+    ]
+    for answer in answers:
+        assert "Bob's own" not in answer.text
+        assert bob.sub not in answer.text
+    assert bob.read(task["id"]) == task
+    assert task["id"] in {item["id"] for item in bob.client.get(TASKS).json()["items"]}
+    if not locked_only:
+        assert [answer.status_code for answer in answers] == [404, 200, 200] + [403] * 15
+
+
+@pytest.mark.proves("SC-003", "FR-010", "EDGE-1")
+def test_every_kind_of_login_keeps_users_apart(people: tuple[User, User]) -> None:
+    alice, bob = people
+    attack(alice, bob, locked_only=False)
+    problem(alice.client.get(f"{TASKS}/{secrets.token_hex(16)}"), 404, "task_not_found")
+    mine = alice.create()
+    assert alice.client.post(f"{TASKS}/{mine['id']}/toggle").json()["completed"] is True
+    assert alice.client.delete(f"{TASKS}/{mine['id']}").status_code == 204
+
+
+def owner_predicates(statement: Statement) -> list[tuple[int, int]]:
+    """Where a statement says `user_id = ...`: the construct's number, and the predicate's in it."""
+    found = []
+    for number, construct in enumerate(statement.constructs):
+        predicates = [part for part in visitors.iterate(construct) if names_the_owner(part)]  # type: ignore[arg-type] # constructs are traversable
+        found += [(number, index) for index in range(len(predicates))]
+    return found
+
+
+def names_the_owner(part: Any) -> bool:
+    return (
+        isinstance(part, BinaryExpression)
+        and isinstance(part.right, BindParameter)
+        and part.right.key == "user_id"
+    )
+
+
+def without_predicate(statement: Statement, number: int, index: int) -> Statement:
+    """The same statement with one of its owner predicates deleted."""
+    targets = [
+        part for part in visitors.iterate(statement.constructs[number]) if names_the_owner(part)
+    ]  # type: ignore[arg-type] # as above
+
+    def replace(part: Any, **_: Any) -> Any:
+        return true() if part is targets[index] else None
+
+    constructs = list(statement.constructs)
+    constructs[number] = visitors.replacement_traverse(constructs[number], {}, replace)  # type: ignore[arg-type] # as above
+    mutant = Statement(tuple(constructs), statement.repeatable)
+    assert mutant.sql != statement.sql
+    return mutant
+
+
+MUTANTS = [
+    pytest.param(name, number, index, id=f"{name}-{number}-{index}")
+    for name, statement in OWNED.items()
+    for number, index in owner_predicates(statement)
+]
+
+
+def test_every_statement_names_its_owner() -> None:
+    """But for the creation without a key, which has nothing to look up."""
+    assert {name for name in OWNED if not owner_predicates(OWNED[name])} == {"CREATE"}
+    assert len(MUTANTS) >= 14
+
+
+@pytest.mark.proves("SC-003")
+@pytest.mark.parametrize(("name", "number", "index"), MUTANTS)
+def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
+    people: tuple[User, User], monkeypatch: pytest.MonkeyPatch, name: str, number: int, index: int
+) -> None:
+    mutant = without_predicate(OWNED[name], number, index)
+    if name.startswith("LIST."):
+        monkeypatch.setitem(statements.LIST, name.removeprefix("LIST."), mutant)
+    else:
+        monkeypatch.setattr(statements, name, mutant)
+    attack(*people, locked_only=True)
+
+
+def test_without_any_owner_predicate_users_are_still_apart(
+    people: tuple[User, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, statement in OWNED.items():
+        mutant = statement
+        while places := owner_predicates(mutant):
+            mutant = without_predicate(mutant, *places[0])
+        if name.startswith("LIST."):
+            monkeypatch.setitem(statements.LIST, name.removeprefix("LIST."), mutant)
+        else:
+            monkeypatch.setattr(statements, name, mutant)
+    attack(*people, locked_only=True)
+
+
+@pytest.mark.proves("SC-003", "FR-012")
+def test_a_login_that_sees_past_the_policies_is_not_served(
+    cluster: Cluster, settings: Settings, signer: Signer
+) -> None:
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    migrations.upgrade(url)
+    stranger = cluster.url_of(name, cluster.login("BYPASSRLS"))
+    headers = {"Authorization": f"Bearer {signer.token('x')}"}
+    app = create_app(settings.model_copy(update={"database_url": stranger}))
+    with served(app) as base, httpx2.Client(base_url=base, headers=headers) as client:
+        problem(client.get(TASKS), 503, "database_unavailable")
+        problem(client.get("/readyz"), 503, "database_unavailable")
+
+
+def test_the_owner_check_tells_nothing_but_yes_or_no(
+    cluster: Cluster, people: tuple[User, User], deployment: str
+) -> None:
+    """And nobody else can use what the function sees with."""
+    _, bob = people
+    task = bob.create()
+    database = deployment.split("dbname=")[1].split()[0]
+    with cluster.cursor(database) as cursor:
+        cursor.execute(
+            "SELECT set_config('role', 'tasks_app', false), set_config('app.user_id', 'x', false),"
+            " set_config('tasks_backend.owner_check', 'on', false)"
+        )
+        cursor.execute("SELECT count(*) FROM tasks_backend.tasks")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT tasks_backend.task_is_foreign(%s)", (task["id"],))
+        assert cursor.fetchone() == (True,)
