@@ -37,6 +37,13 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "report")
 
 
+@nox.session(venv_backend="uv")
+def floors(session: nox.Session) -> None:
+    """Pass the tests with the oldest dependencies that the package says it takes."""
+    session.install("--resolution=lowest-direct", "-e", ".[dev]", *group("test"))
+    session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""

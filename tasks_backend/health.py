@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
-from tasks_backend.db.migrations import head
+from tasks_backend.db.statements import EXPECTED_REVISION
 from tasks_backend.errors import DatabaseUnavailable
 from tasks_backend.openapi import problems
 
@@ -46,6 +46,6 @@ async def readyz(request: Request) -> Ready:
     """Ask the database for its schema's revision, which must be the one that this code knows."""
     database: Database = request.app.state.database
     key_set: KeySet = request.app.state.key_set
-    if await database.revision(timeout=READY_TIMEOUT) != head():
+    if await database.revision(timeout=READY_TIMEOUT) != EXPECTED_REVISION:
         raise DatabaseUnavailable
     return Ready(keys=key_set.has_keys)

@@ -2,11 +2,13 @@
 
 Bodies are taken after the gate and failures have one shape, neither of which FastAPI can know;
 so routes name their body's model and their errors with `body` and `problems`, and `document`
-adds what every closed operation shares.
+adds what every operation shares.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import chain, count
 from typing import Any
 
 import orjson
@@ -16,8 +18,10 @@ from pydantic import BaseModel, Field
 
 from tasks_backend.errors import (
     MEDIA_TYPE,
+    REALM,
     ApiError,
     AuthUnavailable,
+    BadRequest,
     DatabaseUnavailable,
     DeadlineExceeded,
     ExpiredToken,
@@ -25,12 +29,36 @@ from tasks_backend.errors import (
     InvalidToken,
     MissingToken,
     Overloaded,
+    PayloadTooLarge,
+    ValidationFailed,
     problem,
 )
 from tasks_backend.resource import Resource
 
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_SCHEMAS = "#/components/schemas/{model}"
 _SCHEME = "bearerAuth"
+_AND = " · "
+_REQUEST_ID = "4f0c2d7e9b1a4c3d8e5f6a7b8c9d0e1f"
+_HEADERS: dict[str, dict[str, Any]] = {
+    "Retry-After": {
+        "description": "After how many seconds it is worth repeating the request.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 1,
+    },
+    "WWW-Authenticate": {
+        "description": "The challenge (RFC 6750). It names an error only if a token was sent.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^Bearer realm="[^"]*"(, [a-z_]+="[^"]*")*$'},
+        "example": f'{REALM}, error="invalid_token"',
+    },
+    "X-Request-Id": {
+        "description": "The name of this request in the log: yours, if you sent one of this form.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "example": _REQUEST_ID,
+    },
+}
 
 
 class FieldError(BaseModel):
@@ -57,7 +85,7 @@ class Problem(BaseModel):
 
 def body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
     """Return the description of a request body of these media types."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = model.model_json_schema(ref_template=_SCHEMAS)
     return {"required": True, "content": {name: {"schema": schema} for name in media_types}}
 
 
@@ -73,37 +101,40 @@ def header(name: str, description: str, schema: dict[str, Any], example: str) ->
     }
 
 
-def problems(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """Return the descriptions of these failures, by status, each with an example."""
-    by_status: dict[int | str, list[type[ApiError]]] = defaultdict(list)
-    for error in errors:
-        by_status[error.status].append(error)
-    return {status: _responses(same) for status, same in by_status.items()}
+def problems(*errors: type[ApiError] | ApiError) -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of these failures, by status, each with an example.
 
-
-def _responses(errors: list[type[ApiError]]) -> dict[str, Any]:
-    headers: dict[str, Any] = {}
-    examples = {}
+    An error is given as itself, not as its class, where an example without `errors` would be poor.
+    """
+    by_status: dict[int | str, list[ApiError]] = defaultdict(list)
     for kind in errors:
-        error = kind()
-        examples[kind.code] = {
-            "summary": kind.title,
-            "value": orjson.loads(problem(error, "/api/v1/tasks", "c0ffee")),
+        error = kind if isinstance(kind, ApiError) else kind()
+        by_status[error.status].append(error)
+    return {status: _response(same) for status, same in by_status.items()}
+
+
+def _response(errors: list[ApiError]) -> dict[str, Any]:
+    examples = {
+        error.code: {
+            "summary": error.title,
+            "value": orjson.loads(problem(error, "/", _REQUEST_ID)),
         }
-        for name, value in (error.headers or {}).items():
-            headers[name] = {"schema": {"type": "string"}, "example": value}
-    described: dict[str, Any] = {
-        "description": " · ".join(dict.fromkeys(kind.summary for kind in errors)),
-        "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
+        for error in errors
     }
-    if headers:
-        described["headers"] = headers
-    return described
+    names = {name for error in errors for name in error.headers or ()}
+    return {
+        "description": _AND.join(dict.fromkeys(error.summary for error in errors)),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(names)},
+        "content": {
+            MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS.format(model="Problem")}, "examples": examples}
+        },
+    }
 
 
+_INVALID = problems(ValidationFailed)
+_EVERY = problems(BadRequest, PayloadTooLarge, InternalError)
 _EVERY_CLOSED = problems(
     *(MissingToken, InvalidToken, ExpiredToken),
-    InternalError,
     *(DatabaseUnavailable, AuthUnavailable, Overloaded),
     DeadlineExceeded,
 )
@@ -120,25 +151,20 @@ def document(app: FastAPI) -> dict[str, Any]:
         routes=[operation for resource in mounted for operation in resource.operations],
         servers=[{"url": app.root_path or "/"}],
     )
-    schemas = described.setdefault("components", {}).setdefault("schemas", {})
-    closed = {resource.path for resource in mounted if not resource.public}
-    for path, operation in _operations(described):
-        operation["responses"].pop("422", None) if _is_fastapis_own(operation) else None
-        _hoist_body(operation, schemas)
-        if path in closed:
-            operation["security"] = [{_SCHEME: []}]
-            operation["responses"] |= {
-                str(status): response
-                for status, response in _EVERY_CLOSED.items()
-                if str(status) not in operation["responses"]
-            }
-        operation["responses"] = dict(sorted(operation["responses"].items()))
+    components = described.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= {**schema.pop("$defs"), "Problem": schema}
-    described["components"]["schemas"] = dict(sorted(schemas.items()))
-    described["components"]["securitySchemes"] = {
+    closed = {resource.path for resource in mounted if not resource.public}
+    for path, operation in _operations(described):
+        _name_the_body(operation, schemas)
+        _leave_null_to_json(operation)
+        _complete(operation, path, closed=path in closed)
+    problem_schema = Problem.model_json_schema(ref_template=_SCHEMAS)
+    schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["headers"] = _HEADERS
+    components["securitySchemes"] = {
         _SCHEME: {
             "type": "http",
             "scheme": "bearer",
@@ -149,21 +175,65 @@ def document(app: FastAPI) -> dict[str, Any]:
     return described
 
 
-def _operations(described: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+def _operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in described["paths"].items():
         for operation in methods.values():
             yield path, operation
 
 
-def _is_fastapis_own(operation: dict[str, Any]) -> bool:
-    """Whether the 422 is the one that FastAPI adds by itself, in a shape that we never send."""
-    return "application/json" in operation["responses"].get("422", {}).get("content", {})
-
-
-def _hoist_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Give the body's schema its name among the components, as generated clients want it."""
+def _name_the_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move the body's schema to the components, under its own name or, if another one has that,
+    a numbered one: generated clients name their types by it.
+    """
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
-        if "title" in schema:
-            schemas[schema["title"]] = schema
-            content["schema"] = {"$ref": f"#/components/schemas/{schema['title']}"}
+        if "title" not in schema:
+            continue
+        for name, part in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, part)
+        title = schema["title"]
+        names = chain([title], (f"{title}-{number}" for number in count(2)))
+        name = next(name for name in names if schemas.setdefault(name, schema) == schema)
+        content["schema"] = {"$ref": _SCHEMAS.format(model=name)}
+
+
+def _leave_null_to_json(operation: dict[str, Any]) -> None:
+    """Take `null` out of the parameters' schemas: it is Python's word for an absent parameter, and
+    a query that says `null` is refused.
+    """
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
+        schema |= options[0] if len(options) == 1 else {"anyOf": options} if options else {}
+
+
+def _complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
+    """Add the failures that every operation shares, and what every response carries."""
+    responses = operation["responses"]
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]  # FastAPI's own, in a shape that is never sent
+        _add(responses, _INVALID)
+    _add(responses, _EVERY)
+    if closed:
+        operation["security"] = [{_SCHEME: []}]
+        _add(responses, _EVERY_CLOSED)
+    operation["responses"] = dict(sorted(responses.items()))
+    for response in responses.values():
+        headers = response.setdefault("headers", {})
+        headers["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
+        for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
+            example["value"]["instance"] = path
+
+
+def _add(responses: dict[str, Any], failures: dict[int | str, dict[str, Any]]) -> None:
+    """Add these failures; one of a status that the operation has already joins it there."""
+    for status, failure in deepcopy(failures).items():
+        own = responses.setdefault(str(status), failure)
+        if own is failure:
+            continue
+        sentences = [*own["description"].split(_AND), *failure["description"].split(_AND)]
+        own["description"] = _AND.join(dict.fromkeys(sentences))
+        own["headers"] = failure["headers"] | own.get("headers", {})
+        added = failure["content"][MEDIA_TYPE]
+        content = own.setdefault("content", {}).setdefault(MEDIA_TYPE, added)
+        content["examples"] = content.get("examples", {}) | added["examples"]

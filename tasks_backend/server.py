@@ -38,6 +38,10 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+HTTP: dict[str, Any] = {"http": Protocol, "lifespan": "on", "server_header": False, "ws": "none"}
+"""uvicorn's options that clients notice."""
+
+
 def run(factory: str, *, host: str, port: int, log_level: str, **options: Any) -> None:
     """Serve the application of a factory until told to stop. Raises PortTaken at once."""
     require_free(host, port)
@@ -46,10 +50,7 @@ def run(factory: str, *, host: str, port: int, log_level: str, **options: Any) -
         factory=True,
         host=host,
         port=port,
-        http=Protocol,
-        lifespan="on",
-        ws="none",
-        server_header=False,
+        **HTTP,
         log_config=_logging(log_level),
         log_level=log_level,
         timeout_graceful_shutdown=GRACE,

@@ -48,7 +48,7 @@ class DatabaseSettings(BaseSettings):
             known = parse_dsn(value)
         except psycopg2.ProgrammingError:
             known = {}  # libpq's own sentence may repeat the password
-        if not known:
+        if not known or not all(_is_port(port) for port in known.get("port", "5432").split(",")):
             raise ValueError("is no PostgreSQL URL (postgresql://user:password@host/database)")
         return value
 
@@ -193,6 +193,10 @@ def _origin(url: str | None) -> str:
     return f"{parts.scheme}://{host}" + (
         f":{parts.port}" if parts.port not in {None, default} else ""
     )
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit() and 0 < int(text) < 2**16)
 
 
 def _is_loopback(host: str | None) -> bool:

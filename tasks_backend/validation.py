@@ -33,7 +33,7 @@ _MESSAGES = {
 _LOCATIONS = {"body", "query", "path", "header", "cookie"}
 
 
-def field_error(location: str, field: str, code: str, **limits: object) -> dict[str, str]:
+def field_error(location: str, field: str, code: str, /, **limits: object) -> dict[str, str]:
     """Return one entry of `errors`; a code that this table does not know says 'is not valid'."""
     message = _MESSAGES.get(code, "is not valid").format(**limits)
     return {"field": field, "location": location, "code": code, "message": message}

@@ -6,6 +6,7 @@ import pytest
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
+from tasks_backend.db.statements import EXPECTED_REVISION
 
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'tasks_backend'"
 
@@ -22,6 +23,10 @@ def test_up_and_down_and_up_again_without_drift(cluster: Cluster, attributes: st
         with cluster.cursor(name) as cursor:
             cursor.execute(TABLES)
             assert cursor.fetchone() == (1,), "only Alembic's own is left"
+
+
+def test_the_service_expects_the_newest_revision() -> None:
+    assert migrations.head() == EXPECTED_REVISION
 
 
 def test_a_shared_database_keeps_its_other_tables(cluster: Cluster) -> None:

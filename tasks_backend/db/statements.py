@@ -12,6 +12,8 @@ from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
+EXPECTED_REVISION = "0001"
+"""The schema's revision that this code is written for: Alembic's head, held by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
 

@@ -7,7 +7,6 @@ from tasks_backend.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
     MalformedJson,
-    PayloadTooLarge,
     TaskForbidden,
     TaskNotFound,
     UnsupportedMediaType,
@@ -16,12 +15,13 @@ from tasks_backend.errors import (
 )
 from tasks_backend.openapi import body, header, problems
 from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
+from tasks_backend.validation import field_error
 
 _IF_MATCH = header(
     "If-Match",
     "Do it only if the task is still in this version, one of a list, or `*` for any.",
     {},
-    '"3"',
+    '"1"',
 )
 _IDEMPOTENCY_KEY = header(
     "Idempotency-Key",
@@ -31,21 +31,69 @@ _IDEMPOTENCY_KEY = header(
 )
 _ETAG = {
     "description": "The task's version, for If-Match.",
-    "schema": {"type": "string"},
+    "required": True,
+    "schema": {"type": "string", "pattern": '^"[^"]+"$'},
     "example": '"1"',
 }
 _REPLAYED = {
     "description": "`true` if this is the answer of an earlier request with the same key.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_LOCATION = {"description": "Where the task is.", "schema": {"type": "string"}}
+_LOCATION = {
+    "description": "Where the task is.",
+    "required": True,
+    "schema": {"type": "string", "format": "uri-reference"},
+    "example": "/api/v1/tasks/019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+}
 _LINK = {
     "description": "The next page, while there is one (RFC 8288).",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
     "example": '</api/v1/tasks?limit=50&order=desc&cursor=AZqh>; rel="next"',
 }
 
-_BODY = (PayloadTooLarge, UnsupportedMediaType, MalformedJson, ValidationFailed)
+_ID = ValidationFailed([field_error("path", "task_id", "uuid_parsing")])
+_QUERY = ValidationFailed(
+    [
+        field_error("query", "limit", "less_than_equal", le=100),
+        field_error("query", "", "extra_forbidden"),
+    ]
+)
+_FIELDS = ValidationFailed([field_error("body", "title", "string_too_short")])
+_BODY = (UnsupportedMediaType, MalformedJson, _FIELDS)
+_WRITE = (TaskForbidden, TaskNotFound, VersionMismatch)
+_ONCE = (IdempotencyInProgress, IdempotencyKeyReused)
+
+
+def _link(name: str, description: str, **parameters: str) -> dict[str, Any]:
+    return {
+        "operationId": f"tasks_v1_{name}",
+        "description": description,
+        "parameters": parameters,
+    }
+
+
+def _link_of_one(name: str, description: str) -> dict[str, Any]:
+    same_version = {"header.If-Match": "$response.header.ETag"} if name != "get_task" else {}
+    return _link(name, description, **{"path.task_id": "$response.body#/id"}, **same_version)
+
+
+_LINKS_OF_ONE = {
+    "read": _link_of_one("get_task", "Read it again."),
+    "change": _link_of_one("patch_task", "Change it, if nobody else has since."),
+    "replace": _link_of_one("replace_task", "Replace it, if nobody else has changed it since."),
+    "toggle": _link_of_one("toggle_task", "Toggle it, if nobody else has changed it since."),
+    "delete": _link_of_one("delete_task", "Delete it, if nobody else has changed it since."),
+}
+_LINKS_OF_PAGE = {
+    "next": _link(
+        "list_tasks",
+        "The next page of the same query, while there is one.",
+        cursor="$response.body#/next_cursor",
+        limit="$request.query.limit",
+        completed="$request.query.completed",
+        order="$request.query.order",
+    )
+}
 
 
 def _answer(
@@ -53,17 +101,15 @@ def _answer(
     description: str,
     model: type | None = None,
     headers: dict[str, Any] | None = None,
+    links: dict[str, Any] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
-    answer: dict[str, Any] = {"description": description}
-    if headers:
-        answer["headers"] = headers
-    if model is not None:
-        answer["model"] = model
-    return {status: answer}
+    parts = {"description": description, "model": model, "headers": headers, "links": links}
+    return {status: {name: part for name, part in parts.items() if part is not None}}
 
 
 def _operation(
     summary: str,
+    description: str,
     responses: dict[int | str, dict[str, Any]],
     *parameters: dict[str, Any],
     request: dict[str, Any] | None = None,
@@ -73,56 +119,67 @@ def _operation(
         extra["requestBody"] = request
     return {
         "summary": summary,
+        "description": description,
         "status_code": min(status for status in responses if isinstance(status, int)),
         "responses": responses,
         "openapi_extra": extra,
     }
 
 
-_ONE = _answer(200, "The task.", TaskOut, {"ETag": _ETAG})
-_WRITE = (TaskForbidden, TaskNotFound, VersionMismatch)
+_ONE = _answer(200, "The task.", TaskOut, {"ETag": _ETAG}, _LINKS_OF_ONE)
 
 CREATE = _operation(
     "Create a task",
+    "The task is the caller's own. With an `Idempotency-Key` it is safe to send this again.",
     _answer(
         *(201, "The task, created.", TaskOut),
         {"Location": _LOCATION, "ETag": _ETAG, "Idempotency-Replayed": _REPLAYED},
+        _LINKS_OF_ONE,
     )
-    | problems(*_BODY, IdempotencyInProgress, IdempotencyKeyReused),
+    | problems(*_BODY, *_ONCE),
     _IDEMPOTENCY_KEY,
     request=body(TaskCreate, "application/json"),
 )
 LIST = _operation(
     "List tasks",
-    _answer(200, "A page of tasks.", TaskPage, {"Link": _LINK})
-    | problems(PayloadTooLarge, InvalidCursor, ValidationFailed),
+    "A page of the caller's own tasks. A parameter that is not listed here is refused.",
+    _answer(200, "A page of tasks.", TaskPage, {"Link": _LINK}, _LINKS_OF_PAGE)
+    | problems(InvalidCursor, _QUERY),
 )
-GET = _operation("Read a task", _ONE | problems(PayloadTooLarge, TaskNotFound, ValidationFailed))
+GET = _operation(
+    "Read a task",
+    "Another user's task is not found, like one that does not exist.",
+    _ONE | problems(TaskNotFound, _ID),
+)
 PATCH = _operation(
     "Change a task",
+    "A JSON merge patch (RFC 7396): absent fields stay as they are, `description: null` clears. "
+    "An empty patch changes nothing.",
     _ONE | problems(*_BODY, *_WRITE),
     _IF_MATCH,
     request=body(TaskPatch, "application/json", "application/merge-patch+json"),
 )
 PUT = _operation(
     "Replace a task",
+    "All fields are required, so that leaving one out never wipes it. Never creates a task.",
     _ONE | problems(*_BODY, *_WRITE),
     _IF_MATCH,
     request=body(TaskReplace, "application/json"),
 )
 TOGGLE = _operation(
     "Toggle a task",
+    "Flips `completed` in one step. To say which way, change it with PATCH.",
     _answer(
         *(200, "The task, toggled.", TaskOut),
         {"ETag": _ETAG, "Idempotency-Replayed": _REPLAYED},
+        _LINKS_OF_ONE,
     )
-    | problems(
-        *_WRITE, PayloadTooLarge, ValidationFailed, IdempotencyInProgress, IdempotencyKeyReused
-    ),
+    | problems(*_WRITE, _ID, *_ONCE),
     *(_IF_MATCH, _IDEMPOTENCY_KEY),
 )
 DELETE = _operation(
     "Delete a task",
-    _answer(204, "Gone.") | problems(*_WRITE, PayloadTooLarge, ValidationFailed),
+    "For good: a second time it is not found.",
+    _answer(204, "Gone.") | problems(*_WRITE, _ID),
     _IF_MATCH,
 )

@@ -158,6 +158,7 @@ def _clean_description(description: str) -> str:
 
 Title = Annotated[
     str,
+    StringConstraints(min_length=1),  # having a constraint, pydantic refuses lone surrogates too
     AfterValidator(_clean_title),
     JsonField(
         description="1 to 200 characters after trimming, on one line.",
@@ -198,8 +199,16 @@ class TaskReplace(_Body):
     completed: Completed
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Document no defaults: an absent field stays as it is, so a client must not fill one in."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class TaskPatch(_Body):
     """A JSON merge patch (RFC 7396): absent fields stay, `description: null` clears."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     title: Title = ""
     description: Description | None = None

@@ -1,0 +1,84 @@
+"""Connecting as the service does, and the sentence for a person when that does not work."""
+
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg2.extensions import parse_dsn
+
+from tasks_backend.db.connection import Connection, connect
+from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.doctor.findings import shown
+
+CONNECT_TIMEOUT = 5.0  # seconds
+
+_ADVICE = (
+    ("password authentication failed|no password", "check the user and the password"),
+    ("database .* does not exist", "create the database, or correct its name"),
+    ("role .* does not exist", "correct the user's name"),
+    ("refused|No such file", "check the host and the port, and that the server runs"),
+    ("starting up|shutting down|recovery mode", "wait a moment and try again"),
+    ("too many|connection slots|max_client", "close connections, or use the pooled address"),
+    ("does not support SSL|negotiation", "use a server with TLS, or sslmode=disable beside one"),
+    ("certificate|SSL|sslmode|root", "check sslmode and sslrootcert"),
+    ("[Ee]ndpoint", "copy the address again from Neon's console"),
+)
+_FAILURES = {
+    Failure.IN_DOUBT: "the connection broke",
+    Failure.ROLLED_BACK: "the server gave way to another transaction",
+    Failure.LOCKED: "another transaction holds what is needed",
+    Failure.TIMED_OUT: "the server ran out of time",
+    Failure.RESOURCE: "the server is read-only, full or has no connections left",
+    Failure.CONFIGURATION: "a table, a function or a right is missing",
+}
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Connection]:
+    """Lend a connection of one's own. Raises DatabaseFailure."""
+    connection = await connect(url, timeout=CONNECT_TIMEOUT)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def why_not(failure: DatabaseFailure, url: str, setting: str) -> str:
+    """Return why the database did not do it, and what may help."""
+    if failure.failure is not Failure.NEVER_SENT:
+        return f"{_FAILURES.get(failure.failure, 'the statement failed')}: {failure}"
+    if _fell_apart(url):
+        return (
+            f"{setting} does not come apart into user, password, host, port and database:"
+            " percent-encode what is special in them (@ is %40, / is %2F, : is %3A, % is %25)"
+        )
+    cause = failure.__context__  # what the service's log does not show: libpq's own words
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT:g} s; check the host, the port and the firewall"
+    if isinstance(cause, socket.gaierror):
+        return f"the host's name is not known; check {setting}"
+    reasons = _reasons(str(cause))
+    for pattern, advice in _ADVICE:
+        if re.search(pattern, reasons):
+            return f"{reasons}; {advice} in {setting}"
+    return f"{reasons or type(cause).__name__}; check {setting}"
+
+
+def _reasons(text: str) -> str:
+    """Return libpq's reasons, one for each address that it tried, without its hints."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("\t")]
+    reasons = dict.fromkeys(
+        line.rpartition(" failed: ")[2].removeprefix("FATAL:").strip() for line in lines
+    )
+    return shown("; ".join(reasons))
+
+
+def _fell_apart(url: str) -> bool:
+    """Whether a part of the password may have ended up in another part of the address.
+
+    Then no part may be shown, and libpq's words, which repeat them, may not either.
+    """
+    parts = parse_dsn(url)
+    host, database, port = (parts.get(name, "") for name in ("host", "dbname", "port"))
+    return "@" in host or "@" in database or bool(re.search("[^0-9,]", port))

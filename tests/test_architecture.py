@@ -1,0 +1,123 @@
+"""Rules that a reviewer would have to remember, remembered by a machine."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+
+import tasks_backend
+from tasks_backend import Settings, create_app
+from tasks_backend.resource import Resource
+
+PACKAGE = Path(tasks_backend.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# From the bottom up: a module may import from its own line and from those above it.
+LAYERS = [
+    {"_version", "errors", "settings", "caller"},
+    {"validation", "plugin", "paging"},
+    {"envelope", "body", "auth", "db"},
+    {"resource"},
+    {"openapi"},
+    {"tasks", "health"},
+    {"app"},
+    {"__init__", "server", "doctor"},
+    {"cli", "dev"},
+    {"__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+
+
+def part_of(module: str) -> str:
+    return (module.removeprefix("tasks_backend").removeprefix(".").split(".")[0]) or "__init__"
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tasks_backend"):
+            for alias in node.names:
+                child = PACKAGE / Path(*node.module.split(".")[1:], alias.name)  # type: ignore[union-attr] # checked above
+                is_module = child.with_suffix(".py").exists() or child.is_dir()
+                yield f"{node.module}.{alias.name}" if is_module else str(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("tasks_backend"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    relative = path.relative_to(PACKAGE)
+    own = relative.parts[0].removesuffix(".py")
+    for imported in imports(path):
+        assert LEVEL[part_of(imported)] <= LEVEL[own], f"{own} imports {imported}"
+
+
+def test_auth_and_db_do_not_know_each_other() -> None:
+    for one, other in (("auth", "db"), ("db", "auth")):
+        for path in (PACKAGE / one).glob("*.py"):
+            assert not any(part_of(imported) == other for imported in imports(path)), path
+
+
+def test_no_route_is_public_by_accident(settings: Settings) -> None:
+    app = create_app(settings)
+    public = {route.path for route in app.routes if not isinstance(route, Resource) or route.public}  # type: ignore[attr-defined] # every route has a path
+    assert public == {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/livez", "/readyz"}
+    assert all(isinstance(route, Resource | Route) for route in app.routes)
+
+
+def test_all_sql_is_in_statements_and_migrations() -> None:
+    """Whoever reviews the SQL has to open these files and no other."""
+    words = ("select ", "insert into ", "update ", "delete from ", "set role", "set_config")
+    allowed = {"db/statements.py", "tasks/statements.py", "db/migrations.py", "dev/postgres.py"}
+    for path in MODULES:
+        name = path.relative_to(PACKAGE).as_posix()
+        if name in allowed or name.endswith("_statements.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                lowered = node.value.lower()
+                found = [word for word in words if lowered.startswith(word)]
+                assert not found, f"{name}: {node.value[:60]!r}"
+
+
+@pytest.mark.proves("SC-007")
+def test_the_top_level_is_what_the_owner_asked_for() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    top = {name.split("/")[0] for name in listed.stdout.splitlines()}
+    assert {name for name in top if not name.startswith(".")} == {
+        *("tasks_backend", "tests", "migrations", "docs"),
+        *("pyproject.toml", "noxfile.py", "README.md"),
+    }
+    assert ".env.example" in top
+
+
+def test_importing_starts_nothing() -> None:
+    program = (
+        "import threading, sys, tasks_backend;"
+        "assert threading.active_count() == 1;"
+        "assert not any(name.startswith(('alembic.command', 'tasks_backend.dev')) for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_two_applications_live_together(settings: Settings) -> None:
+    one, two = create_app(settings), create_app(settings.model_copy(update={"docs_enabled": False}))
+    assert len(one.routes) - len(two.routes) == 3
+    assert one.state.database is not two.state.database
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(tasks_backend.__all__) == [
+        *("OwnRows", "Plugin", "PluginError", "Settings", "SettingsError"),
+        *("__version__", "create_app"),
+    ]
+    for name in tasks_backend.__all__:
+        assert hasattr(tasks_backend, name)

@@ -1,0 +1,262 @@
+"""The command line, run as a person runs it: in a process of its own, with nothing on PATH."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from support.databases import NEON_OWNER, Cluster
+from support.service import problem
+from support.signing import AUDIENCE, ISSUER, Signer
+
+from tasks_backend.dev.issuer import Issuer
+
+COMMAND = [sys.executable, "-m", "tasks_backend"]
+TASKS = "/api/v1/tasks"
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """Nothing of this machine's but what a process needs; no PostgreSQL on PATH."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    return {"PATH": "/usr/sbin:/sbin", "HOME": str(home), "COLUMNS": "200", **kept, **variables}
+
+
+def run(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(home, **variables),
+        cwd=home,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(home: Path, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+    """A command in a process group of its own, ended with Ctrl-C's signal."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(home, **variables),
+        cwd=home,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(30)
+        assert process.stdout
+        process.stdout.close()
+
+
+def wait_until_alive(process: "subprocess.Popen[str]", url: str) -> None:
+    give_up = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        assert time.monotonic() < give_up, "the service does not answer"
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(f"{url}/livez", timeout=5).status_code == 200:
+                return
+        time.sleep(0.05)
+
+
+def welcome(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.proves("SC-007", "SC-008", "FR-007")
+def test_dev_starts_everything_and_keeps_it(tmp_path: Path) -> None:
+    """Its token works, its three lines work when pasted, and tasks outlive Ctrl-C."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("dev", "--port", str(port), "--data-dir", "here")
+    with running(tmp_path, *arguments) as process:
+        text = welcome(process)
+        assert f"{url}/docs" in text
+        wait_until_alive(process, url)
+        lines = [line for line in text.splitlines() if line.startswith(("export ", "curl "))]
+        assert len(lines) == 4
+        pasted = subprocess.run(
+            ["/bin/sh", "-e"],
+            input="\n".join(lines),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        created, listed = pasted.stdout.index('"title":"Buy milk"'), pasted.stdout.count("Buy milk")
+        assert created
+        assert listed == 3
+        token = re.search(r"^ey[\w.-]+$", text, re.MULTILINE)
+        assert token
+        taken = run(tmp_path, "dev", "--port", str(free_port()), "--data-dir", "here")
+        assert (taken.returncode, taken.stdout) == (1, "")
+        assert re.fullmatch(
+            r"error: .*here is in use by another `tasks-backend dev`\n", taken.stderr
+        )
+        port_taken = run(tmp_path, "dev", "--port", str(port), "--data-dir", "there")
+        assert port_taken.returncode == 1
+        assert re.fullmatch(
+            rf"error: 127.0.0.1:{port}: Address already in use\n", port_taken.stderr
+        )
+    assert process.returncode == 0
+    with running(tmp_path, *arguments) as process:
+        welcome(process)
+        wait_until_alive(process, url)
+        headers = {"Authorization": f"Bearer {token[0]}"}
+        items = httpx2.get(url + TASKS, headers=headers).json()["items"]
+        assert [item["title"] for item in items] == ["Buy milk"]
+        bobs = run(tmp_path, "token", "bob", "--data-dir", "here", "--ttl", "60")
+        assert re.fullmatch(r"ey[\w.-]+\n", bobs.stdout)
+        headers = {"Authorization": f"Bearer {bobs.stdout.strip()}"}
+        assert httpx2.get(url + TASKS, headers=headers).json()["items"] == []
+    assert not (tmp_path / "here" / "postgres" / "postmaster.pid").exists(), "everything is stopped"
+    assert (tmp_path / "here" / "issuer.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.proves("SC-002")
+def test_nothing_makes_serve_take_a_development_token(tmp_path: Path, database: str) -> None:
+    """Not even pointing it at the development issuer's own key set."""
+    issuer = Issuer(tmp_path)
+    issuer.make_key()
+    keys = issuer.serve()
+    port = free_port()
+    try:
+        with running(
+            *(tmp_path, "serve", "--port", str(port)),
+            DATABASE_URL=database,
+            JWT_ISSUER="http://tasks-backend.localhost",
+            JWT_AUDIENCE="http://tasks-backend.localhost",
+            JWKS_URL=f"http://127.0.0.1:{keys.server_port}/api/auth/jwks",
+            TAKES_DEVELOPMENT_KEYS="true",
+        ) as process:
+            wait_until_alive(process, f"http://127.0.0.1:{port}")
+            response = httpx2.get(
+                f"http://127.0.0.1:{port}{TASKS}",
+                headers={"Authorization": f"Bearer {issuer.token('alice')}"},
+            )
+            problem(response, 401, "invalid_token")
+    finally:
+        keys.shutdown()
+        keys.server_close()
+
+
+@pytest.mark.proves("FR-007")
+def test_migrate_and_serve_with_two_workers(
+    tmp_path: Path, cluster: Cluster, settings: object, signer: Signer
+) -> None:
+    _, url = cluster.database(cluster.login(NEON_OWNER))
+    migrated = run(tmp_path, "migrate", DATABASE_URL=url)
+    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0001.\n")
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with running(
+        *(tmp_path, "serve", "--port", str(port), "--workers", "2"),
+        DATABASE_URL=url,
+        JWT_ISSUER=ISSUER,
+        JWT_AUDIENCE=AUDIENCE,
+        JWKS_URL=settings.jwks_url,  # type: ignore[attr-defined] # a Settings
+    ) as process:
+        wait_until_alive(process, base)
+        headers = {"Authorization": f"Bearer {signer.token('worker')}"}
+        for _ in range(10):
+            made = httpx2.post(base + TASKS, json={"title": "x"}, headers=headers)
+            assert made.status_code == 201
+        assert len(httpx2.get(base + TASKS, headers=headers).json()["items"]) == 10
+
+
+GOOD = {
+    "DATABASE_URL": "postgres://u:p4ss@127.0.0.1:1/d",
+    "BETTER_AUTH_URL": "http://localhost:3000",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "lines"),
+    [
+        (
+            "serve",
+            {},
+            2,
+            [
+                "DATABASE_URL: is not set",
+                "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL",
+            ],
+        ),
+        ("migrate", {}, 2, ["DATABASE_URL: is not set"]),
+        ("openapi", {}, 2, None),
+        ("serve", {**GOOD, "POOL_SIZE": "many"}, 2, None),
+        (
+            "serve",
+            {**GOOD, "PLUGINS": "audit"},
+            2,
+            ["PLUGINS names 'audit', which is not installed (installed: none)"],
+        ),
+        ("migrate", GOOD, 1, None),
+        (
+            "migrate",
+            {"DATABASE_URL": "postgres://u:p4ss@ep-x-pooler.neon.tech/d?channel_binding=require"},
+            1,
+            [
+                "this is a pooled address, and migrations need a direct one: set DATABASE_URL_UNPOOLED"
+            ],
+        ),
+        ("token alice", {}, 1, [".tasks-backend has no signing key: start `tasks-backend dev`"]),
+        ("dev --data-dir /proc/nowhere", {}, 1, None),
+        ("serve --port 0", GOOD, 2, None),
+        ("serve --port x", GOOD, 2, None),
+        ("nonsense", {}, 2, None),
+    ],
+)
+def test_what_goes_wrong_is_said_in_lines_and_never_as_a_traceback(
+    tmp_path: Path, arguments: str, variables: dict[str, str], code: int, lines: list[str] | None
+) -> None:
+    result = run(tmp_path, *shlex.split(arguments), **variables)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert "Traceback" not in result.stderr
+    assert "p4ss" not in result.stderr
+    assert result.stderr.strip()
+    if lines is not None:
+        assert result.stderr.splitlines() == [f"error: {line}" for line in lines]
+
+
+def test_openapi_is_the_document(tmp_path: Path) -> None:
+    result = run(tmp_path, "openapi", **GOOD)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("command", ["dev", "token", "serve", "migrate", "openapi"])
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    result = run(tmp_path, command, "--help")
+    assert result.returncode == 0
+    assert "Usage:" in result.stdout

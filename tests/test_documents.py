@@ -1,0 +1,68 @@
+"""What the documents say is held against the code, and what they show is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from tasks_backend import Plugin, Settings, create_app, errors
+
+ROOT = Path(__file__).parents[1]
+
+
+def codes(kind: type[errors.ApiError]) -> set[tuple[int, str]]:
+    found = (
+        {(kind.status, kind.code)} if hasattr(kind, "code") and hasattr(kind, "status") else set()
+    )
+    return found.union(*(codes(child) for child in kind.__subclasses__()))
+
+
+@pytest.mark.proves("FR-011")
+def test_the_error_document_lists_each_code_with_its_status_and_no_other() -> None:
+    rows = re.findall(
+        r"^\| (\d{3}) \| `(\w+)` \| .+\. ?\|$", (ROOT / "docs/errors.md").read_text(), re.M
+    )
+    assert len(rows) == len(set(rows)) == 21
+    assert {(int(status), code) for status, code in rows} == codes(errors.ApiError)
+
+
+def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"(\w+) +(\d{3})  (\w+)$", errors.__doc__ or "", re.M)
+    assert {(int(status), code) for _, status, code in drawn} == codes(errors.ApiError)
+    for name, status, code in drawn:
+        kind = getattr(errors, name)
+        assert (kind.status, kind.code) == (int(status), code)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def blocks(document: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+
+
+def test_the_python_of_the_readme_runs(settings: Settings) -> None:
+    (block,) = blocks("README.md")
+    names: dict[str, object] = {}
+    exec(block.replace("postgresql://…", settings.database_url), names)
+    assert isinstance(names["app"], FastAPI)
+
+
+def test_the_plugin_of_the_architecture_runs(settings: Settings) -> None:
+    (block,) = blocks("docs/architecture.md")
+    names: dict[str, object] = {}
+    exec(block, names)
+    plugin = names["plugin"]
+    assert isinstance(plugin, Plugin)
+    create_app(settings, plugins=[plugin])
+
+
+def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    noxfile = (ROOT / "noxfile.py").read_text()
+    for session in re.findall(r"nox -s (\w+)", text):
+        assert f"def {session}(" in noxfile

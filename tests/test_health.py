@@ -1,0 +1,53 @@
+"""Liveness, readiness and the documentation: no token, no data, outside /api."""
+
+import httpx2
+import pytest
+from support.databases import NEON_OWNER, Cluster
+from support.service import problem, served
+
+from tasks_backend import Settings, create_app
+from tasks_backend.db import migrations
+
+
+def test_a_process_that_answers_is_alive(anonymous: httpx2.Client) -> None:
+    response = anonymous.get("/livez")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.proves("EDGE-4")
+def test_ready_means_a_database_in_the_right_revision(settings: Settings, cluster: Cluster) -> None:
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    app = create_app(settings.model_copy(update={"database_url": url}))
+    with served(app) as base, httpx2.Client(base_url=base) as client:
+        problem(client.get("/readyz"), 503, "database_unavailable")
+        migrations.upgrade(url)
+        assert client.get("/readyz").json() == {"status": "ready", "keys": False}
+        with cluster.cursor(name) as cursor:
+            cursor.execute("UPDATE tasks_backend.alembic_version SET version_num = 'another'")
+        problem(client.get("/readyz"), 503, "database_unavailable")
+
+
+def test_the_documentation_can_be_switched_off(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"docs_enabled": False}))
+    with served(app) as base, httpx2.Client(base_url=base) as client:
+        for path in ("/docs", "/openapi.json"):
+            problem(client.get(path), 404, "not_found")
+
+
+@pytest.mark.proves("SC-008")
+def test_the_document_describes_every_operation(anonymous: httpx2.Client) -> None:
+    document = anonymous.get("/openapi.json").json()
+    operations = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    }
+    assert operations == {
+        ("POST", "/api/v1/tasks"),
+        ("GET", "/api/v1/tasks"),
+        ("GET", "/api/v1/tasks/{task_id}"),
+        ("PATCH", "/api/v1/tasks/{task_id}"),
+        ("PUT", "/api/v1/tasks/{task_id}"),
+        ("POST", "/api/v1/tasks/{task_id}/toggle"),
+        ("DELETE", "/api/v1/tasks/{task_id}"),
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+    }

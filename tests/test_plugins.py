@@ -1,0 +1,175 @@
+"""Plugins: named is enabled, closed unless it says otherwise, and a bad one stops the start."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import EntryPoint, EntryPoints
+
+import httpx2
+import pytest
+from fastapi import APIRouter, FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from support.service import problem, served
+from support.signing import Signer
+
+from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app
+from tasks_backend import plugin as plugins
+from tasks_backend.resource import Resource
+from tasks_backend.tasks import plugin as tasks
+
+router = APIRouter()
+nested = APIRouter(prefix="/nested")
+entered: list[str] = []
+
+
+@router.get("/whoami")
+async def whoami(own: OwnRows) -> str:
+    return own.caller.user_id
+
+
+@nested.get("/{number}")
+async def get_number(number: int) -> int:
+    return number
+
+
+@nested.delete("/{count}")
+async def delete_number(count: int) -> int:
+    return -count
+
+
+router.include_router(nested)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    entered.append("in")
+    yield
+    entered.append("out")
+
+
+audit = Plugin("audit", {"v1": router, "v2": router}, lifespan=lifespan)
+no_plugin = object()
+
+
+def broken() -> None:
+    raise AssertionError("never called")
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretends that a distribution with these entry points is installed."""
+
+    def install(**points: str) -> None:
+        found = EntryPoints(
+            EntryPoint(name, value, plugins.GROUP) for name, value in points.items()
+        )
+        monkeypatch.setattr(plugins, "entry_points", lambda group: found.select(group=group))
+
+    return install
+
+
+@pytest.mark.proves("SC-005", "SC-002")
+def test_a_plugins_routes_are_closed_and_know_their_caller(
+    settings: Settings, signer: Signer
+) -> None:
+    entered.clear()
+    with (
+        served(create_app(settings, plugins=[audit])) as url,
+        httpx2.Client(base_url=url) as client,
+    ):
+        assert entered == ["in"]
+        for path in ("/api/v1/audit/whoami", "/api/v2/audit/whoami", "/api/v1/audit/nested/1"):
+            problem(client.get(path), 401, "missing_token")
+        client.headers["Authorization"] = f"Bearer {signer.token('somebody')}"
+        assert client.get("/api/v1/audit/whoami").json() == "somebody"
+        assert client.get("/api/v2/audit/nested/7").json() == 7
+        assert client.delete("/api/v2/audit/nested/7").json() == -7
+        response = client.put("/api/v2/audit/nested/7")
+        problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == "DELETE, GET"
+        problem(client.get("/api/v1/audit/nested/x"), 422, "validation_error")
+        assert client.get("/api/v1/tasks").status_code == 200
+    assert entered == ["in", "out"]
+
+
+def test_a_public_plugin_says_so(settings: Settings) -> None:
+    public = Plugin("open", {"v1": nested}, public=True)
+    with (
+        served(create_app(settings, plugins=[public])) as url,
+        httpx2.Client(base_url=url) as client,
+    ):
+        assert client.get("/api/v1/open/nested/1").json() == 1
+
+
+def test_a_public_route_has_no_caller(settings: Settings) -> None:
+    public = Plugin("open", {"v1": router}, public=True)
+    with (
+        served(create_app(settings, plugins=[public])) as url,
+        httpx2.Client(base_url=url) as client,
+    ):
+        problem(client.get("/api/v1/open/whoami"), 500, "internal_error")
+
+
+def test_installed_is_not_enabled(settings: Settings, install: Callable[..., None]) -> None:
+    install(audit=f"{__name__}:audit")
+    assert plugins.named(["audit"]) == [audit]
+    paths = {route.path for route in create_app(settings).routes if isinstance(route, Resource)}
+    assert not any("audit" in path for path in paths)
+    named = settings.model_copy(update={"plugins": ("audit",)})
+    paths = {route.path for route in create_app(named).routes if isinstance(route, Resource)}
+    assert "/api/v1/audit/whoami" in paths
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing", "'missing', which is not installed (installed: audit, empty, raises, wrong)"),
+        ("wrong", "'wrong': its entry point is no tasks_backend.Plugin"),
+        ("empty", "'empty' cannot be loaded: AttributeError"),
+        ("raises", "'raises' cannot be loaded: ModuleNotFoundError"),
+    ],
+)
+def test_a_named_plugin_that_cannot_be_used_stops_the_start(
+    settings: Settings, install: Callable[..., None], name: str, sentence: str
+) -> None:
+    install(
+        audit=f"{__name__}:audit",
+        wrong=f"{__name__}:no_plugin",
+        empty=f"{__name__}:not_there",
+        raises="no_such_module:plugin",
+    )
+    with pytest.raises(PluginError) as failure:
+        create_app(settings.model_copy(update={"plugins": (name,)}))
+    assert sentence in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Plugin("Audit", {"v1": router}), "'Audit': a name is lower-case"),
+        (lambda: Plugin("a/b", {"v1": router}), "'a/b': a name is lower-case"),
+        (lambda: Plugin("", {"v1": router}), "'': a name is lower-case"),
+        (lambda: Plugin("audit", {}), "'audit': it has no routers"),
+        (lambda: Plugin("audit", {"1": router}), "'audit': '1' is no version"),
+        (lambda: Plugin("audit", {"v1": "router"}), "'audit': what it has for v1 is no APIRouter"),  # type: ignore[dict-item] # a mistake
+    ],
+)
+def test_a_plugin_that_is_none_cannot_be_made(make: Callable[[], Plugin], sentence: str) -> None:
+    with pytest.raises(PluginError) as failure:
+        make()
+    assert sentence in str(failure.value)
+
+
+def test_two_of_a_name_stop_the_start(settings: Settings) -> None:
+    for given in ([audit, audit], [tasks], [audit, Plugin("audit", {"v3": nested})]):
+        with pytest.raises(PluginError, match="is given twice"):
+            create_app(settings, plugins=given)
+
+
+def test_what_would_pass_by_the_gate_stops_the_start(settings: Settings) -> None:
+    mounting = APIRouter(routes=[Mount("/files", app=PlainTextResponse("open"))])
+    socket = APIRouter()
+    socket.add_api_websocket_route("/live", broken)
+    for bypass in (mounting, socket):
+        with pytest.raises(PluginError, match="'bypass' v1: a .* cannot be mounted"):
+            create_app(settings, plugins=[Plugin("bypass", {"v1": bypass})])

@@ -1,0 +1,206 @@
+"""The settings: what is taken as it is copied, what is refused, and in which words."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tasks_backend import Settings, SettingsError
+from tasks_backend.settings import DatabaseSettings, load
+
+URL = "postgresql://user:p4ss@host/database"
+GOOD = {"database_url": URL, "better_auth_url": "https://app.example.com"}
+NEON = (
+    "neondb_owner:p4ss@ep-cool-darkness-123456-pooler.us-east-2.aws.neon.tech/neondb"
+    "?sslmode=require&channel_binding=require"
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(**changed: Any) -> Settings:
+    return Settings(**{**GOOD, **changed})
+
+
+def refusal(**changed: Any) -> list[str]:
+    with pytest.raises(SettingsError) as failure:
+        load(**{**GOOD, **changed})
+    assert "p4ss" not in str(failure.value)
+    return str(failure.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg", "postgresql+asyncpg"],
+)
+def test_a_url_is_taken_as_neon_heroku_or_sqlalchemy_write_it(scheme: str) -> None:
+    assert settings(database_url=f"{scheme}://{NEON}").database_url == f"postgresql://{NEON}"
+
+
+def test_libpqs_own_notation_is_taken_too() -> None:
+    assert settings(database_url="host=/run dbname=tasks").database_url == "host=/run dbname=tasks"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://u:p4ss@h/d",
+        "postgresql://u:p4ss@h:port/d",
+        "http://x",
+        "postgresql://u:p4ss@h/d?sslmod=require",
+    ],
+)
+def test_what_is_no_database_url_is_refused_without_repeating_it(url: str) -> None:
+    (line,) = refusal(database_url=url)
+    assert line == "DATABASE_URL: is no PostgreSQL URL (postgresql://user:password@host/database)"
+
+
+def test_migrations_use_the_direct_address_if_there_is_one() -> None:
+    assert settings().migration_url == URL
+    direct = "postgresql://user:p4ss@direct/database"
+    assert settings(database_url_unpooled=direct).migration_url == direct
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "keys"),
+    [
+        ("https://app.example.com", "https://app.example.com", "/api/auth/jwks"),
+        ("https://app.example.com/", "https://app.example.com", "/api/auth/jwks"),
+        ("https://APP.example.com:443", "https://app.example.com", ":443/api/auth/jwks"),
+        ("https://app.example.com:8443", "https://app.example.com:8443", ":8443/api/auth/jwks"),
+        ("http://localhost:3000", "http://localhost:3000", ":3000/api/auth/jwks"),
+        ("http://[::1]:3000", "http://[::1]:3000", ":3000/api/auth/jwks"),
+        ("https://app.example.com/auth", "https://app.example.com", "/auth/jwks"),
+    ],
+)
+def test_everything_about_tokens_follows_from_better_auths_address(
+    url: str, origin: str, keys: str
+) -> None:
+    known = settings(better_auth_url=url)
+    assert (known.issuer, known.audience) == (origin, origin)
+    assert known.keys_url.endswith(keys)
+
+
+def test_each_of_them_may_be_set() -> None:
+    known = settings(
+        better_auth_url=None,
+        jwt_issuer="https://a/",
+        jwt_audience="tasks",
+        jwks_url="https://c/keys",
+    )
+    assert (known.issuer, known.audience, known.keys_url) == (
+        "https://a/",
+        "tasks",
+        "https://c/keys",
+    )
+
+
+@pytest.mark.proves("SC-007")
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as failure:
+        load()
+    assert str(failure.value).splitlines() == [
+        "DATABASE_URL: is not set",
+        "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"better_auth_url": "app.example.com"}, "BETTER_AUTH_URL"),
+        ({"better_auth_url": "ftp://app.example.com"}, "BETTER_AUTH_URL"),
+        ({"better_auth_url": "https://"}, "BETTER_AUTH_URL"),
+        ({"better_auth_url": "https://a:port"}, "BETTER_AUTH_URL"),
+        ({"better_auth_url": "http://app.example.com"}, "JWKS_URL"),
+        ({"jwks_url": "http://10.0.0.1/jwks"}, "JWKS_URL"),
+        ({"jwks_url": "file:///etc/passwd"}, "JWKS_URL"),
+        ({"jwt_issuer": ""}, "JWT_ISSUER"),
+        ({"jwt_audience": ""}, "JWT_AUDIENCE"),
+        ({"jwt_algorithms": "HS256"}, "JWT_ALGORITHMS"),
+        ({"jwt_algorithms": "EdDSA,none"}, "JWT_ALGORITHMS"),
+        ({"jwt_algorithms": ","}, "JWT_ALGORITHMS"),
+        ({"cors_origins": "*"}, "CORS_ORIGINS"),
+        ({"cors_origins": "https://a.example.com/"}, "CORS_ORIGINS"),
+        ({"cors_origins": "a.example.com"}, "CORS_ORIGINS"),
+        ({"pool_size": 0}, "POOL_SIZE"),
+        ({"pool_size": "many"}, "POOL_SIZE"),
+        ({"request_timeout": 0}, "REQUEST_TIMEOUT"),
+        ({"request_timeout": "inf"}, "REQUEST_TIMEOUT"),
+        ({"max_body_bytes": -1}, "MAX_BODY_BYTES"),
+        ({"log_level": "loud"}, "LOG_LEVEL"),
+        ({"docs_enabled": "perhaps"}, "DOCS_ENABLED"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(changed: dict[str, Any], name: str) -> None:
+    (line,) = refusal(**changed)
+    assert re.match(rf"{name}: .", line)
+
+
+def test_keys_over_plain_http_need_an_explicit_word() -> None:
+    assert settings(jwks_url="http://auth:3000/jwks", jwks_allow_http=True).keys_url
+    for host in ("localhost", "127.0.0.1", "[::1]", "auth.localhost"):
+        assert settings(jwks_url=f"http://{host}:3000/jwks").keys_url
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", " https://a.example.com , http://localhost:3000,")
+    monkeypatch.setenv("PLUGINS", "audit,metrics")
+    monkeypatch.setenv("JWT_ALGORITHMS", "EdDSA")
+    known = settings()
+    assert known.cors_origins == ("https://a.example.com", "http://localhost:3000")
+    assert known.plugins == ("audit", "metrics")
+    assert known.jwt_algorithms == ("EdDSA",)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JWT_ISSUER", "POOL_SIZE", "CORS_ORIGINS", "DATABASE_URL_UNPOOLED"):
+        monkeypatch.setenv(name, "")
+    assert settings() == Settings(**GOOD)
+
+
+def test_settings_are_read_from_the_environment_and_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"DATABASE_URL={URL}\nPOOL_SIZE=3\n")
+    monkeypatch.setenv("BETTER_AUTH_URL", "https://app.example.com")
+    monkeypatch.setenv("POOL_SIZE", "4")
+    assert load() == settings(pool_size=4)
+
+
+def test_settings_cannot_be_changed_and_do_not_show_the_password() -> None:
+    known = settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        known.pool_size = 3  # type: ignore[misc] # that is the point
+    assert "p4ss" not in repr(known)
+
+
+def test_the_database_alone_is_enough_to_migrate() -> None:
+    assert load(DatabaseSettings, database_url=URL).migration_url == URL
+
+
+def test_the_example_names_every_setting_with_its_default_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    example = Path(__file__).parents[1] / ".env.example"
+    found = re.findall(r"^(#?)([A-Z0-9_]+)=(.*)$", example.read_text(), re.MULTILINE)
+    assert sorted(name.lower() for _, name, _ in found) == sorted(Settings.model_fields)
+    for _, name, value in found:
+        monkeypatch.setenv(name, value)
+    shown = Settings(_env_file=None)
+    derived = settings(better_auth_url=shown.better_auth_url)
+    assert (shown.issuer, shown.audience, shown.keys_url) == (
+        *(derived.issuer, derived.audience, derived.keys_url),
+    )
+    of_a_deployment = {"database_url", "database_url_unpooled", "better_auth_url", "cors_origins"}
+    derived_from_it = {"jwt_issuer", "jwt_audience", "jwks_url"}
+    for name in Settings.model_fields.keys() - of_a_deployment - derived_from_it:
+        assert getattr(shown, name) == Settings.model_fields[name].default, name
