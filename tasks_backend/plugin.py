@@ -41,7 +41,9 @@ class Plugin:
             raise PluginError(f"plugin {self.name!r}: it has no routers")
         for version, router in self.routers.items():
             if not isinstance(router, APIRouter):
-                raise PluginError(f"plugin {self.name!r}: what it has for {version} is no APIRouter")
+                raise PluginError(
+                    f"plugin {self.name!r}: what it has for {version} is no APIRouter"
+                )
             if not re.fullmatch(r"v[1-9][0-9]*", version):
                 raise PluginError(f"plugin {self.name!r}: {version!r} is no version such as 'v1'")
 

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tasks_backend.errors import MEDIA_TYPE, problem
 
+MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 GRACE = 15  # seconds that running requests are given when the service is told to stop
 
 
@@ -19,7 +20,51 @@ class PortTaken(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1, where even what is no HTTP gets the one shape of a failure (FR-011)."""
+    """HTTP/1.1, with an end to what is neither a complete head nor body, and where even what is
+    no HTTP gets the one shape of a failure (FR-011).
+
+    The parser itself keeps an endless header, trailer or chunk extension in memory, for anybody.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unfinished = 0
+        self._in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, up to `MAX_HEAD` bytes that finish nothing."""
+        if self.transport.is_closing():
+            return
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """Take headers until the head is finished."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, but no trailer: a late Authorization must not count (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Count anew: the head is finished."""
+        self._unfinished = 0
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count anew: a piece of the body is finished."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Count anew: the request is finished."""
+        self._unfinished = 0
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not ours
         """Answer what could not be parsed, and hang up."""

@@ -66,3 +66,12 @@ def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
     noxfile = (ROOT / "noxfile.py").read_text()
     for session in re.findall(r"nox -s (\w+)", text):
         assert f"def {session}(" in noxfile
+
+
+@pytest.mark.parametrize(
+    "program", ["auth.mjs", "route.mjs", "tasks.mjs", "tasks-server.mjs", "deletion.mjs"]
+)
+def test_the_javascript_that_is_shown_is_the_one_that_is_run(program: str) -> None:
+    """By the session `better-auth`, against a real server."""
+    shown = re.findall(r"^```js\n(.*?)^```", (ROOT / "docs/auth.md").read_text(), re.M | re.S)
+    assert (ROOT / "tests/better_auth/app" / program).read_text() in shown

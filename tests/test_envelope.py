@@ -193,6 +193,31 @@ def test_what_is_no_http_gets_the_one_shape_too(service: str, sent: bytes) -> No
     assert b'"errors":[]' in body
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET / HTTP/1.1\r\nX-Long: ",
+        b"GET /",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
+    ],
+)
+def test_what_never_ends_is_cut_off(service: str, begin: bytes) -> None:
+    address = urlsplit(service)
+    assert address.hostname
+    assert address.port
+    sent = 0
+    with (
+        socket.create_connection((address.hostname, address.port), timeout=20) as connection,
+        pytest.raises(ConnectionError),
+    ):
+        connection.sendall(begin)
+        while sent < 100 * 2**20:
+            connection.sendall(b"a" * 65536)
+            sent += 65536
+    assert sent < 10 * 2**20
+
+
 def test_a_client_that_hangs_up_in_its_body_is_no_failure_of_ours(
     service: str, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from tasks_backend.server import Protocol
+from tasks_backend.server import HTTP
 
 
 @dataclass
@@ -42,7 +42,7 @@ def served(app: FastAPI) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(512)
-        config = uvicorn.Config(app, http=Protocol, ws="none", log_level="critical", lifespan="on")
+        config = uvicorn.Config(app, **HTTP, log_level="critical")
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
