@@ -99,8 +99,8 @@ class Connection:
     def _readable(self) -> None:
         if self._waiter is not None:
             _wake(self._waiter)
-        elif self._idle:  # nothing was asked, so this is the server hanging up
-            self.close()
+        elif self._idle:  # nothing was asked: the server hangs up, or this call is a moment late
+            self.hung_up()
 
 
 async def connect(dsn: str, *, timeout: float) -> Connection:

@@ -1,0 +1,167 @@
+"""The pool and its connections by themselves, on a loop of the test's own."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from psycopg2.extensions import make_dsn
+from support.databases import Cluster
+from support.proxy import PostgresProxy
+
+from tasks_backend.db import pool as pools
+from tasks_backend.db.connection import connect
+from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.pool import Pool
+from tasks_backend.errors import Overloaded
+
+ME = "SELECT pg_backend_pid()"
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[PostgresProxy]:
+    with PostgresProxy(database) as proxy:
+        yield proxy
+
+
+def pool_of(url: str, *, size: int = 2) -> Pool:
+    return Pool(url, size=size, wait=0.1, connect_timeout=5)
+
+
+async def test_the_last_connection_in_is_the_first_out(proxy: PostgresProxy) -> None:
+    pool = pool_of(proxy.url)
+    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    pids = {(await pool.fetch(ME, {}))[0][0] for _ in range(5)}
+    assert (len(pids), proxy.connections) == (1, 2)
+    pool.close()
+
+
+async def test_a_long_idle_connection_is_pinged_once(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(proxy.url)
+    (first,) = await pool.fetch(ME, {})
+    monkeypatch.setattr(pools, "PING_AFTER", -1)
+    proxy.messages.clear()
+    assert await pool.fetch(ME, {}) == [first]
+    assert proxy.messages == {"Q": 2}
+    pool.close()
+
+
+async def test_a_connection_that_does_not_answer_its_ping_is_replaced(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(proxy.url, size=2, wait=5, connect_timeout=1)
+    (first,) = await pool.fetch(ME, {})
+    monkeypatch.setattr(pools, "PING_AFTER", -1)
+    proxy.freeze()
+    with pytest.raises(DatabaseFailure) as failure:  # the new connection meets the same network
+        await pool.fetch(ME, {})
+    assert failure.value.failure is Failure.NEVER_SENT
+    proxy.thaw()
+    assert await pool.fetch(ME, {}) != [first]
+    pool.close()
+
+
+async def test_a_connection_older_than_neons_patience_is_not_used_again(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(proxy.url)
+    (first,) = await pool.fetch(ME, {})
+    monkeypatch.setattr(pools, "RECYCLE_AFTER", -1)
+    assert await pool.fetch(ME, {}) != [first]
+    assert proxy.connections == 2
+    pool.close()
+
+
+async def test_who_waits_longer_than_allowed_is_refused_and_the_next_is_served(
+    database: str,
+) -> None:
+    pool = pool_of(database, size=1)
+    slow = asyncio.create_task(pool.fetch("SELECT pg_sleep(0.5)", {}))
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded):
+        await pool.fetch(ME, {})
+    await slow
+    assert len(await pool.fetch(ME, {})) == 1
+    pool.close()
+
+
+async def test_a_pool_is_good_on_a_new_loop(database: str) -> None:
+    """As when an application is driven by one test client after another."""
+    pool = pool_of(database)
+    (first,) = await pool.fetch(ME, {})
+
+    def elsewhere() -> list[tuple[object, ...]]:
+        return asyncio.run(pool.fetch(ME, {}))
+
+    (second,) = await asyncio.to_thread(elsewhere)
+    assert second != first
+
+
+async def test_a_name_is_resolved_before_libpq_sees_it(proxy: PostgresProxy) -> None:
+    connection = await connect(make_dsn(proxy.url, host="localhost"), timeout=5)
+    assert await connection.fetch("SELECT 1", {}) == [(1,)]
+    connection.close()
+    for wrong in ("no-such-host.invalid", "localhost,localhost"):
+        url = make_dsn(proxy.url, host=wrong, port="1")
+        with pytest.raises(DatabaseFailure) as failure:
+            await connect(url, timeout=20)
+        assert failure.value.failure is Failure.NEVER_SENT
+
+
+async def test_a_message_larger_than_the_socket_takes_is_sent_in_pieces(
+    proxy: PostgresProxy,
+) -> None:
+    connection = await connect(proxy.url, timeout=5)
+    text = "x" * 30_000_000
+    assert await connection.fetch("SELECT length(%(text)s)", {"text": text}) == [(len(text),)]
+    connection.close()
+
+
+async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: Cluster) -> None:
+    connection = await connect(cluster.url, timeout=5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await connection.fetch("SELECT pg_sleep(20)", {})
+    assert connection.closed
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 1/0", Failure.DEFECT),
+        ("SELECT nonsense", Failure.DEFECT),
+        ("SELECT * FROM nowhere", Failure.CONFIGURATION),
+        ("SET statement_timeout = 1; SELECT pg_sleep(1)", Failure.TIMED_OUT),
+        ("DO $$BEGIN RAISE SQLSTATE '40001'; END$$", Failure.ROLLED_BACK),
+        ("DO $$BEGIN RAISE SQLSTATE '40P01'; END$$", Failure.ROLLED_BACK),
+        ("DO $$BEGIN RAISE SQLSTATE '55P03'; END$$", Failure.LOCKED),
+        ("DO $$BEGIN RAISE SQLSTATE '53100'; END$$", Failure.RESOURCE),
+        ("DO $$BEGIN RAISE SQLSTATE '25006'; END$$", Failure.RESOURCE),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Failure.IN_DOUBT),
+    ],
+)
+async def test_what_a_failure_means(cluster: Cluster, sql: str, expected: Failure) -> None:
+    connection = await connect(cluster.url, timeout=5)
+    with pytest.raises(DatabaseFailure) as failure:
+        await connection.fetch(sql, {})
+    assert failure.value.failure is expected
+    assert connection.closed == (expected is Failure.IN_DOUBT)
+    connection.close()
+
+
+async def test_a_connection_is_kept_from_one_message_to_the_next(proxy: PostgresProxy) -> None:
+    """The loop may report a socket readable once more after everything was read."""
+    pool = pool_of(proxy.url)
+    for _ in range(20):
+        await asyncio.gather(*(pool.fetch(ME, {}) for _ in range(2)))
+    assert proxy.connections == 2
+    pool.close()
