@@ -64,9 +64,10 @@ def create_app(
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
         lifespan=_lifespan(parts, key_set, database),
     )
-    app.state.settings, app.state.key_set = settings, key_set
+    verifier = _verifier(settings, key_set)
+    app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
     install(app, database)
-    _mount(app, settings, key_set, parts)
+    _mount(app, settings, verifier, parts)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 
@@ -80,6 +81,17 @@ def _key_set(settings: Settings) -> KeySet:
         refresh_after=settings.jwks_refresh_after,
         max_age=settings.jwks_max_age,
         development=settings.takes_development_keys,
+    )
+
+
+def _verifier(settings: Settings, key_set: KeySet) -> TokenVerifier:
+    return TokenVerifier(
+        key_set,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        algorithms=settings.jwt_algorithms,
+        max_bytes=settings.jwt_max_bytes,
+        max_lifetime=settings.jwt_max_lifetime,
     )
 
 
@@ -104,15 +116,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return [Middleware(Envelope), *([cors] if settings.cors_origins else []), Middleware(CatchAll)]
 
 
-def _mount(app: FastAPI, settings: Settings, key_set: KeySet, plugins: Sequence[Plugin]) -> None:
+def _mount(
+    app: FastAPI, settings: Settings, verifier: TokenVerifier, plugins: Sequence[Plugin]
+) -> None:
     """Put every part behind its gate: closed, unless the plugin says out loud that it is public."""
-    verifier = TokenVerifier(
-        key_set,
-        issuer=settings.issuer,
-        audience=settings.audience,
-        algorithms=settings.jwt_algorithms,
-        max_bytes=settings.jwt_max_bytes,
-    )
     limits = Limits(settings.max_body_bytes, settings.request_timeout)
     opened, closed = open_gate(limits), closed_gate(verifier, limits)
     app.router.routes.extend(resources(health.router, opened, public=True))

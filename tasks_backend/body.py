@@ -1,12 +1,12 @@
 """A JSON body in two steps, as the order of checks wants it: taken first, understood later."""
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from tasks_backend import strict_json
 from tasks_backend.errors import MalformedJson, UnsupportedMediaType
 from tasks_backend.validation import invalid
 
@@ -26,12 +26,8 @@ class JsonBody:
         twice, NaN), and ValidationFailed for what the model refuses.
         """
         try:
-            value = json.loads(
-                self._raw.decode("utf-8"),
-                object_pairs_hook=_unique,
-                parse_constant=_refuse_constant,
-            )
-        except (ValueError, RecursionError) as error:
+            value = strict_json.loads(self._raw)
+        except ValueError as error:
             raise MalformedJson from error
         try:
             return model.model_validate(value)
@@ -50,14 +46,3 @@ def json_body(*media_types: str) -> Callable[[Request], Awaitable[JsonBody]]:
         return JsonBody(await request.body())
 
     return take
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a name is given twice")
-    return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)

@@ -1,6 +1,9 @@
 """The command line. Exit codes: 0 done, 1 it failed, 2 a setting or an argument is wrong."""
 
+import asyncio
+import getpass
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +12,13 @@ from typing import Annotated
 
 import typer
 
+from tasks_backend import doctor as diagnosis
 from tasks_backend import server
 from tasks_backend.app import create_app
 from tasks_backend.db import migrations
 from tasks_backend.plugin import PluginError
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
+from tasks_backend.tasks import account
 
 app = typer.Typer(
     help="A task API for the users of a Better Auth application.",
@@ -25,6 +30,21 @@ DataDirectory = Annotated[
     Path, typer.Option("--data-dir", help="Where the embedded PostgreSQL and the key live.")
 ]
 DEFAULT_DIRECTORY = Path(".tasks-backend")
+MAX_TOKEN = 1024 * 1024  # bytes; what is cut off is far beyond what can be a token
+
+
+def _text(value: str) -> str:
+    """Return an argument, unless its bytes are no text: then it names nobody."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("it is no UTF-8 text") from None
+    return value
+
+
+UserId = Annotated[
+    str, typer.Argument(metavar="SUB", help="The user's id: the `sub` of a token.", callback=_text)
+]
 
 
 @app.command()
@@ -74,7 +94,6 @@ def serve(
             port=port,
             log_level=settings.log_level,
             workers=workers,
-            access_log=False,  # it would log query strings
         )
 
 
@@ -92,6 +111,78 @@ def openapi() -> None:
     """Print the OpenAPI document, as the settings make it."""
     with _explained():
         typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
+
+
+@app.command(context_settings={"allow_extra_args": True})
+def doctor(
+    context: typer.Context,
+    *,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="-", help="Say also why a token is refused; it is read from stdin."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what keeps the service from working, and what to do about it. Prints no secret."""
+    if context.args or token not in {None, "-"}:  # perhaps a token: it is not repeated
+        raise typer.BadParameter("a token is read from standard input: --token - < file")
+    _without_a_log()
+    findings = diagnosis.diagnose(_token_from_stdin() if token else None)
+    if as_json:
+        typer.echo(diagnosis.as_json(findings))
+    elif sys.stdout.isatty():
+        diagnosis.write_table(findings)
+    else:
+        typer.echo("\n".join(diagnosis.as_lines(findings)))
+    raise typer.Exit(diagnosis.exit_code(findings))
+
+
+@app.command()
+def purge_user(
+    subject: UserId,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a user and all their tasks, for good.
+
+    Delete the user in Better Auth first: using a token that is still valid makes them anew.
+    """
+    with _explained(account.AccountError):
+        _without_a_log()
+        settings: DatabaseSettings = load(DatabaseSettings)
+        if not yes:
+            _confirm(f"Erase user {subject} and all their tasks, for good?")
+        erased = asyncio.run(account.erase(settings.migration_url, subject))
+        if erased is None:
+            typer.echo("There is no such user: nothing to erase.")
+        else:
+            typer.echo(f"Erased the user and {erased} task{'' if erased == 1 else 's'}.")
+
+
+@app.command()
+def export_user(subject: UserId) -> None:
+    """Print a user and all their tasks as JSON."""
+    with _explained(account.AccountError):
+        _without_a_log()
+        settings: DatabaseSettings = load(DatabaseSettings)
+        asyncio.run(account.export(settings.database_url, subject, sys.stdout.buffer))
+
+
+def _token_from_stdin() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Token (not shown): ").strip()
+    return sys.stdin.buffer.read(MAX_TOKEN).decode("latin-1").strip()
+
+
+def _without_a_log() -> None:
+    """Keep out of a command's output what the service would log: the command says it itself."""
+    logging.getLogger("tasks_backend").addHandler(logging.NullHandler())
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 @contextmanager

@@ -96,6 +96,7 @@ def run(factory: str, *, host: str, port: int, log_level: str, **options: Any) -
         host=host,
         port=port,
         **HTTP,
+        access_log=False,  # it would log query strings, where a mistaken client may put its token
         log_config=_logging(log_level),
         log_level=log_level,
         timeout_graceful_shutdown=GRACE,

@@ -71,6 +71,7 @@ class Settings(DatabaseSettings):
     jwks_url: str | None = Field(default=None, validate_default=True)
     jwt_algorithms: Names = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
     jwt_max_bytes: int = Field(default=8 * 1024, ge=512)
+    jwt_max_lifetime: float = Field(default=7 * 86_400.0, gt=0)
     jwks_timeout: float = Field(default=5.0, gt=0, le=60)
     jwks_cooldown: float = Field(default=2.0, gt=0, le=300)
     jwks_refresh_after: float = Field(default=300.0, gt=0)

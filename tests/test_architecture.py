@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import from its own line and from those above it.
 LAYERS = [
     {"_version", "errors", "settings", "caller"},
-    {"validation", "plugin", "paging"},
+    {"validation", "plugin", "paging", "strict_json"},
     {"envelope", "body", "auth", "db"},
     {"resource"},
     {"openapi"},

@@ -1,7 +1,7 @@
 """Hostile tokens and hostile Authorization headers, byte for byte, against the running service.
 
-Every signature is really made. Each refusal is held against the one shape of a failure and one of
-the three challenges, and neither the answer nor the log may repeat anything of what was sent.
+Every signature is really made. A refusal is held against the one shape of a failure and the three
+challenges, and neither its answer nor the log may repeat anything of what was sent.
 """
 
 import base64
@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPResponse
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,36 +22,46 @@ import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    decode_dss_signature,
-    encode_dss_signature,
-)
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from support.forgery import (
+    Forge,
     Forger,
+    at,
     base64url,
-    der,
+    claim,
     from_base64url,
+    header,
+    header_and,
+    header_text,
+    payload_and,
+    payload_text,
     pem,
-    public_key,
+    public_bytes,
+    sealed,
     segment,
-    with_literals,
+    spelled,
+    time_text,
+    with_signature,
     with_stray_bits,
+    without,
 )
 from support.key_server import KeyServer, json_answer
 from support.service import problem, served
 from support.signing import ISSUER, Signer, key_set
+
 from tasks_backend import Settings, create_app
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX
 from tasks_backend.auth.tokens import LEEWAY
 
 TASKS = "/api/v1/tasks"
+PUBLIC = {"/livez", "/readyz"}
 AUDIENCE = "https://tasks.example.com"  # unlike the issuer, so that neither passes for the other
+ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
+REQUIRED = ("exp", "iat", "sub", "iss", "aud")
 MAX_BYTES = 8 * 1024
 MAX_LIFETIME = 30 * 86_400
-ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
 CHALLENGES = {
     "missing_token": 'Bearer realm="tasks_backend"',
     "invalid_token": (
@@ -63,12 +74,16 @@ CHALLENGES = {
     ),
 }
 
-Forge = Callable[[Forger], str]
-Refuse = Callable[[bytes, str, int, str], None]
+Refuse = Callable[[Forge, int, str], None]
+RefuseRequest = Callable[[bytes, str, int, str], None]
 
 
 def group(status: int, code: str, cases: Mapping[str, object]) -> list[Any]:
     return [pytest.param(case, status, code, id=name) for name, case in cases.items()]
+
+
+def tokens(*groups: list[Any]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("forge", "status", "code"), [*chain(*groups)])
 
 
 @pytest.fixture(scope="module")
@@ -81,66 +96,79 @@ def forger() -> Forger:
 
 @pytest.fixture(scope="module")
 def development() -> Signer:
-    """The development issuer's key, which the endpoint publishes by mistake."""
+    """A key of the development issuer's, which somebody published by mistake."""
     return Signer(kid=f"{DEVELOPMENT_PREFIX}0123456789abcdef")
 
 
 @pytest.fixture(scope="module")
-def service(settings: Settings, forger: Forger, development: Signer) -> Iterator[str]:
+def keys(forger: Forger, development: Signer) -> Iterator[KeyServer]:
+    with KeyServer(json_answer(key_set(*forger.trusted.values(), development))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(settings: Settings, keys: KeyServer) -> Iterator[str]:
     """The base URL of a service that trusts keys of every kind."""
-    with KeyServer(json_answer(key_set(*forger.trusted.values(), development))) as keys:
-        changed = {
-            "jwks_url": keys.url,
-            "jwks_cooldown": 0.02,  # seconds that a key nobody published costs its test
-            "jwt_audience": AUDIENCE,
-            "jwt_max_lifetime": float(MAX_LIFETIME),
-        }
-        with served(create_app(settings.model_copy(update=changed))) as url:
-            yield url
+    changed = {
+        "jwks_url": keys.url,
+        "jwks_cooldown": 0.02,  # seconds that an unknown key costs its test
+        "jwt_audience": AUDIENCE,
+        "jwt_max_lifetime": float(MAX_LIFETIME),
+    }
+    with served(create_app(settings.model_copy(update=changed))) as url:
+        yield url
 
 
 @pytest.fixture
 def trap(forger: Forger) -> Iterator[KeyServer]:
-    """An address that a token names; it would serve the stranger's keys."""
+    """An address for tokens to name. Whoever asks there gets the stranger's keys."""
     with KeyServer(json_answer(key_set(*forger.stranger.values()))) as server:
         yield server
 
 
 @pytest.fixture
-def refuse(service: str, caplog: pytest.LogCaptureFixture) -> Refuse:
-    """Sends a request and holds what comes of it against all that a refusal promises."""
+def refuse_request(service: str, caplog: pytest.LogCaptureFixture) -> RefuseRequest:
+    """Sends a request, and holds what comes of it against all that a refusal promises."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "tasks_backend")
 
-    def refused(request: bytes, credential: str, status: int, code: str) -> None:
+    def refused(request: bytes, token: str, status: int, code: str) -> None:
         response = exchange(service, request)
         problem(response, status, code)
         assert response.headers.get("www-authenticate") == CHALLENGES.get(code)
         seen = f"{response.headers}\n{response.text}\n{caplog.text}"
-        for trace in traces(credential):
+        for trace in traces(token):
             assert trace not in seen
 
     return refused
 
 
-def exchange(service: str, request: bytes) -> httpx2.Response:
-    """The answer to exactly these bytes."""
-    with connected(service) as connection:
-        connection.sendall(request)
-        return answer(connection)
+@pytest.fixture
+def refuse(refuse_request: RefuseRequest, forger: Forger) -> Refuse:
+    def refused(forge: Forge, status: int, code: str) -> None:
+        token = forge(forger)
+        refuse_request(bearing(token), token, status, code)
+
+    return refused
 
 
-def connected(service: str) -> socket.socket:
-    address = urlsplit(service)
-    return socket.create_connection((address.hostname, address.port), timeout=30)
+def traces(token: str) -> Iterator[str]:
+    """What would give a token away: its parts, and every text within its first two."""
+    parts = token.split(".")
+    yield from (part[:16] for part in parts if len(part) >= 8)
+    for part in parts[:2]:
+        try:
+            yield from texts(json.loads(from_base64url(part)))
+        except (ValueError, RecursionError):
+            continue  # no JSON: then it has no texts
 
 
-def answer(connection: socket.socket) -> httpx2.Response:
-    with HTTPResponse(connection) as response:
-        response.begin()
-        return httpx2.Response(
-            response.status, headers=response.getheaders(), content=response.read()
-        )
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and len(value) >= 6:  # what is shorter may be there by chance
+        yield value
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
 
 
 def get(*fields: bytes, target: bytes = TASKS.encode()) -> bytes:
@@ -151,33 +179,25 @@ def bearing(token: str) -> bytes:
     return get(b"Authorization: Bearer " + token.encode())
 
 
-def traces(credential: str) -> Iterator[str]:
-    """What would give a credential away: its parts, and every text inside its first two."""
-    parts = [part for part in credential.split(".") if len(part) >= 8]
-    for part in parts:
-        yield part[:16]
-    for part in parts[:2]:
-        try:
-            yield from texts(json.loads(from_base64url(part)))
-        except (ValueError, RecursionError):
-            pass  # no JSON: then it has no texts
+def exchange(service: str, request: bytes) -> httpx2.Response:
+    """The answer to exactly these bytes."""
+    with connected(service) as connection:
+        connection.sendall(request)
+        response = HTTPResponse(connection)
+        response.begin()
+        return httpx2.Response(
+            response.status, headers=response.getheaders(), content=response.read()
+        )
 
 
-def texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and len(value) >= 6:  # shorter ones are in everything
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from texts(item)
-
-
-def with_token(template: bytes, token: str) -> bytes:
-    return template.replace(b"TOKEN", token.encode())
+def connected(service: str) -> socket.socket:
+    address = urlsplit(service)
+    return socket.create_connection((address.hostname, address.port), timeout=30)
 
 
 # --- The Authorization header -----------------------------------------------------------------
 
-NO_CREDENTIAL = {
+NO_BEARER = {
     "no header": b"X-Nothing: to see",
     "an empty value": b"Authorization:",
     "spaces": b"Authorization:     ",
@@ -189,6 +209,7 @@ NO_CREDENTIAL = {
     "no scheme": b"Authorization: TOKEN",
     "Basic": b"Authorization: Basic dXNlcjpwYXNzd29yZA==",
     "Basic with a token": b"Authorization: Basic TOKEN",
+    "Basic before Bearer": b"Authorization: Basic dXNlcjpwYXNz, Bearer TOKEN",
     "Digest": b'Authorization: Digest username="alice", response="TOKEN"',
     "DPoP": b"Authorization: DPoP TOKEN",
     "Token": b"Authorization: Token TOKEN",
@@ -202,8 +223,8 @@ NO_CREDENTIAL = {
     "a colon after the scheme": b"Authorization: Bearer: TOKEN",
     "an equals sign after the scheme": b"Authorization: Bearer=TOKEN",
     "a comma after the scheme": b"Authorization: Bearer, TOKEN",
-    "a quoted scheme": b'Authorization: "Bearer" TOKEN',
     "a comma before the scheme": b"Authorization: , Bearer TOKEN",
+    "a quoted scheme": b'Authorization: "Bearer" TOKEN',
     "an escaped space": b"Authorization: Bearer%20TOKEN",
     "a plus for the space": b"Authorization: Bearer+TOKEN",
     "a tab for the space": b"Authorization: Bearer\tTOKEN",
@@ -213,12 +234,11 @@ NO_CREDENTIAL = {
     "0x85 before the scheme": b"Authorization: \x85Bearer TOKEN",
     "0xA0 before the scheme": b"Authorization: \xa0Bearer TOKEN",
     "a byte order mark before the scheme": b"Authorization: \xef\xbb\xbfBearer TOKEN",
-    "a Cyrillic e in the scheme": b"Authorization: B\xd0\xb5arer TOKEN",
-    "a scheme in full-width letters": "Authorization: Ｂｅａｒｅｒ TOKEN".encode(),  # noqa: RUF001 - the point
-    "the token among Basic's": b"Authorization: Basic dXNlcjpwYXNz, Bearer TOKEN",
+    "a Cyrillic letter in the scheme": b"Authorization: B\xd0\xb5arer TOKEN",
+    "full-width letters": b"Authorization: \xef\xbc\xa2\xef\xbd\x85arer TOKEN",
 }
 
-NOT_ONE_CREDENTIAL = {
+NOT_ONE_TOKEN = {
     "two headers": b"Authorization: Bearer TOKEN\r\nAuthorization: Bearer TOKEN",
     "a good header, then a bad one": b"Authorization: Bearer TOKEN\r\nAuthorization: Bearer x.y.z",
     "a bad header, then a good one": b"Authorization: Bearer x.y.z\r\nAuthorization: Bearer TOKEN",
@@ -239,18 +259,18 @@ NOT_ONE_CREDENTIAL = {
     "angle brackets": b"Authorization: Bearer <TOKEN>",
     "a semicolon": b"Authorization: Bearer TOKEN;",
     "a comma": b"Authorization: Bearer TOKEN,",
+    "an escaped line break": b"Authorization: Bearer TOKEN%0D%0A",
     "a tab before it": b"Authorization: Bearer \tTOKEN",
-    "a tab within it": b"Authorization: Bearer x\tTOKEN",
+    "a tab within it": b"Authorization: Bearer TOKEN\tTOKEN",
     "0x85 before it": b"Authorization: Bearer \x85TOKEN",
     "0x85 after it": b"Authorization: Bearer TOKEN\x85",
     "0xA0 before it": b"Authorization: Bearer \xa0TOKEN",
     "0xA0 after it": b"Authorization: Bearer TOKEN\xa0",
+    "0xA0 for it": b"Authorization: Bearer \xa0",
     "0xFF after it": b"Authorization: Bearer TOKEN\xff",
     "a zero-width space after it": b"Authorization: Bearer TOKEN\xe2\x80\x8b",
     "an ideographic space after it": b"Authorization: Bearer TOKEN\xe3\x80\x80",
     "a byte order mark before it": b"Authorization: Bearer \xef\xbb\xbfTOKEN",
-    "only 0xA0": b"Authorization: Bearer \xa0",
-    "an escaped line break": b"Authorization: Bearer TOKEN%0D%0A",
 }
 
 NO_HTTP = {
@@ -265,7 +285,6 @@ NO_HTTP = {
     "a bare line feed": b"Authorization: Bearer TOKEN\nX-Next: field",
     "a bare carriage return": b"Authorization: Bearer TOKEN\rX-Next: field",
     "a space before the colon": b"Authorization : Bearer TOKEN",
-    "a space before the name": b" Authorization: Bearer TOKEN",
 }
 
 SPELLINGS = {
@@ -284,153 +303,111 @@ SPELLINGS = {
 
 
 @pytest.mark.proves("FR-008", "FR-009", "SC-002", "EDGE-3")
-@pytest.mark.parametrize(("fields", "status", "code"), group(401, "missing_token", NO_CREDENTIAL))
+@pytest.mark.parametrize(("fields", "status", "code"), group(401, "missing_token", NO_BEARER))
 def test_without_a_bearer_token_the_challenge_names_no_error(
-    refuse: Refuse, forger: Forger, fields: bytes, status: int, code: str
+    refuse_request: RefuseRequest, forger: Forger, fields: bytes, status: int, code: str
 ) -> None:
     token = forger.token()
-    refuse(get(with_token(fields, token)), token, status, code)
+    refuse_request(get(fields.replace(b"TOKEN", token.encode())), token, status, code)
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @pytest.mark.parametrize(
     ("fields", "status", "code"),
-    [*group(401, "invalid_token", NOT_ONE_CREDENTIAL), *group(400, "bad_request", NO_HTTP)],
+    [*group(401, "invalid_token", NOT_ONE_TOKEN), *group(400, "bad_request", NO_HTTP)],
 )
 def test_a_good_token_counts_only_as_the_one_credential(
-    refuse: Refuse, forger: Forger, fields: bytes, status: int, code: str
+    refuse_request: RefuseRequest, forger: Forger, fields: bytes, status: int, code: str
 ) -> None:
     token = forger.token()
-    refuse(get(with_token(fields, token)), token, status, code)
+    refuse_request(get(fields.replace(b"TOKEN", token.encode())), token, status, code)
 
 
 @pytest.mark.proves("FR-008")
 @pytest.mark.parametrize("fields", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_header_counts_in_every_spelling_that_http_allows(
+def test_the_header_counts_in_every_spelling_that_http_allows(
     service: str, forger: Forger, fields: bytes
 ) -> None:
-    response = exchange(service, get(with_token(fields, forger.token())))
+    response = exchange(service, get(fields.replace(b"TOKEN", forger.token().encode())))
     assert response.status_code == 200, response.text
 
 
-def post(content_type: bytes, body: bytes) -> bytes:
-    lines = [b"Content-Type: " + content_type, b"Content-Length: %d" % len(body), b"", body]
-    return b"POST /api/v1/tasks HTTP/1.1\r\nHost: tasks\r\n" + b"\r\n".join(lines)
-
-
-def elsewhere(template: str) -> Callable[[bytes], bytes]:
-    """A request with the token in a field of its own, or in its target."""
-    name, _, rest = template.partition(" ")
-    if name == "GET":
-        return lambda token: get(target=rest.encode().replace(b"TOKEN", token))
-    return lambda token: get(template.encode().replace(b"TOKEN", token))
-
-
 ELSEWHERE = {
-    **{
-        template.partition(" TOKEN")[0].replace("TOKEN", "it"): elsewhere(template)
-        for template in (
-            "GET /api/v1/tasks?access_token=TOKEN",
-            "GET /api/v1/tasks?token=TOKEN",
-            "GET /api/v1/tasks?Authorization=Bearer%20TOKEN",
-            "GET http://TOKEN@tasks/api/v1/tasks",
-            "Cookie: access_token=TOKEN",
-            "Cookie: Authorization=Bearer TOKEN",
-            "Cookie: better-auth.session_token=TOKEN",
-            "Cookie: __Secure-better-auth.session_data=TOKEN",
-            "Authentication: Bearer TOKEN",
-            "Authorization_: Bearer TOKEN",
-            "X-Authorization: Bearer TOKEN",
-            "X-Forwarded-Authorization: Bearer TOKEN",
-            "X-Original-Authorization: Bearer TOKEN",
-            "Proxy-Authorization: Bearer TOKEN",
-            "HTTP_AUTHORIZATION: Bearer TOKEN",
-            "X-Access-Token: TOKEN",
-            "X-Auth-Token: TOKEN",
-            "X-Api-Key: TOKEN",
-            "set-auth-jwt: TOKEN",
-            "Sec-WebSocket-Protocol: bearer, TOKEN",
-        )
-    },
-    "a form": lambda token: post(
-        b"application/x-www-form-urlencoded", b"access_token=" + token + b"&title=x"
-    ),
-    "a JSON body": lambda token: post(
-        b"application/json", b'{"title": "x", "access_token": "' + token + b'"}'
-    ),
-    "a trailer": lambda token: (
-        get(b"Transfer-Encoding: chunked") + b"0\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
-    ),
+    "an access token's cookie": get(b"Cookie: access_token=TOKEN"),
+    "a cookie named as the header": get(b"Cookie: Authorization=Bearer TOKEN"),
+    "Better Auth's session token": get(b"Cookie: better-auth.session_token=TOKEN"),
+    "Better Auth's session data": get(b"Cookie: __Secure-better-auth.session_data=TOKEN"),
+    "Better Auth's response header": get(b"set-auth-jwt: TOKEN"),
+    "Authentication": get(b"Authentication: Bearer TOKEN"),
+    "Authorization_": get(b"Authorization_: Bearer TOKEN"),
+    "HTTP_AUTHORIZATION": get(b"HTTP_AUTHORIZATION: Bearer TOKEN"),
+    "Proxy-Authorization": get(b"Proxy-Authorization: Bearer TOKEN"),
+    "X-Authorization": get(b"X-Authorization: Bearer TOKEN"),
+    "X-Forwarded-Authorization": get(b"X-Forwarded-Authorization: Bearer TOKEN"),
+    "X-Original-Authorization": get(b"X-Original-Authorization: Bearer TOKEN"),
+    "X-Access-Token": get(b"X-Access-Token: TOKEN"),
+    "X-Auth-Token": get(b"X-Auth-Token: TOKEN"),
+    "X-Api-Key": get(b"X-Api-Key: TOKEN"),
+    "Sec-WebSocket-Protocol": get(b"Sec-WebSocket-Protocol: bearer, TOKEN"),
+    "the query": get(target=b"/api/v1/tasks?access_token=TOKEN"),
+    "the query, as a header": get(target=b"/api/v1/tasks?Authorization=Bearer%20TOKEN"),
+    "the target's user": get(target=b"http://TOKEN@tasks/api/v1/tasks"),
+    "a form": get(b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 4000")
+    + b"access_token=TOKEN",
+    "a JSON body": get(b"Content-Type: application/json", b"Content-Length: 4000")
+    + b'{"access_token": "TOKEN"',
+    "a trailer": get(b"Transfer-Encoding: chunked") + b"0\r\nAuthorization: Bearer TOKEN\r\n\r\n",
 }
 
 
 @pytest.mark.proves("FR-008", "SC-002", "EDGE-3")
-@pytest.mark.parametrize(("request_with", "status", "code"), group(401, "missing_token", ELSEWHERE))
+@pytest.mark.parametrize(("request_", "status", "code"), group(401, "missing_token", ELSEWHERE))
 def test_a_token_elsewhere_is_not_looked_at(
-    refuse: Refuse,
-    forger: Forger,
-    request_with: Callable[[bytes], bytes],
-    status: int,
-    code: str,
+    refuse_request: RefuseRequest, forger: Forger, request_: bytes, status: int, code: str
 ) -> None:
     token = forger.token()
-    refuse(request_with(token.encode()), token, status, code)
+    refuse_request(request_.replace(b"TOKEN", token.encode()), token, status, code)
 
 
 # --- Size and form ----------------------------------------------------------------------------
 
-SIZES: dict[str, Forge] = {
-    "one character too long": lambda f: f.of_length(MAX_BYTES + 1),
-    "ten times too long": lambda f: f.of_length(10 * MAX_BYTES),
-    "a long signature": lambda f: f.token() + "A" * MAX_BYTES,
-    "a long key id": lambda f: f.token(header={"kid": "k" * 10_000}),
-    "no token at all, but long": lambda _: "A" * 256 * 1024,
-    "nothing but dots": lambda _: "." * MAX_BYTES,
-}
+
+def in_the_standard_alphabet(forger: Forger) -> str:
+    while not {"-", "_"} <= set(token := forger.token()):
+        pass
+    return token.replace("-", "+").replace("_", "/")
 
 
-def spelled(template: str) -> Forge:
-    """A good token taken apart, and put together as the template says."""
+def stray_bits_in_the_signature(forger: Forger) -> str:
+    message, _, signature = forger.token().rpartition(".")
+    return f"{message}.{with_stray_bits(signature)}"
+
+
+def stray_bits_in(part: int) -> Forge:
+    """A token whose header or payload was signed in a spelling with stray bits."""
 
     def forge(forger: Forger) -> str:
-        header, payload, signature = forger.token().split(".")
-        return (
-            template.replace("HEADER", header)
-            .replace("PAYLOAD", payload)
-            .replace("SIGNATURE", signature)
-        )
+        texts = [json.dumps(forger.header()), json.dumps(forger.claims())]
+        texts[part] += " " * ((1 - len(texts[part])) % 3)  # one byte more than full groups
+        segments = [segment(text.encode()) for text in texts]
+        segments[part] = with_stray_bits(segments[part])
+        return sealed(segments[0], segments[1], forger.trusted["EdDSA"])
 
     return forge
 
 
-def in_the_standard_alphabet(forger: Forger) -> str:
-    while True:
-        token = forger.token()
-        if {"-", "_"} <= set(token):
-            return token.replace("-", "+").replace("_", "/")
-
-
-def with_stray_bits_in_a_signed_segment(forger: Forger, at: int) -> str:
-    parts = ["", ""]
-    while len(parts[at]) % 4 not in {2, 3}:
-        pad = b" " * len(parts[at])
-        parts = [
-            segment(json.dumps(part).encode() + pad) for part in (forger.header(), forger.claims())
-        ]
-    parts[at] = with_stray_bits(parts[at])
-    return forger.sealed(parts[0], parts[1], forger.trusted["EdDSA"])
-
-
+SIZES: dict[str, Forge] = {
+    "one character too long": lambda f: f.of_length(MAX_BYTES + 1),
+    "six times too long": lambda f: f.of_length(6 * MAX_BYTES),
+    "a long signature": lambda f: f.token() + "A" * MAX_BYTES,
+    "a long key id": header(kid="k" * 10_000),
+    "one long part": lambda _: "A" * 6 * MAX_BYTES,
+    "nothing but dots": lambda _: "." * MAX_BYTES,
+}
 FORMS: dict[str, Forge] = {
     "one part": spelled("HEADER"),
     "two parts": spelled("HEADER.PAYLOAD"),
     "two parts and a dot": spelled("HEADER.PAYLOAD."),
-    "a dot before": spelled(".HEADER.PAYLOAD.SIGNATURE"),
-    "a dot after": spelled("HEADER.PAYLOAD.SIGNATURE."),
-    "two dots": spelled("HEADER..PAYLOAD.SIGNATURE"),
-    "no header": spelled(".PAYLOAD.SIGNATURE"),
-    "no payload": spelled("HEADER..SIGNATURE"),
-    "only dots": spelled(".."),
     "four parts": spelled("HEADER.PAYLOAD.SIGNATURE.SIGNATURE"),
     "five parts": spelled("HEADER.PAYLOAD.SIGNATURE.SIGNATURE.SIGNATURE"),
     "an encrypted token": lambda _: ".".join(
@@ -440,35 +417,40 @@ FORMS: dict[str, Forge] = {
             *(base64url(b"x" * n) for n in (12, 64, 16)),
         ]
     ),
+    "a dot before": spelled(".HEADER.PAYLOAD.SIGNATURE"),
+    "a dot after": spelled("HEADER.PAYLOAD.SIGNATURE."),
+    "two dots": spelled("HEADER..PAYLOAD.SIGNATURE"),
+    "only dots": spelled(".."),
+    "no header": spelled(".PAYLOAD.SIGNATURE"),
+    "no payload": spelled("HEADER..SIGNATURE"),
+    "parts in another order": spelled("PAYLOAD.HEADER.SIGNATURE"),
     "flattened JSON": spelled('{"payload":"PAYLOAD","protected":"HEADER","signature":"SIGNATURE"}'),
     "general JSON": spelled(
         '{"payload":"PAYLOAD","signatures":[{"protected":"HEADER","signature":"SIGNATURE"}]}'
     ),
-    "parts in another order": spelled("PAYLOAD.HEADER.SIGNATURE"),
     "the header padded": spelled("HEADER=.PAYLOAD.SIGNATURE"),
     "the payload padded": spelled("HEADER.PAYLOAD=.SIGNATURE"),
     "the signature padded": spelled("HEADER.PAYLOAD.SIGNATURE=="),
     "the signature padded too much": spelled("HEADER.PAYLOAD.SIGNATURE===="),
     "a space between": spelled("HEADER .PAYLOAD.SIGNATURE"),
     "a space within": spelled("HEADER.PAYLOAD. SIGNATURE"),
-    "a comma for a dot": spelled("HEADER,PAYLOAD,SIGNATURE"),
-    "an escaped dot": spelled("HEADER%2EPAYLOAD%2ESIGNATURE"),
-    "an ideographic full stop": spelled("HEADER。PAYLOAD。SIGNATURE"),
+    "commas for dots": spelled("HEADER,PAYLOAD,SIGNATURE"),
+    "escaped dots": spelled("HEADER%2EPAYLOAD%2ESIGNATURE"),
+    "ideographic full stops": spelled("HEADER\u3002PAYLOAD\u3002SIGNATURE"),
     "the standard alphabet": in_the_standard_alphabet,
-    "Arabic-Indic digits": spelled("HEADER.PAYLOAD.SIGNATURE٣"),
-    "full-width letters": spelled("HEADER.PAYLOAD.SIGNATUREＡ"),  # noqa: RUF001 - the point
-    "junk that lenient readers skip": spelled("HEADER.PAYLOAD.SIGN!ATURE"),
+    "an Arabic-Indic digit": spelled("HEADER.PAYLOAD.SIGNATURE\u0663"),
+    "a full-width letter": spelled("HEADER.PAYLOAD.SIGNATURE\uff21"),
+    "junk that a lenient reader skips": spelled("HEADER.!PAYLOAD.SIGNATURE"),
     "junk after the signature": spelled("HEADER.PAYLOAD.SIGNATURE*"),
     "a signature of an impossible length": spelled("HEADER.PAYLOAD.SIGNATUREAAA"),
     "a header of an impossible length": spelled("A.PAYLOAD.SIGNATURE"),
-    "stray bits in the signature": lambda f: with_stray_bits(f.token()),
-    "stray bits in the header": lambda f: with_stray_bits_in_a_signed_segment(f, 0),
-    "stray bits in the payload": lambda f: with_stray_bits_in_a_signed_segment(f, 1),
+    "stray bits in the header": stray_bits_in(0),
+    "stray bits in the payload": stray_bits_in(1),
+    "stray bits in the signature": stray_bits_in_the_signature,
     "hexadecimal": lambda f: ".".join(part.encode().hex() for part in f.token().split(".")),
     "encoded twice": lambda f: base64url(f.token().encode()),
     "null": lambda _: "null",
     "undefined": lambda _: "undefined",
-    "an object in JavaScript": lambda _: "[object Object]",
     "a session token of Better Auth's": lambda _: "IzYl0a9Bc8De7Fg6Hi5Jk4Lm3No2Pq1R",
     "a signed session cookie": lambda _: "IzYl0a9Bc8De7Fg6Hi5Jk4Lm3No2Pq1R.c2lnbmF0dXJl%3D",
     "a PASETO": lambda _: f"v4.public.{'A' * 120}",
@@ -477,37 +459,16 @@ FORMS: dict[str, Forge] = {
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(
-    ("forge", "status", "code"), group(401, "invalid_token", {**SIZES, **FORMS})
-)
+@tokens(group(401, "invalid_token", SIZES), group(401, "invalid_token", FORMS))
 def test_only_the_compact_form_of_moderate_size_is_a_token(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
 # --- The header of a token --------------------------------------------------------------------
 
-
-def header(**members: Any) -> Forge:
-    """A trusted token, but for these members of its header."""
-    return lambda f: f.token(header=members)
-
-
-def header_text(text: str, encoding: str = "utf-8") -> Forge:
-    """A token with this header as it stands; KID is the id of the key that signs it."""
-    return lambda f: f.signed(
-        text.replace("KID", f.trusted["EdDSA"].kid).encode(encoding), f.claims()
-    )
-
-
-def header_and(text: str, encoding: str = "utf-8") -> Forge:
-    """A token whose header is as it should be, and ends with this text."""
-    return header_text('{"alg":"EdDSA","kid":"KID",' + text, encoding)
-
-
-NO_HEADERS: dict[str, Forge] = {
+HEADERS: dict[str, Forge] = {
     "no JSON": header_text("alg=EdDSA&kid=KID"),
     "a list": header_text('[{"alg":"EdDSA","kid":"KID"}]'),
     "a list of pairs": header_text('[["alg","EdDSA"],["kid","KID"]]'),
@@ -516,14 +477,13 @@ NO_HEADERS: dict[str, Forge] = {
     "true": header_text("true"),
     "null": header_text("null"),
     "an empty object": header_text("{}"),
+    "names in capitals": header_text('{"ALG":"EdDSA","KID":"KID"}'),
     "a byte order mark": header_and('"x":1}', "utf-8-sig"),
     "UTF-16": header_and('"x":1}', "utf-16"),
     "UTF-16 without a mark": header_and('"x":1}', "utf-16-le"),
     "UTF-32": header_and('"x":1}', "utf-32"),
-    "Latin-1": header_and('"x":"é"}', "latin-1"),
-    "surrogates in UTF-8": lambda f: f.signed(
-        json.dumps(f.header())[:-1].encode() + b',"x":"\xed\xa0\xbd\xed\xb8\x80"}', f.claims()
-    ),
+    "Latin-1": header_and('"x":"\xe9"}', "latin-1"),
+    "surrogates in UTF-8": header_and('"x":"\ud83d\ude00"}'),
     "an object cut off": header_and('"x":1'),
     "two objects": header_and('"x":1}{}'),
     "single quotes": header_and("'x':1}"),
@@ -535,118 +495,101 @@ NO_HEADERS: dict[str, Forge] = {
     "Infinity": header_and('"x":-Infinity}'),
     "a number of 4,301 digits": header_and(f'"x":{"9" * 4301}}}'),
     "lists 2,500 deep": header_and(f'"x":{"[" * 2500}{"]" * 2500}}}'),
+    "objects 1,200 deep": header_and('"x":' + '{"":' * 1200 + "1" + "}" * 1201),
     "alg twice, none first": header_text('{"alg":"none","alg":"EdDSA","kid":"KID"}'),
     "alg twice, none last": header_and('"alg":"none"}'),
     "alg twice, once escaped": header_and(r'"\u0061lg":"EdDSA"}'),
     "kid twice": header_and('"kid":"KID"}'),
     "a name twice within": header_and('"x":{"y":1,"y":2}}'),
-    "names in capitals": header_text('{"ALG":"EdDSA","KID":"KID"}'),
 }
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", NO_HEADERS))
-def test_a_header_has_one_reading(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
-) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+@tokens(group(401, "invalid_token", HEADERS))
+def test_a_header_has_one_reading(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+    refuse(forge, status, code)
 
 
-NONE = ("none", "None", "NONE", "nOnE", " none", "none ", "none\0", "ｎｏｎｅ")  # noqa: RUF001 - full width
+NONE = ("none", "None", "NONE", "nOnE", "noNE", " none", "none ", "none\0", "\uff4eone")
 NAMES = (
     *("", "eddsa", "EDDSA", " EdDSA", "EdDSA ", "EdDSA\0", "xxEdDSAxx", "EdDSA,ES256", "Ed25519"),
     *("Ed448", "ES256K", "ES384", "RS384", "RS512", "PS384", "PS512", "HS256", "HS384", "HS512"),
-    *(
-        "RSA-OAEP",
-        "RSA1_5",
-        "dir",
-        "A128KW",
-        "ECDH-ES",
-        "PBES2-HS256+A128KW",
-        "SHA256",
-        "__proto__",
-    ),
+    *("RSA-OAEP", "RSA1_5", "dir", "A128KW", "ECDH-ES", "PBES2-HS256+A128KW", "__proto__"),
 )
-SECRETS: dict[str, Callable[[Signer], bytes]] = {
+FORMS_OF_A_KEY: dict[str, Callable[[Signer], bytes]] = {
     "PEM": pem,
     "PEM without its last line break": lambda signer: pem(signer).strip(),
-    "DER": der,
-    "OpenSSH's form": lambda signer: public_key(signer, Encoding.OpenSSH, PublicFormat.OpenSSH),
+    "DER": lambda signer: public_bytes(signer, Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    "OpenSSH line": lambda signer: public_bytes(signer, Encoding.OpenSSH, PublicFormat.OpenSSH),
     "JWK": lambda signer: json.dumps(signer.jwk).encode(),
-    "key set": lambda signer: key_set(signer),
+    "key set": key_set,
     "id": lambda signer: signer.kid.encode(),
 }
 
 
-def public_secret(by: str, secret: Callable[[Signer], bytes], algorithm: str = "HS256") -> Forge:
-    return lambda f: f.keyed(secret(f.trusted[by]), by, algorithm)
+def keyed(by: str, form: Callable[[Signer], bytes], algorithm: str = "HS256") -> Forge:
+    return lambda f: f.keyed(form(f.trusted[by]), by, algorithm)
 
 
-def under_the_name(key: str, by: str, algorithm: str | None = None) -> Forge:
-    """Really signed, by a trusted key and in a trusted way, under the id of another one."""
+def named(key: str, by: str, algorithm: str | None = None) -> Forge:
+    """Signed by one trusted key, in the way the header says, under the id of another."""
     name = algorithm or by
     return lambda f: f.signed(f.header(key, alg=name), f.claims(), by, name)
 
 
 def signed_as(by: str, algorithm: str) -> Forge:
-    """The header names the algorithm that is the key's, the signature is made with another."""
+    """The header names the key's own algorithm, the signature is made with another."""
     return lambda f: f.signed(f.header(by), f.claims(), by, algorithm)
 
 
 CONFUSIONS: dict[str, Forge] = {
-    **{f"alg {name!r} over a good signature": header(alg=name) for name in NONE},
-    **{f"alg {name!r}": header(alg=name) for name in NAMES},
-    "alg none and no signature": lambda f: f.token(header={"alg": "none"}).rpartition(".")[0] + ".",
-    "alg null": header(alg=None),
-    "alg a number": header(alg=256),
-    "alg true": header(alg=True),
-    "alg a list": header(alg=["EdDSA"]),
-    "alg an object": header(alg={"EdDSA": True}),
-    "no alg": header_text('{"kid":"KID"}'),
+    **{f"{name!r} over a good signature": header(alg=name) for name in NONE},
+    "'none' without a signature": lambda f: header(alg="none")(f).rpartition(".")[0] + ".",
+    **{f"{name!r}": header(alg=name) for name in NAMES},
+    "null": header(alg=None),
+    "a number": header(alg=256),
+    "true": header(alg=True),
+    "a list": header(alg=["EdDSA"]),
+    "an object": header(alg={"EdDSA": True}),
+    "missing": header_text('{"kid":"KID"}'),
     **{
-        f"HS256 with the {form} of the {by} key": public_secret(by, secret)
+        f"HS256 with the {by} key's {form}": keyed(by, secret)
         for by in ("EdDSA", "ES256", "RS256")
-        for form, secret in SECRETS.items()
+        for form, secret in FORMS_OF_A_KEY.items()
     },
-    "HS384 with the PEM of the RS256 key": public_secret("RS256", pem, "HS384"),
-    "HS512 with the PEM of the RS256 key": public_secret("RS256", pem, "HS512"),
-    "HS256 with the raw EdDSA key": public_secret(
-        "EdDSA", lambda signer: public_key(signer, Encoding.Raw, PublicFormat.Raw)
+    "HS256 with the EdDSA key's bytes": keyed(
+        "EdDSA", lambda signer: public_bytes(signer, Encoding.Raw, PublicFormat.Raw)
     ),
-    "HS256 with the EdDSA key as published": public_secret(
-        "EdDSA", lambda signer: signer.jwk["x"].encode()
-    ),
-    "HS256 with the modulus as published": public_secret(
-        "RS256", lambda signer: signer.jwk["n"].encode()
-    ),
-    "HS256 with an empty secret": public_secret("EdDSA", lambda _: b""),
-    "HS256 with a usual secret": public_secret("EdDSA", lambda _: b"better-auth-secret"),
+    "HS256 with the EdDSA key's x": keyed("EdDSA", lambda signer: signer.jwk["x"].encode()),
+    "HS256 with the RS256 key's n": keyed("RS256", lambda signer: signer.jwk["n"].encode()),
+    "HS256 with an empty secret": keyed("EdDSA", lambda _: b""),
+    "HS256 with a usual secret": keyed("EdDSA", lambda _: b"better-auth-secret-123456789"),
+    "HS384 with the RS256 key's PEM": keyed("RS256", pem, "HS384"),
+    "HS512 with the RS256 key's PEM": keyed("RS256", pem, "HS512"),
     **{
-        f"{by} under the id of the {key} key": under_the_name(key, by)
+        f"{by} under the {key} key's id": named(key, by)
         for by in ALGORITHMS
         for key in ALGORITHMS
         if by != key
     },
-    "PS256 with the RS256 key": under_the_name("RS256", "RS256", "PS256"),
-    "RS256 with the PS256 key": under_the_name("PS256", "PS256", "RS256"),
-    "RS384 with the RS256 key": under_the_name("RS256", "RS256", "RS384"),
-    "RS512 with the RS256 key": under_the_name("RS256", "RS256", "RS512"),
-    "PS512 with the PS256 key": under_the_name("PS256", "PS256", "PS512"),
-    "RS256 signed as PS256": signed_as("RS256", "PS256"),
-    "RS256 signed as RS512": signed_as("RS256", "RS512"),
-    "PS256 signed as RS256": signed_as("PS256", "RS256"),
-    "PS256 signed as PS384": signed_as("PS256", "PS384"),
+    "PS256 with the RS256 key": named("RS256", "RS256", "PS256"),
+    "RS256 with the PS256 key": named("PS256", "PS256", "RS256"),
+    "RS384 with the RS256 key": named("RS256", "RS256", "RS384"),
+    "RS512 with the RS256 key": named("RS256", "RS256", "RS512"),
+    "PS512 with the PS256 key": named("PS256", "PS256", "PS512"),
+    "RS256, signed as PS256": signed_as("RS256", "PS256"),
+    "RS256, signed as RS512": signed_as("RS256", "RS512"),
+    "PS256, signed as RS256": signed_as("PS256", "RS256"),
+    "PS256, signed as PS384": signed_as("PS256", "PS384"),
 }
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", CONFUSIONS))
+@tokens(group(401, "invalid_token", CONFUSIONS))
 def test_the_algorithm_is_the_keys_and_never_the_tokens_choice(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
 def like_a_known_id(change: Callable[[str], str]) -> Forge:
@@ -654,28 +597,27 @@ def like_a_known_id(change: Callable[[str], str]) -> Forge:
 
 
 KEY_IDS: dict[str, Forge] = {
-    "none": header_text('{"alg":"EdDSA"}'),
+    "missing": header_text('{"alg":"EdDSA"}'),
     "null": header(kid=None),
     "empty": header(kid=""),
-    "a number that is a known id as a text": lambda f: f.token("serial", header={"kid": 7}),
+    "a known one as a number": lambda f: f.token("serial", header={"kid": 7}),
     "true": header(kid=True),
     "a list": lambda f: f.token(header={"kid": [f.trusted["EdDSA"].kid]}),
     "an object": lambda f: f.token(header={"kid": {"kid": f.trusted["EdDSA"].kid}}),
     "unknown": header(kid="xGKlravsHhi3EXhTja5P1QtxMcQviQT1"),
     "another key's": lambda f: f.token(header={"kid": f.trusted["serial"].kid}),
-    "a known one cut": like_a_known_id(lambda kid: kid[:-1]),
-    "a known one and a letter": like_a_known_id(lambda kid: kid + "x"),
-    "a known one in other case": like_a_known_id(str.swapcase),
-    "a known one and a space": like_a_known_id(lambda kid: kid + " "),
-    "a space and a known one": like_a_known_id(lambda kid: " " + kid),
-    "a known one and a line break": like_a_known_id(lambda kid: kid + "\n"),
-    "a known one and NUL": like_a_known_id(lambda kid: kid + "\0"),
-    "a known one and NUL and more": like_a_known_id(lambda kid: kid + "\0.pem"),
-    "a known one twice": like_a_known_id(lambda kid: f"{kid},{kid}"),
+    "cut": like_a_known_id(lambda kid: kid[:-1]),
+    "with a letter": like_a_known_id(lambda kid: kid + "x"),
+    "in other case": like_a_known_id(str.swapcase),
+    "with a space": like_a_known_id(lambda kid: kid + " "),
+    "after a space": like_a_known_id(lambda kid: " " + kid),
+    "with a line break": like_a_known_id(lambda kid: kid + "\n"),
+    "with NUL": like_a_known_id(lambda kid: kid + "\0"),
+    "with NUL and more": like_a_known_id(lambda kid: kid + "\0.pem"),
+    "twice": like_a_known_id(lambda kid: f"{kid},{kid}"),
     "a relative path": header(kid="../../../../../../dev/null"),
     "an absolute path": header(kid="/etc/passwd"),
-    "an address of a file": header(kid="file:///dev/null"),
-    "a device of Windows": header(kid="\\\\.\\NUL:secrets"),
+    "a file's address": header(kid="file:///dev/null"),
     "SQL that is always true": header(kid="x' OR '1'='1"),
     "SQL that brings a key": header(kid="x' UNION SELECT 'known-secret' --"),
     "a command": header(kid="|sleep 30;$(sleep 30)`sleep 30`"),
@@ -684,9 +626,9 @@ KEY_IDS: dict[str, Forge] = {
     "a wildcard": header(kid="*)(kid=*"),
     "a prototype": header(kid="__proto__"),
     "DEL": header(kid="key\x7fkey"),
-    "a line break and a header": header(kid="key\r\nX-Injected: yes"),
-    "beyond ASCII": header(kid="ключ ключ"),
-    "an emoji": header(kid="key 🔑 key"),
+    "a header of its own": header(kid="key\r\nX-Injected: yes"),
+    "beyond ASCII": header(kid="\u043a\u043b\u044e\u0447-\u043a\u043b\u044e\u0447"),
+    "an emoji": header(kid="key \U0001f511 key"),
     "a lone surrogate": header(kid="key \ud800 key"),
     "129 characters": header(kid="k" * 129),
     "5,000 characters": header(kid="k" * 5000),
@@ -694,81 +636,93 @@ KEY_IDS: dict[str, Forge] = {
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", KEY_IDS))
-def test_a_key_is_known_by_its_exact_id(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
-) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+@tokens(group(401, "invalid_token", KEY_IDS))
+def test_a_key_goes_by_its_exact_id(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+    refuse(forge, status, code)
 
 
 EXTENSIONS: dict[str, Forge] = {
-    "crit of a known claim": header(crit=["exp"], exp=1),
+    "crit of a claim": header(crit=["exp"], exp=1),
     "crit of an unknown member": header(crit=["https://example.com/bound"]),
     "crit of b64": header(crit=["b64"], b64=True),
     "crit empty": header(crit=[]),
     "crit null": header(crit=None),
     "crit a string": header(crit="exp"),
     "crit an object": header(crit={"exp": 1}),
-    "b64 false and critical": header(crit=["b64"], b64=False),
-    "b64 false and critical, no payload": lambda f: f.signed(
-        f.header(crit=["b64"], b64=False), b""
-    ),
-    "b64 false": header(b64=False),
     "b64 true": header(b64=True),
+    "b64 false": header(b64=False),
     "b64 null": header(b64=None),
+    "b64 false and critical": header(crit=["b64"], b64=False),
+    "b64 false, and no payload": lambda f: f.signed(f.header(crit=["b64"], b64=False), b""),
     "zip": header(zip="DEF"),
-    "zip and a deflated payload": lambda f: f.signed(
+    "zip null": header(zip=None),
+    "zip of the claims": lambda f: f.signed(
         f.header(zip="DEF"), zlib.compress(json.dumps(f.claims()).encode(), wbits=-15)
     ),
-    "zip of a bomb": lambda f: f.signed(
-        f.header(zip="DEF"), zlib.compress(b" " * 4_000_000, level=9, wbits=-15)
+    "zip of four million spaces": lambda f: f.signed(
+        f.header(zip="DEF"), zlib.compress(b" " * 4_000_000, wbits=-15)
     ),
-    "zip null": header(zip=None),
     "enc": header(enc="A256GCM"),
     "enc null": header(enc=None),
 }
 TYPES = (
     *("better-auth.session-cache+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "id_token+jwt"),
     *("JWE", "JOSE", "JOSE+JSON", "JWT ", " JWT", "JWT\0", "JWT,at+jwt", "at jwt", "at+jwt;v=1"),
-    *("", "text/html", "ＪＷＴ"),  # noqa: RUF001 - full width
-    *(None, 1, True, ["JWT"], {"JWT": 1}),
+    *("", "text/html", "\uff2aWT", None, 1, True, ["JWT"], {"JWT": 1}),
 )
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(
-    CASE,
-    [
-        *group(401, "invalid_token", EXTENSIONS),
-        *group(401, "invalid_token", {f"typ {typ!r}": header(typ=typ) for typ in TYPES}),
-    ],
+@tokens(
+    group(401, "invalid_token", EXTENSIONS),
+    group(401, "invalid_token", {f"typ {typ!r}": header(typ=typ) for typ in TYPES}),
 )
-def test_what_a_header_demands_or_declares_must_be_known(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+def test_what_a_header_demands_and_declares_must_be_known(
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    """The keys that sign a user's tokens sign session caches and logout notices, too."""
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    """The keys of users' tokens also sign Better Auth's session caches and logout notices."""
+    refuse(forge, status, code)
+
+
+UNKNOWN = "RtKLravsHhi3EXhTja5P1QtxMcQviQTz"
+NOT_WORTH_ASKING: dict[str, Forge] = {
+    "an id of 129 characters": header(kid="u" * 129),
+    "an id beyond ASCII": header(kid=UNKNOWN + "\xe9"),
+    "an id with NUL": header(kid=UNKNOWN + "\0"),
+    "an empty id": header(kid=""),
+    "alg none": header(kid=UNKNOWN, alg="none"),
+    "alg HS256": header(kid=UNKNOWN, alg="HS256"),
+    "alg RS512": header(kid=UNKNOWN, alg="RS512"),
+    "crit": header(kid=UNKNOWN, crit=["exp"]),
+    "another type": header(kid=UNKNOWN, typ="logout+jwt"),
+    "too long": lambda f: header(kid=UNKNOWN)(f) + "A" * MAX_BYTES,
+}
+
+
+@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
+@tokens(group(401, "invalid_token", NOT_WORTH_ASKING))
+def test_no_key_is_fetched_for_what_cannot_be_a_token(
+    refuse: Refuse, keys: KeyServer, forge: Forge, status: int, code: str
+) -> None:
+    refuse(header(kid=str(uuid.uuid4())), 401, "invalid_token")
+    asked = keys.requests
+    refuse(forge, status, code)
+    assert keys.requests == asked
+    refuse(header(kid=str(uuid.uuid4())), 401, "invalid_token")
+    assert keys.requests > asked, "nobody asks for any key"
 
 
 Lure = Callable[[Forger, str], str]
-UNKNOWN = "RtKLravsHhi3EXhTja5P1QtxMcQviQTz"
 
 
-def certificate(forger: Forger) -> list[str]:
-    """A chain of one: the stranger's own word for the stranger's key."""
-    key, name = forger.stranger["RS256"].private, x509.Name([])
-    now = datetime.now(UTC)
-    built = x509.CertificateBuilder(
-        issuer_name=name,
-        subject_name=name,
-        public_key=key.public_key(),
-        serial_number=1,
-        not_valid_before=now - timedelta(days=1),
-        not_valid_after=now + timedelta(days=1),
-    ).sign(key, hashes.SHA256())
-    return [base64.b64encode(built.public_bytes(Encoding.DER)).decode()]
+def certificates(forger: Forger) -> list[str]:
+    """A certificate of the stranger's key, which the stranger issued."""
+    key, name, now = forger.stranger["RS256"].private, x509.Name([]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1)
+    )
+    certificate = builder.sign(key, hashes.SHA256())
+    return [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()]
 
 
 LURES: dict[str, Lure] = {
@@ -776,26 +730,27 @@ LURES: dict[str, Lure] = {
     "jwk under an unknown id": lambda f, _: f.by_stranger(
         jwk={**f.stranger["EdDSA"].jwk, "kid": UNKNOWN}, kid=UNKNOWN
     ),
-    "jwk and no id": lambda f, _: f.sealed(
+    "jwk without an id": lambda f, _: sealed(
         segment({"alg": "EdDSA", "jwk": f.stranger["EdDSA"].jwk}),
         segment(f.claims()),
         f.stranger["EdDSA"],
     ),
     "jwk of a secret": lambda f, _: f.keyed(
-        b"secret", header={"jwk": {"kty": "oct", "k": base64url(b"secret"), "alg": "HS256"}}
+        b"secret", jwk={"kty": "oct", "k": base64url(b"secret"), "alg": "HS256"}
     ),
     "jku under a known id": lambda f, url: f.by_stranger(jku=url),
     "jku under an unknown id": lambda f, url: f.by_stranger(jku=url, kid=UNKNOWN),
-    "jku of a list": lambda f, url: f.by_stranger(jku=[url]),
+    "jku in a list": lambda f, url: f.by_stranger(jku=[url]),
     "x5u under a known id": lambda f, url: f.by_stranger("RS256", x5u=url),
     "x5u under an unknown id": lambda f, url: f.by_stranger("RS256", x5u=url, kid=UNKNOWN),
-    "x5c under a known id": lambda f, _: f.by_stranger("RS256", x5c=certificate(f)),
-    "x5c under an unknown id": lambda f, _: f.by_stranger("RS256", x5c=certificate(f), kid=UNKNOWN),
-    "an address for the key set": lambda f, url: f.by_stranger(jwks_uri=url, jwks_url=url),
-    "an address for a key id": lambda f, url: f.by_stranger(kid=url[:128]),
-    "an address for the issuer": lambda f, url: f.token(iss=url.removesuffix("/api/auth/jwks")),
+    "x5c under a known id": lambda f, _: f.by_stranger("RS256", x5c=certificates(f)),
+    "x5c under an unknown id": lambda f, _: f.by_stranger(
+        "RS256", x5c=certificates(f), kid=UNKNOWN
+    ),
+    "an address as the key id": lambda f, url: f.by_stranger(kid=url),
+    "an address as the issuer": lambda f, url: f.token(iss=url.removesuffix("/api/auth/jwks")),
     "everything at once": lambda f, url: f.by_stranger(
-        "RS256", jku=url, x5u=url, jwk=f.stranger["RS256"].jwk, x5c=certificate(f), kid=url[:128]
+        "RS256", jku=url, x5u=url, jwk=f.stranger["RS256"].jwk, x5c=certificates(f), kid=url
     ),
 }
 
@@ -803,33 +758,27 @@ LURES: dict[str, Lure] = {
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @pytest.mark.parametrize(("lure", "status", "code"), group(401, "invalid_token", LURES))
 def test_a_key_that_a_token_brings_or_names_is_not_looked_at(
-    refuse: Refuse, forger: Forger, trap: KeyServer, lure: Lure, status: int, code: str
+    refuse: Refuse, trap: KeyServer, lure: Lure, status: int, code: str
 ) -> None:
-    token = lure(forger, trap.url)
-    refuse(bearing(token), token, status, code)
+    refuse(lambda forger: lure(forger, trap.url), status, code)
     assert trap.requests == 0
 
 
-def test_a_good_token_may_name_addresses_that_nobody_visits(
+def test_a_good_token_may_name_addresses_which_nobody_visits(
     service: str, forger: Forger, trap: KeyServer
 ) -> None:
-    lure = {"jku": trap.url, "x5u": trap.url, "jwk": forger.stranger["EdDSA"].jwk}
-    assert exchange(service, bearing(forger.token(header=lure))).status_code == 200
+    members = {"jku": trap.url, "x5u": trap.url, "jwk": forger.stranger["EdDSA"].jwk}
+    assert exchange(service, bearing(forger.token(header=members))).status_code == 200
     assert trap.requests == 0
-    httpx2.get(trap.url)
+    httpx2.get(trap.url, timeout=30)
     assert trap.requests == 1, "the trap does not count"
 
 
 # --- Claims -----------------------------------------------------------------------------------
 
 
-def claim(**changed: Any) -> Forge:
-    """A trusted token, but for these claims."""
-    return lambda f: f.token(**changed)
-
-
 def near(value: str) -> dict[str, object]:
-    """What is nearly the value, or contains it, or would be it to a lenient reader."""
+    """What is nearly the value, or contains it, or would do for a lenient reader."""
     host = value.removeprefix("https://")
     return {
         "with a slash": f"{value}/",
@@ -846,22 +795,23 @@ def near(value: str) -> dict[str, object]:
         "with a zero-width space": f"{value}\u200b",
         "after a space": f" {value}",
         "before another domain": f"{value}.evil.example",
-        "before a host": f"{value}@evil.example",
-        "as a subdomain's": f"https://a.{host}",
-        "as its parent's": "https://example.com",
+        "before another host": f"{value}@evil.example",
+        "of a subdomain": f"https://a.{host}",
+        "of its parent": "https://example.com",
         "cut": value[:-1],
         "over http": f"http://{host}",
         "without a scheme": host,
         "with a scheme in capitals": f"HTTPS://{host}",
         "with a capital": f"https://{host.capitalize()}",
         "in capitals": value.upper(),
-        "in part full width": value.replace("e", "ｅ"),  # noqa: RUF001 - the point
+        "with a full-width letter": value.replace("e", "\uff45", 1),
         "escaped": value.replace(".", "%2E"),
         "twice": f"{value} {value}",
         "twice, with a comma": f"{value},{value}",
         "empty": "",
         "a space": " ",
         "a wildcard": "*",
+        "somebody else's": "https://evil.example",
         "null": None,
         "zero": 0,
         "true": True,
@@ -870,8 +820,8 @@ def near(value: str) -> dict[str, object]:
         "a list in a list": [[value]],
         "a list with a number": [value, 1],
         "a list with null": [None, value],
-        "an empty list": [],
         "a list of near ones": [f"{value}/", value[:-1]],
+        "an empty list": [],
     }
 
 
@@ -880,24 +830,45 @@ PARTIES: dict[str, Forge] = {
     **{f"aud {name}": claim(aud=value) for name, value in near(AUDIENCE).items()},
     "iss a list": claim(iss=[ISSUER]),
     "iss the audience": claim(iss=AUDIENCE),
-    "iss somebody else": claim(iss="https://evil.example"),
     "aud the issuer": claim(aud=ISSUER),
-    "aud somebody else": claim(aud="https://evil.example"),
-    "aud Better Auth's session cache": claim(aud="better-auth:session-cache"),
     "iss and aud swapped": claim(iss=AUDIENCE, aud=ISSUER),
+    "aud of Better Auth's session cache": claim(aud="better-auth:session-cache"),
 }
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", PARTIES))
+@tokens(group(401, "invalid_token", PARTIES))
 def test_issuer_and_audience_are_compared_exactly(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
-NO_TIMES = {  # JSON; SECONDS stands for a time that would do
+EXPIRED: dict[str, Forge] = {
+    "by exactly the leeway": at(exp=-LEEWAY),
+    "by the leeway and a fraction": at(exp=-LEEWAY - 0.5),
+    "by a minute": at(exp=-60),
+    "by a year": at(iat=-31_536_900, exp=-31_536_000),
+    "before it was issued": at(iat=-10, exp=-900),
+    "in 1970, which expirationTime 3600 makes it": claim(exp=3600),
+    "at zero": claim(exp=0),
+}
+UNTIMELY: dict[str, Forge] = {
+    "issued in a minute": at(iat=60),
+    "issued in a minute and a fraction": at(iat=60.5),
+    "issued tomorrow": at(iat=86_400, exp=87_300),
+    "issued in milliseconds": lambda f: f.token(iat=f.now * 1000),
+    "good in a minute": at(nbf=60),
+    "good in a minute and a fraction": at(nbf=60.5),
+    "good after its end": at(nbf=901),
+    "good for a second too long": at(iat=0, exp=MAX_LIFETIME + 1),
+    "good for half a second too long": at(iat=0, exp=MAX_LIFETIME + 0.5),
+    "good for a century": at(exp=100 * 31_536_000),
+    "good since 1970": claim(iat=0),
+    "good to the year 9999": claim(exp=253_402_300_799),
+    "good to a time in milliseconds": lambda f: f.token(exp=(f.now + 900) * 1000),
+}
+NO_TIMES = {  # JSON; SECONDS is a time that would do
     "null": "null",
     "true": "true",
     "false": "false",
@@ -906,7 +877,7 @@ NO_TIMES = {  # JSON; SECONDS stands for a time that would do
     "a string with spaces": '" SECONDS "',
     "a string with a fraction": '"SECONDS.5"',
     "a string with underscores": '"1_795_216_891"',
-    "a string of Arabic-Indic digits": '"١٧٩٥٢١٦٨٩١"',
+    "a string of Arabic-Indic digits": r'"\u0661\u0667\u0669\u0665\u0662\u0661\u0666\u0668\u0669"',
     "a hexadecimal string": '"0x7fffffff"',
     "a date": '"2099-01-01T00:00:00Z"',
     "a list": "[SECONDS]",
@@ -920,86 +891,33 @@ NO_TIMES = {  # JSON; SECONDS stands for a time that would do
     "5,000 digits": "9" * 5000,
     "before 1970": "-1",
     "after the year 9999": "253402300800",
-    "a plus sign": "+SECONDS",
-    "a leading zero": "0SECONDS",
+    "with a plus sign": "+SECONDS",
+    "with a leading zero": "0SECONDS",
     "hexadecimal": "0x7fffffff",
 }
 
 
-def time_text(name: str, text: str) -> Forge:
-    """A trusted token with this text as the time, as it stands."""
-
-    def forge(forger: Forger) -> str:
-        seconds = forger.now + (600 if name == "exp" else -5)
-        claims = {k: v for k, v in forger.claims().items() if k != name}
-        payload = with_literals(claims, **{name: text.replace("SECONDS", str(seconds))})
-        return forger.signed(forger.header(), payload)
-
-    return forge
-
-
-def at(**offsets: float) -> Forge:
-    """A trusted token whose times are so many seconds from now."""
-    return lambda f: f.token(**{name: f.now + offset for name, offset in offsets.items()})
-
-
-EXPIRED: dict[str, Forge] = {
-    "by exactly the leeway": at(exp=-LEEWAY),
-    "by the leeway and a fraction": at(exp=-LEEWAY - 0.5),
-    "by a minute": at(exp=-60),
-    "by a year": at(iat=-31_536_900, exp=-31_536_000),
-    "in 1970, as 3600 for expirationTime makes it": claim(exp=3600),
-    "at zero": claim(exp=0),
-    "before it was issued": at(iat=-10, exp=-900),
-    "with an audience list": lambda f: f.token(exp=f.now - 60, aud=[AUDIENCE]),
-}
-UNTIMELY: dict[str, Forge] = {
-    "issued in a minute": at(iat=60),
-    "issued in a minute and a fraction": at(iat=60.5),
-    "issued tomorrow": at(iat=86_400, exp=87_300),
-    "issued in milliseconds": lambda f: f.token(iat=f.now * 1000),
-    "good in a minute": at(nbf=60),
-    "good in a minute and a fraction": at(nbf=60.5),
-    "good once it has expired": at(nbf=901),
-    "good for a second too long": at(iat=0, exp=MAX_LIFETIME + 1),
-    "good for a fraction too long": at(iat=0, exp=MAX_LIFETIME + 0.5),
-    "good for a hundred years": at(exp=100 * 31_536_000),
-    "good since 1970": claim(iat=0),
-    "good until the year 9999": claim(exp=253_402_300_799),
-    "expiring in milliseconds": lambda f: f.token(exp=(f.now + 900) * 1000),
-}
-
-
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-2")
-@pytest.mark.parametrize(CASE, group(401, "expired_token", EXPIRED))
+@tokens(group(401, "expired_token", EXPIRED))
 def test_a_token_that_was_good_once_has_expired(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(
-    CASE,
-    [
-        *group(401, "invalid_token", UNTIMELY),
-        *group(
-            401,
-            "invalid_token",
-            {
-                f"{name} {kind}": time_text(name, text)
-                for name in ("exp", "iat", "nbf")
-                for kind, text in NO_TIMES.items()
-            },
-        ),
-    ],
+@tokens(
+    group(401, "invalid_token", UNTIMELY),
+    *(
+        group(401, "invalid_token", {f"{name} {kind}": time_text(name, text)})
+        for name in ("exp", "iat", "nbf")
+        for kind, text in NO_TIMES.items()
+    ),
 )
-def test_times_are_numbers_that_bound_a_moderate_life(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+def test_times_are_numbers_and_bound_a_moderate_life(
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
 NO_SUBJECTS = {
@@ -1011,7 +929,7 @@ NO_SUBJECTS = {
     "an object": {"id": "alice-in-an-object"},
     "empty": "",
     "256 characters": "s" * 256,
-    "256 emoji": "🙂" * 256,
+    "256 emoji": "\U0001f642" * 256,
     "NUL": "alice\0",
     "NUL and more": "alice\0bob",
     "a line break": "alice\nbob",
@@ -1022,7 +940,7 @@ NO_SUBJECTS = {
     "a backspace": "alice\x08bob",
     "DEL": "alice\x7fbob",
     "0x80": "alice\x80bob",
-    "next line": "alice\x85bob",
+    "0x85": "alice\x85bob",
     "0x9F": "alice\x9fbob",
     "a high surrogate": "alice\ud83dbob",
     "a low surrogate": "alice\ude00bob",
@@ -1031,40 +949,17 @@ NO_SUBJECTS = {
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(
-    CASE,
-    [
-        *group(
-            401,
-            "invalid_token",
-            {f"sub {name}": claim(sub=value) for name, value in NO_SUBJECTS.items()},
-        ),
-        *group(
-            401,
-            "invalid_token",
-            {
-                f"no {name}": lambda f, name=name: f.signed(f.header(), f.without(name))
-                for name in ("exp", "iat", "sub", "iss", "aud")
-            },
-        ),
-        *group(401, "invalid_token", {"jti a number": claim(jti=7), "jti null": claim(jti=None)}),
-    ],
+@tokens(
+    group(
+        401, "invalid_token", {f"sub {name}": claim(sub=sub) for name, sub in NO_SUBJECTS.items()}
+    ),
+    group(401, "invalid_token", {f"no {name}": without(name) for name in REQUIRED}),
+    group(401, "invalid_token", {"jti a number": claim(jti=7), "jti null": claim(jti=None)}),
 )
-def test_every_required_claim_is_there_and_names_somebody(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+def test_every_required_claim_is_there_and_the_subject_is_a_name(
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
-
-
-def payload_text(change: Callable[[str], str], encoding: str = "utf-8") -> Forge:
-    """A token whose payload is the text that becomes of a good one."""
-    return lambda f: f.signed(f.header(), change(json.dumps(f.claims())).encode(encoding))
-
-
-def payload_and(text: str) -> Forge:
-    """A token whose payload is as it should be, and ends with this text."""
-    return payload_text(lambda good: good[:-1] + text)
+    refuse(forge, status, code)
 
 
 PAYLOADS: dict[str, Forge] = {
@@ -1078,19 +973,14 @@ PAYLOADS: dict[str, Forge] = {
     "a byte order mark": payload_text(str, "utf-8-sig"),
     "UTF-16": payload_text(str, "utf-16"),
     "UTF-16 without a mark": payload_text(str, "utf-16-le"),
-    "UTF-16, big end first": payload_text(str, "utf-16-be"),
+    "UTF-16, the big end first": payload_text(str, "utf-16-be"),
     "UTF-32": payload_text(str, "utf-32"),
-    "Latin-1": payload_text(lambda good: good[:-1] + ',"x":"é"}', "latin-1"),
-    "surrogates in UTF-8": lambda f: f.signed(
-        f.header(), json.dumps(f.claims())[:-1].encode() + b',"x":"\xed\xa0\xbd\xed\xb8\x80"}'
-    ),
-    "overlong UTF-8": lambda f: f.signed(
-        f.header(), json.dumps(f.claims())[:-1].encode() + b',"x":"\xc0\xaf"}'
-    ),
+    "Latin-1": payload_and(',"x":"\xe9"}', "latin-1"),
+    "surrogates in UTF-8": payload_and(',"x":"\ud83d\ude00"}'),
     "bytes of no text": lambda f: f.signed(f.header(), bytes(range(256))),
     "deflated": lambda f: f.signed(f.header(), zlib.compress(json.dumps(f.claims()).encode())),
     "a token within": lambda f: f.signed(f.header(cty="JWT"), f.token().encode()),
-    "cut off": payload_text(lambda good: good[:-1]),
+    "cut off": payload_and(""),
     "two objects": payload_and("}{}"),
     "NUL at the end": payload_and("}\0"),
     "single quotes": payload_text(lambda good: good.replace('"', "'")),
@@ -1102,93 +992,62 @@ PAYLOADS: dict[str, Forge] = {
     "a number of 4,301 digits": payload_and(f',"x":{"9" * 4301}}}'),
     "lists 2,500 deep": payload_and(f',"x":{"[" * 2500}{"]" * 2500}}}'),
     "objects 1,200 deep": payload_and(',"x":' + '{"":' * 1200 + "1" + "}" * 1201),
-    **{
-        f"{name} twice": payload_and(f',"{name}":{json.dumps(value)}}}')
-        for name, value in {
-            "sub": "somebody-else",
-            "aud": AUDIENCE,
-            "iss": ISSUER,
-            "exp": 253_402_300_799,
-            "email": "eve@example.com",
-        }.items()
-    },
+    "sub twice": payload_and(',"sub":"somebody-else"}'),
     "sub twice, once escaped": payload_and(r',"\u0073ub":"somebody-else"}'),
-    "a name twice within": payload_and(',"x":{"y":1,"y":2}}'),
+    "iss twice": payload_and(f',"iss":"{ISSUER}"}}'),
+    "aud twice": payload_and(f',"aud":"{AUDIENCE}"}}'),
+    "exp twice": payload_and(',"exp":253402300799}'),
+    "a name of no meaning twice": payload_and(',"x":{"y":1,"y":2}}'),
 }
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", PAYLOADS))
-def test_a_payload_has_one_reading(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
-) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+@tokens(group(401, "invalid_token", PAYLOADS))
+def test_a_payload_has_one_reading(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+    refuse(forge, status, code)
 
 
 # --- The signature ----------------------------------------------------------------------------
 
-GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519 (RFC 8032, 5.1)
+ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group (RFC 8032, 5.1)
+ORDER_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def with_signature(by: str, change: Callable[[bytes], bytes]) -> Forge:
-    """A trusted token with what becomes of its signature."""
-
-    def forge(forger: Forger) -> str:
-        message, _, signature = forger.token(by).rpartition(".")
-        return f"{message}.{base64url(change(from_base64url(signature)))}"
-
-    return forge
-
-
-def flipped(at: int) -> Callable[[bytes], bytes]:
+def flipped(byte: int) -> Callable[[bytes], bytes]:
     def flip(signature: bytes) -> bytes:
         changed = bytearray(signature)
-        changed[at] ^= 1
+        changed[byte] ^= 1
         return bytes(changed)
 
     return flip
 
 
-MANGLED: dict[str, Callable[[bytes], bytes]] = {
-    "with its first byte's bit flipped": flipped(0),
-    "with a bit flipped in the middle": flipped(30),
-    "with its last bit flipped": flipped(-1),
-    "a byte short": lambda signature: signature[:-1],
-    "a byte short in front": lambda signature: signature[1:],
-    "half": lambda signature: signature[: len(signature) // 2],
-    "one byte": lambda signature: signature[:1],
-    "a byte long": lambda signature: signature + b"\0",
-    "a byte long in front": lambda signature: b"\0" + signature,
-    "twice": lambda signature: signature * 2,
-    "all zero": lambda signature: bytes(len(signature)),
-    "all ones": lambda signature: b"\xff" * len(signature),
-    "backwards": lambda signature: signature[::-1],
-}
-
-
-def numbers(signature: bytes) -> tuple[int, int]:
-    half = len(signature) // 2
-    return int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
-
-
-def with_greater_s(signature: bytes) -> bytes:
-    """The second of the two spellings that a lenient Ed25519 takes for one signature."""
-    s = int.from_bytes(signature[32:], "little") + GROUP_ORDER
-    return signature[:32] + s.to_bytes(32, "little")
+def halves(signature: bytes) -> tuple[bytes, bytes]:
+    return signature[: len(signature) // 2], signature[len(signature) // 2 :]
 
 
 def as_der(signature: bytes) -> bytes:
-    return encode_dss_signature(*numbers(signature))
+    return encode_dss_signature(*map(int.from_bytes, halves(signature)))
 
 
-def wider(signature: bytes) -> bytes:
-    half = len(signature) // 2
-    return b"\0" + signature[:half] + b"\0" + signature[half:]
+def with_wider_numbers(signature: bytes) -> bytes:
+    return b"".join(b"\0" + half for half in halves(signature))
+
+
+def with_greater_s(signature: bytes) -> bytes:
+    """What a lenient Ed25519 takes for the same signature (RFC 8032, 8.4)."""
+    r, s = halves(signature)
+    return r + (int.from_bytes(s, "little") + ORDER).to_bytes(32, "little")
+
+
+def with_other_s(signature: bytes) -> bytes:
+    """The other signature that goes with every one of ES256; RFC 7518 allows both."""
+    r, s = halves(signature)
+    return r + (ORDER_P256 - int.from_bytes(s)).to_bytes(32)
 
 
 def salted(length: int) -> Forge:
-    """RSA-PSS with a salt of another length than the digest's (RFC 7518, 3.5)."""
+    """RSA-PSS with a salt of another length than the digest (RFC 7518, 3.5)."""
 
     def forge(forger: Forger) -> str:
         message = f"{segment(forger.header('PS256'))}.{segment(forger.claims())}"
@@ -1200,62 +1059,268 @@ def salted(length: int) -> Forge:
     return forge
 
 
-def altered(forger: Forger, header: dict[str, Any], **claims: Any) -> str:
-    """A trusted token with other contents under its old signature."""
-    original, payload = forger.header(), forger.claims()
-    signature = forger.signed(original, payload).rpartition(".")[2]
-    return f"{segment({**original, **header})}.{segment({**payload, **claims})}.{signature}"
+def of_another_token(by: str) -> Forge:
+    return lambda f: f"{f.token(by).rpartition('.')[0]}.{f.token(by).rpartition('.')[2]}"
 
 
+def by_stranger(by: str) -> Forge:
+    return lambda f: f.by_stranger(by)
+
+
+def altered(members: dict[str, Any], **claims: Any) -> Forge:
+    """A trusted token with another header or other claims over its old signature."""
+
+    def forge(forger: Forger) -> str:
+        header, payload = forger.header(), forger.claims()
+        signature = forger.signed(header, payload).rpartition(".")[2]
+        return f"{segment({**header, **members})}.{segment({**payload, **claims})}.{signature}"
+
+    return forge
+
+
+MANGLED: dict[str, Callable[[bytes], bytes]] = {
+    "with its first bit flipped": flipped(0),
+    "with a bit flipped within": flipped(30),
+    "with its last bit flipped": flipped(-1),
+    "a byte short": lambda signature: signature[:-1],
+    "half": lambda signature: halves(signature)[0],
+    "of one byte": lambda signature: signature[:1],
+    "a byte long": lambda signature: signature + b"\0",
+    "a byte long in front": lambda signature: b"\0" + signature,
+    "twice": lambda signature: signature * 2,
+    "of zeros": lambda signature: bytes(len(signature)),
+    "of ones": lambda signature: b"\xff" * len(signature),
+    "backwards": lambda signature: signature[::-1],
+}
 SIGNATURES: dict[str, Forge] = {
     **{
         f"{by} {name}": with_signature(by, change)
         for by in ALGORITHMS
         for name, change in MANGLED.items()
     },
-    **{
-        f"{by} by a stranger under a known id": lambda f, by=by: f.by_stranger(by)
-        for by in ALGORITHMS
-    },
-    **{
-        f"{by} of another token": lambda f, by=by: ".".join(
-            [*f.token(by).split(".")[:2], f.token(by).split(".")[2]]
-        )
-        for by in ALGORITHMS
-    },
+    **{f"{by} of another token": of_another_token(by) for by in ALGORITHMS},
+    **{f"{by} by a stranger under a known id": by_stranger(by) for by in ALGORITHMS},
     "EdDSA with a greater s": with_signature("EdDSA", with_greater_s),
     "ES256 in DER": with_signature("ES256", as_der),
     "ES512 in DER": with_signature("ES512", as_der),
-    "ES256 in wider numbers": with_signature("ES256", wider),
-    "ES512 in wider numbers": with_signature("ES512", wider),
-    "ES256 with its numbers swapped": with_signature("ES256", lambda s: s[32:] + s[:32]),
+    "ES256 with wider numbers": with_signature("ES256", with_wider_numbers),
+    "ES512 with wider numbers": with_signature("ES512", with_wider_numbers),
+    "ES256 with its numbers swapped": with_signature(
+        "ES256", lambda signature: b"".join(halves(signature)[::-1])
+    ),
     "PS256 without a salt": salted(0),
     "PS256 with a short salt": salted(20),
     "PS256 with the longest salt": salted(222),
-    "over another user's id": lambda f: altered(f, {}, sub="somebody-else", id="somebody-else"),
-    "over a later end": lambda f: altered(f, {}, exp=f.now + 1200),
-    "over another type": lambda f: altered(f, {"typ": "JWT"}),
-    "over another key's id": lambda f: altered(f, {"kid": f.trusted["serial"].kid}),
-    "over the payload alone": lambda f: f.resigned(
-        from_base64url(f.sealed("", segment(f.claims()), f.trusted["EdDSA"]).rpartition(".")[2])
-    ),
-    "the payload itself": lambda f: "{0}.{1}.{1}".format(*f.token().split(".")),
-    "the development issuer's": lambda f: f.resigned(b"x" * 64),
+    "over another user": altered({}, sub="somebody-else"),
+    "over a later end": lambda f: altered({}, exp=f.now + 1200)(f),
+    "over another type": altered({"typ": "JWT"}),
+    "over another key id": lambda f: altered({"kid": f.trusted["serial"].kid})(f),
+    "the payload for a signature": spelled("HEADER.PAYLOAD.PAYLOAD"),
 }
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@pytest.mark.parametrize(CASE, group(401, "invalid_token", SIGNATURES))
+@tokens(group(401, "invalid_token", SIGNATURES))
 def test_only_the_keys_own_signature_over_these_very_bytes_counts(
-    refuse: Refuse, forger: Forger, forge: Forge, status: int, code: str
+    refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    token = forge(forger)
-    refuse(bearing(token), token, status, code)
+    refuse(forge, status, code)
 
 
-def test_the_development_issuers_key_counts_nowhere_else(
-    refuse: Refuse, forger: Forger, development: Signer
+@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
+def test_the_development_issuer_has_no_say_here(refuse: Refuse, development: Signer) -> None:
+    named_honestly = {"alg": "EdDSA", "kid": development.kid}
+    refuse(
+        lambda f: sealed(segment(named_honestly), segment(f.claims()), development),
+        401,
+        "invalid_token",
+    )
+
+
+# --- What must be accepted --------------------------------------------------------------------
+
+
+def signed_by(name: str) -> Forge:
+    return lambda f: f.token(name)
+
+
+ACCEPTED: dict[str, Forge] = {
+    **{f"{name}, as Better Auth signs": signed_by(name) for name in ALGORITHMS},
+    "a key id of one digit": signed_by("serial"),
+    "a key id of 128 characters": signed_by("longest id"),
+    **{f"typ {typ}": header(typ=typ) for typ in ("JWT", "jwt", "Jwt", "at+jwt", "AT+JWT")},
+    "header members of no meaning": header(cty="x", x5t="y", nonce=1, **{"x-y": {"z": []}}),
+    "a header in another order": header_text('{ "kid" : "KID" , "alg" : "EdDSA" }'),
+    "a header with escapes": header_text(r'{"\u0061lg":"Ed\u0044SA","kid":"KID"}'),
+    "the greatest size": lambda f: f.of_length(MAX_BYTES),
+    "the other s of ES256": with_signature("ES256", with_other_s),
+    "only the required claims": lambda f: f.signed(
+        f.header(), {name: value for name, value in f.claims().items() if name in REQUIRED}
+    ),
+    "claims of no meaning": claim(role="admin", scope="a b", jti="1", x={"y": [None, 1e300]}),
+    "claims in raw UTF-8": payload_and(',"x":"\u00fc\u4f60\U0001f642"}'),
+    "claims 100 deep": payload_and(f',"x":{"[" * 100}{"]" * 100}}}'),
+    "an audience list of one": claim(aud=[AUDIENCE]),
+    "an audience list, ours first": claim(aud=[AUDIENCE, ISSUER]),
+    "an audience list, ours last": claim(aud=[ISSUER, "x", AUDIENCE]),
+    "exp with a fraction": time_text("exp", "SECONDS.5"),
+    "exp with an exponent": time_text("exp", "SECONDSe0"),
+    "iat with a fraction": time_text("iat", "SECONDS.25"),
+    "nbf with a fraction": time_text("nbf", "SECONDS.75"),
+    "nbf now": at(nbf=0),
+    "expired a second ago": at(iat=-901, exp=-1),
+    "issued in five seconds": at(iat=5),
+    "good in five seconds": at(nbf=5),
+    "good for the longest time": at(iat=0, exp=MAX_LIFETIME),
+}
+SUBJECTS = {
+    "as Better Auth makes them": "kP5R0doUzKO3rtNRW1gqHfth1xa2Uo3p",
+    "a UUID": "3f0e8c1a-5b3e-4d8e-9d0b-0b6f5f7f6a11",
+    "a number": "4711",
+    "an e-mail address": "alice+tasks@example.com",
+    "255 characters": "s" * 255,
+    "255 emoji": "\U0001f642" * 255,
+    "one character": "\u00fc",
+    "words": "Alice O'Neill the 2nd",
+    "SQL": "'; DROP TABLE tasks_backend.tasks; --",
+    "a format": "%s %(id)s {0} $1 :id \\",
+    "a word of JSON": "null",
+}
+
+
+@pytest.mark.proves("FR-008")
+@pytest.mark.parametrize("forge", ACCEPTED.values(), ids=ACCEPTED)
+def test_an_honest_token_is_accepted(service: str, forger: Forger, forge: Forge) -> None:
+    response = exchange(service, bearing(forge(forger)))
+    assert response.status_code == 200, response.text
+    assert response.json() == {"items": [], "next_cursor": None}
+
+
+@pytest.mark.proves("FR-008", "FR-010")
+@pytest.mark.parametrize("sub", SUBJECTS.values(), ids=SUBJECTS)
+def test_the_subject_is_the_user_whatever_it_looks_like(
+    service: str, forger: Forger, sub: str
 ) -> None:
-    claims = segment(forger.claims())
-    token = forger.sealed(segment({"alg": "EdDSA", "kid": development.kid}), claims, development)
-    refuse(bearing(token), token, 401, "invalid_token")
+    headers = {"Authorization": f"Bearer {forger.token(sub=sub)}"}
+    with httpx2.Client(base_url=service, headers=headers, timeout=30) as client:
+        created = client.post(TASKS, json={"title": "Buy milk"})
+        assert created.status_code == 201, created.text
+        assert created.json()["user_id"] == sub
+        assert created.json() in client.get(TASKS).json()["items"]
+
+
+# --- The gate ---------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("FR-008")
+def test_a_token_is_verified_anew_on_every_request(settings: Settings) -> None:
+    """Once its key is retired, a token that was accepted a moment ago is refused."""
+    signer = Signer()
+    with KeyServer(json_answer(key_set(signer))) as keys:
+        changed = {"jwks_url": keys.url, "jwks_cooldown": 0.02, "jwks_refresh_after": 0.01}
+        with served(create_app(settings.model_copy(update=changed))) as service:
+            request = bearing(signer.token("alice"))
+            assert exchange(service, request).status_code == 200
+            keys.answer = json_answer(key_set(Signer()))
+            give_up = time.monotonic() + 30
+            while (response := exchange(service, request)).status_code == 200:
+                assert time.monotonic() < give_up, "the verdict outlives the key"
+            problem(response, 401, "invalid_token")
+
+
+def test_a_key_that_may_yet_come_is_not_waited_for_past_the_deadline(
+    settings: Settings, signer: Signer
+) -> None:
+    """The endpoint is asked again in five minutes, and this client waits for thirty seconds."""
+    changed = {"jwks_timeout": 60.0, "jwks_cooldown": 300.0, "request_timeout": 0.5}
+    with served(create_app(settings.model_copy(update=changed))) as service:
+        give_up = time.monotonic() + 30
+        while exchange(service, bearing(signer.token("alice"))).status_code != 200:
+            assert time.monotonic() < give_up, "the service is not ready"
+        problem(exchange(service, bearing(Signer().token("alice"))), 503, "auth_unavailable")
+
+
+@pytest.mark.parametrize("path", [TASKS, "/livez"])
+def test_a_length_of_thousands_of_digits_is_too_large_and_no_crash(
+    service: str, forger: Forger, path: str
+) -> None:
+    fields = [
+        b"Authorization: Bearer " + forger.token().encode(),
+        b"Content-Length: " + b"0" * 5000,
+    ]
+    problem(exchange(service, get(*fields, target=path.encode())), 413, "payload_too_large")
+
+
+BODIES = {
+    "that never comes": [b"Content-Type: application/json\r\nContent-Length: 17"],
+    "that does not end": [
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked",
+        b'9\r\n{"title":\r\n',
+    ],
+    "of malformed JSON": [b"Content-Type: application/json\r\nContent-Length: 9", b'{"title":'],
+    "of invalid fields": [
+        b"Content-Type: application/json\r\nContent-Length: 13",
+        b'{"title": 42}',
+    ],
+    "nested too deeply": [b"Content-Type: application/json\r\nContent-Length: 5000", b"[" * 5000],
+    "too large": [b"Content-Type: application/json\r\nContent-Length: 10485760"],
+    "of another type": [b"Content-Type: text/xml\r\nContent-Length: 6", b"<task>"],
+    "of no type": [b"Content-Length: 2", b"{}"],
+    "compressed": [
+        b"Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2",
+        b"\x1f\x8b",
+    ],
+}
+CREDENTIALS: dict[str, Forge | None] = {
+    "missing_token": None,
+    "invalid_token": by_stranger("EdDSA"),
+    "expired_token": at(exp=-60),
+}
+
+
+@pytest.fixture(scope="module")
+def closed(service: str) -> list[bytes]:
+    """The request lines of all documented operations that are not for everybody."""
+    paths = httpx2.get(f"{service}/openapi.json", timeout=30).json()["paths"]
+    assert paths.keys() > PUBLIC
+    lines = []
+    for path in paths.keys() - PUBLIC:
+        for method, operation in paths[path].items():
+            assert operation["security"] == [{"bearerAuth": []}]
+            for task_id in {str(uuid.UUID(int=1)), "no-id"} if "{" in path else {""}:
+                target = path.replace("{task_id}", task_id)
+                lines.append(f"{method.upper()} {target} HTTP/1.1\r\nHost: tasks\r\n".encode())
+    return lines
+
+
+@pytest.mark.proves("FR-008", "FR-009", "SC-002", "SC-005", "US1-AC3", "EDGE-3", "EDGE-6")
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("code", CREDENTIALS)
+def test_who_calls_is_settled_before_a_byte_of_the_body_counts(
+    refuse_request: RefuseRequest, forger: Forger, closed: list[bytes], code: str, body: list[bytes]
+) -> None:
+    forge = CREDENTIALS[code]
+    token = forge(forger) if forge else ""
+    credential = b"Authorization: Bearer %b\r\n" % token.encode() if token else b""
+    for line in closed:
+        refuse_request(line + credential + b"\r\n\r\n".join([*body, b""][:2]), token, 401, code)
+
+
+@pytest.mark.proves("SC-005")
+def test_leave_to_send_a_body_is_given_to_known_callers_only(
+    service: str, forger: Forger, closed: list[bytes]
+) -> None:
+    """A server that has a use for the body asks for it first, with a 100 (RFC 9110, 10.1.1)."""
+    expecting = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 17\r\n"
+    credential = b"Authorization: Bearer " + forger.token().encode() + b"\r\n\r\n"
+    create = f"POST {TASKS} HTTP/1.1\r\nHost: tasks\r\n".encode()
+    assert create in closed
+    assert first_line(service, create + expecting + credential) == b"HTTP/1.1 100 Continue\r\n"
+    for line in closed:
+        assert first_line(service, line + expecting + b"\r\n") == b"HTTP/1.1 401 Unauthorized\r\n"
+
+
+def first_line(service: str, request: bytes) -> bytes:
+    with connected(service) as connection, connection.makefile("rb") as reader:
+        connection.sendall(request)
+        return reader.readline()

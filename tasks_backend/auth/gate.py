@@ -63,7 +63,7 @@ def _bearer_token(scope: Scope) -> str:
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(values) > 1:
         raise InvalidToken
-    value = values[0].strip(b" \t") if values else b""  # no part of the value (RFC 9110, 5.5)
+    value = values[0].strip(b" \t") if values else b""  # as RFC 9110, 5.5 has it: these two only
     scheme, _, credentials = value.partition(b" ")
     token = credentials.lstrip(b" ")
     if scheme.lower() != b"bearer" or not token:

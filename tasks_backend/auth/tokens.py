@@ -7,14 +7,14 @@ is no name after.
 """
 
 import base64
-import json
 import logging
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 import jwt
 from jwt import PyJWK
 
+from tasks_backend import strict_json
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.errors import ExpiredToken, InvalidToken
 
@@ -28,7 +28,7 @@ _TYPES = {"jwt", "at+jwt"}
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _TIMES = {"exp", "iat", "nbf"}
-_LAST_SECOND = 253_402_300_799  # of the year 9999; not even infinity is later, NaN never earlier
+_LAST_SECOND = 253_402_300_799  # of the year 9999, a bound that neither infinity nor NaN keeps
 
 
 class TokenVerifier:
@@ -42,7 +42,7 @@ class TokenVerifier:
         audience: str,
         algorithms: tuple[str, ...],
         max_bytes: int,
-        max_lifetime: float = 30 * 86_400.0,
+        max_lifetime: float,
     ) -> None:
         if not issuer or not audience:  # PyJWT would take an empty one as leave not to check
             raise ValueError("issuer and audience must not be empty")
@@ -124,25 +124,8 @@ class _StrictJWT(jwt.PyJWT):
 
 
 def _json_object(text: bytes) -> dict[str, Any]:
-    """Return a JSON object of which there is one reading (RFC 8259). Raises ValueError."""
-    try:
-        value = _READER.decode(text.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    """Return a JSON object of which there is one reading. Raises ValueError."""
+    value = strict_json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError("no object")  # noqa: TRY004 - one kind of failure, as the reader's own
+        raise ValueError("no object")  # noqa: TRY004 - what else is wrong with a text is a ValueError
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a name is given twice")
-    return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,0 +1,206 @@
+"""Tokens that no honest signer makes: any header and any payload, to the byte, really signed."""
+
+import base64
+import hmac
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import get_default_algorithms
+
+from support.signing import Signer
+
+Json = dict[str, Any] | bytes
+"""A JSON object, or the bytes that stand in its place."""
+
+
+@dataclass
+class Forger:
+    """The keys that a service trusts, by name, and a stranger's of the same kinds and ids."""
+
+    audience: str
+    trusted: dict[str, Signer]
+    stranger: dict[str, Signer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stranger = {name: Signer(key.algorithm, key.kid) for name, key in self.trusted.items()}
+
+    @property
+    def now(self) -> int:
+        return int(time.time())
+
+    def header(self, by: str = "EdDSA", **changed: Any) -> dict[str, Any]:
+        signer = self.trusted[by]
+        return {"alg": signer.algorithm, "kid": signer.kid, **changed}
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        """Better Auth's claims for a user nobody has seen before."""
+        claims = self.trusted["EdDSA"].claims(secrets.token_hex(16), aud=self.audience)
+        return {**claims, **changed}
+
+    def token(self, by: str = "EdDSA", header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """A token as a trusted signer makes them, but for the members that are given."""
+        return self.signed(self.header(by, **(header or {})), self.claims(**claims), by)
+
+    def signed(
+        self, header: Json, payload: Json, by: str = "EdDSA", algorithm: str | None = None
+    ) -> str:
+        """This header and this payload under a trusted signature, whatever they say."""
+        return sealed(segment(header), segment(payload), self.trusted[by], algorithm)
+
+    def by_stranger(self, by: str = "EdDSA", **header: Any) -> str:
+        """A token of the stranger's, under the id of a trusted key unless another is given."""
+        return sealed(segment(self.header(by, **header)), segment(self.claims()), self.stranger[by])
+
+    def keyed(
+        self, secret: bytes, by: str = "EdDSA", algorithm: str = "HS256", **header: Any
+    ) -> str:
+        """A token whose signature is a MAC under something that is no secret."""
+        header = self.header(by, alg=algorithm, **header)
+        message = f"{segment(header)}.{segment(self.claims())}"
+        digest = hmac.digest(secret, message.encode(), f"sha{algorithm[2:]}")
+        return f"{message}.{base64url(digest)}"
+
+    def of_length(self, length: int) -> str:
+        """A trusted token of exactly so many characters."""
+        claims = self.claims()
+        spare = length - len(self.signed(self.header(), claims))
+        for more in count(max(0, spare * 3 // 4 - 8)):
+            for spaces in range(3):  # not every length of a segment exists
+                header = json.dumps(self.header()).encode() + b" " * spaces
+                token = self.signed(header, {**claims, "name": claims["name"] + "x" * more})
+                if len(token) == length:
+                    return token
+                assert len(token) < length + 8, "no token is so short"
+        raise AssertionError
+
+
+def sealed(header: str, payload: str, signer: Signer, algorithm: str | None = None) -> str:
+    """Two segments as they stand, and the signer's signature over them."""
+    kind: Any = get_default_algorithms()[algorithm or signer.algorithm]
+    message = f"{header}.{payload}"
+    return f"{message}.{base64url(kind.sign(message.encode(), signer.private))}"
+
+
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def segment(content: Json) -> str:
+    return base64url(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def with_stray_bits(text: str) -> str:
+    """Another spelling of the same bytes: the last character has a bit that no byte takes in."""
+    assert len(text) % 4 in {2, 3}, "every bit counts"
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
+
+
+def public_bytes(signer: Signer, encoding: Encoding, form: PublicFormat) -> bytes:
+    return signer.private.public_key().public_bytes(encoding, form)
+
+
+def pem(signer: Signer) -> bytes:
+    return public_bytes(signer, Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- Recipes: what a table of hostile tokens is made of ---------------------------------------
+
+Forge = Callable[[Forger], str]
+
+
+def header(**members: Any) -> Forge:
+    """A trusted token, but for these members of its header."""
+    return lambda forger: forger.token(header=members)
+
+
+def header_text(text: str, encoding: str = "utf-8") -> Forge:
+    """A token with this header as it stands; KID is the id of the key that signs it."""
+    return lambda forger: forger.signed(
+        text.replace("KID", forger.trusted["EdDSA"].kid).encode(encoding, "surrogatepass"),
+        forger.claims(),
+    )
+
+
+def header_and(text: str, encoding: str = "utf-8") -> Forge:
+    """A token whose header begins as it should, and ends with this text."""
+    return header_text('{"alg":"EdDSA","kid":"KID",' + text, encoding)
+
+
+def claim(**changed: Any) -> Forge:
+    """A trusted token, but for these claims."""
+    return lambda forger: forger.token(**changed)
+
+
+def without(name: str) -> Forge:
+    """A trusted token that lacks this claim."""
+    return lambda forger: forger.signed(
+        forger.header(), {k: v for k, v in forger.claims().items() if k != name}
+    )
+
+
+def at(**offsets: float) -> Forge:
+    """A trusted token whose times are so many seconds from now."""
+
+    def forge(forger: Forger) -> str:
+        now = forger.now
+        times: dict[str, Any] = {name: now + offset for name, offset in offsets.items()}
+        return forger.token(**times)
+
+    return forge
+
+
+def time_text(name: str, text: str) -> Forge:
+    """A trusted token with this JSON as the time; SECONDS is a time that would do."""
+
+    def forge(forger: Forger) -> str:
+        seconds = forger.now + (600 if name == "exp" else -5)
+        claims = {k: v for k, v in forger.claims().items() if k != name}
+        last = f',"{name}":{text.replace("SECONDS", str(seconds))}}}'
+        return forger.signed(forger.header(), (json.dumps(claims)[:-1] + last).encode())
+
+    return forge
+
+
+def payload_text(change: Callable[[str], str], encoding: str = "utf-8") -> Forge:
+    """A token whose payload is the text that becomes of a good one."""
+    return lambda forger: forger.signed(
+        forger.header(), change(json.dumps(forger.claims())).encode(encoding, "surrogatepass")
+    )
+
+
+def payload_and(text: str, encoding: str = "utf-8") -> Forge:
+    """A token whose payload begins as it should, and ends with this text."""
+    return payload_text(lambda good: good[:-1] + text, encoding)
+
+
+def spelled(template: str) -> Forge:
+    """A trusted token taken apart, and put together as the template says."""
+
+    def forge(forger: Forger) -> str:
+        names = ("HEADER", "PAYLOAD", "SIGNATURE")
+        parts = dict(zip(names, forger.token().split("."), strict=True))
+        return re.sub("|".join(names), lambda name: parts[name[0]], template)
+
+    return forge
+
+
+def with_signature(by: str, change: Callable[[bytes], bytes]) -> Forge:
+    """A trusted token with what becomes of its signature."""
+
+    def forge(forger: Forger) -> str:
+        message, _, signature = forger.token(by).rpartition(".")
+        return f"{message}.{base64url(change(from_base64url(signature)))}"
+
+    return forge
