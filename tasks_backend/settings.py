@@ -114,6 +114,14 @@ class Settings(DatabaseSettings):
                 raise ValueError("takes origins such as https://app.example.com, no path and no *")
         return value
 
+    @field_validator("jwks_max_age")
+    @classmethod
+    def _longer_than_fresh(cls, value: float, info: ValidationInfo) -> float:
+        """Keys that expire before they are fetched anew would make everybody wait."""
+        if value <= info.data.get("jwks_refresh_after", 0):
+            raise ValueError("must be more than JWKS_REFRESH_AFTER")
+        return value
+
     @field_validator("better_auth_url", "jwks_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:

@@ -131,6 +131,8 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ({"cors_origins": "*"}, "CORS_ORIGINS"),
         ({"cors_origins": "https://a.example.com/"}, "CORS_ORIGINS"),
         ({"cors_origins": "a.example.com"}, "CORS_ORIGINS"),
+        ({"jwks_max_age": 300}, "JWKS_MAX_AGE"),
+        ({"jwt_max_lifetime": 0}, "JWT_MAX_LIFETIME"),
         ({"pool_size": 0}, "POOL_SIZE"),
         ({"pool_size": "many"}, "POOL_SIZE"),
         ({"request_timeout": 0}, "REQUEST_TIMEOUT"),

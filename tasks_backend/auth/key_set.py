@@ -6,8 +6,8 @@
 
 A fetch is made at most once per cool-down, whether it succeeds or not, and by one task at a time.
 An unknown id is refused only on the word of a fetch that began after it was asked for: a signer
-may have made the key in the same millisecond as an earlier one. For the rest of that fetch's
-cool-down its word is remembered.
+may have made the key in the same millisecond as an earlier one. That word is then remembered, for
+the rest of the fetch's cool-down.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 import httpx2
 from jwt import PyJWK
@@ -25,7 +26,12 @@ from tasks_backend.errors import AuthUnavailable, InvalidToken
 logger = logging.getLogger("tasks_backend.auth")
 
 MAX_BYTES = 256 * 1024
-MAX_WAITING = 256  # requests; each holds a socket, and processes often start with 1,024 of those
+MAX_WAITING = 256  # requests: each holds a socket, and a process often has no more than 1,024
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "tasks_backend",  # some networks refuse the default names of clients
+}
 
 
 class KeySet:
@@ -49,7 +55,7 @@ class KeySet:
         self._refresh_after = refresh_after
         self._max_age = max_age
         self._development = development
-        self._tls = httpx2.create_ssl_context()  # reads for 20 ms, so never while requests wait
+        self._tls = httpx2.create_ssl_context()  # here, since it keeps a loop busy for 20 ms
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at = -math.inf
         self._fetch: asyncio.Task[bool] | None = None
@@ -61,28 +67,27 @@ class KeySet:
     @property
     def has_keys(self) -> bool:
         """Whether any key is known at this moment."""
-        return bool(self._known_keys(time.monotonic()))
+        return bool(self._known_keys())
 
     async def key(self, kid: str) -> PyJWK:
-        """Return the key of this id, which may take two timeouts if it is not known yet.
+        """Return the key of this id: at once if it is known, else within two timeouts.
 
-        Raises InvalidToken if the endpoint does not publish it, AuthUnavailable if that cannot be
-        known because the endpoint cannot be asked, or too many requests wait for its answer.
+        Raises InvalidToken if the endpoint does not publish it. Raises AuthUnavailable if that
+        cannot be known: the endpoint does not answer, or too many requests wait for its answer.
         """
-        now = time.monotonic()
-        key = self._known_keys(now).get(kid)
+        key = self._known_keys().get(kid)
         if key is not None:
-            if now - self._fetched_at > self._refresh_after:
+            if time.monotonic() - self._fetched_at > self._refresh_after:
                 self._fetch_if_due()
             return key
-        if kid in self._absent and now < self._next_fetch:
+        if kid in self._absent and time.monotonic() < self._next_fetch:
             raise InvalidToken
         if self._waiting >= MAX_WAITING:
             raise AuthUnavailable
         self._waiting += 1
         try:
             async with asyncio.timeout(2 * self._timeout):
-                return await self._key_from_a_later_fetch(kid)
+                return await self._key_of_a_later_fetch(kid)
         except TimeoutError:
             raise AuthUnavailable from None
         finally:
@@ -95,35 +100,35 @@ class KeySet:
             fetch.cancel()
             await asyncio.wait([fetch])
 
-    def _known_keys(self, now: float) -> dict[str, PyJWK]:
-        """Return the keys that the endpoint confirmed not too long ago: it may retire any."""
-        if now - self._fetched_at > self._max_age:
+    def _known_keys(self) -> dict[str, PyJWK]:
+        """Return the keys, unless the endpoint last confirmed them too long ago to be believed."""
+        if time.monotonic() - self._fetched_at > self._max_age:
             self._keys = {}
         return self._keys
 
-    async def _key_from_a_later_fetch(self, kid: str) -> PyJWK:
-        too_early = self._under_way()
+    async def _key_of_a_later_fetch(self, kid: str) -> PyJWK:
+        earlier = self._under_way()
         while True:
             fetch = self._fetch_if_due()
             if fetch is None:
-                if not _succeeded(self._fetch):  # to ask again so soon would hammer what is down
+                if not _succeeded(self._fetch):
                     raise AuthUnavailable
                 await asyncio.sleep(self._next_fetch - time.monotonic())
                 continue
-            await asyncio.wait([fetch])  # and not the task itself: who leaves must not cancel it
+            await asyncio.wait([fetch])  # whoever leaves must not take the others' fetch along
             if kid in self._keys:
                 return self._keys[kid]
             if not _succeeded(fetch):
                 raise AuthUnavailable
-            if fetch is not too_early:
+            if fetch is not earlier:
                 if fetch is self._fetch:
                     self._absent.add(kid)
                 raise InvalidToken
 
     def _fetch_if_due(self) -> asyncio.Task[bool] | None:
-        """Return the fetch under way, a new one, or None while it is too early for one."""
-        now = time.monotonic()
+        """Return the fetch under way, or a new one, or None while it is too early for one."""
         if self._under_way() is None:
+            now = time.monotonic()
             if now < self._next_fetch:
                 return None
             self._next_fetch = now + self._cooldown
@@ -135,34 +140,40 @@ class KeySet:
         fetch = self._fetch
         if fetch is None or fetch.done():
             return None
-        # A task whose loop is gone is never done; tests make a new loop, servers do not.
+        # What an earlier loop left behind is never done; tests make new loops, servers do not.
         return fetch if fetch.get_loop() is asyncio.get_running_loop() else None
 
     async def _refresh(self) -> bool:
-        """Fetch, and tell whether it succeeded; the keys stay as they are if it did not."""
+        """Fetch, and tell whether that worked; if it did not, the keys stay as they are."""
         try:
             async with asyncio.timeout(self._timeout):
                 body = await self._download()
-            published = parse_key_set(body, self._algorithms, development=self._development)
+            found = parse_key_set(body, self._algorithms, development=self._development)
         except NotAKeySet as error:
-            self._say(logging.WARNING, f"the key set could not be fetched: {error}")
+            self._log(logging.WARNING, f"the key set could not be fetched: {error}")
             return False
         except Exception as error:  # noqa: BLE001 - whatever a hostile endpoint provokes is an outage
-            self._say(logging.WARNING, f"the key set could not be fetched: {type(error).__name__}")
+            self._log(logging.WARNING, f"the key set could not be fetched: {type(error).__name__}")
             return False
-        self._keys, self._fetched_at = published.keys, time.monotonic()
-        refused = ", ".join(f"{count} {why}" for why, count in sorted(published.refused.items()))
-        self._say(
+        self._keys, self._fetched_at = found.keys, time.monotonic()
+        refused = ", ".join(f"{count} {reason}" for reason, count in sorted(found.refused.items()))
+        self._log(
             logging.WARNING if refused else logging.INFO,
-            f"the key set has {len(self._keys)} usable keys" + (f"; not: {refused}" if refused else ""),
+            f"the key set was fetched; usable keys: {len(found.keys)}; refused: {refused or 0}",
         )
         return True
 
     async def _download(self) -> bytes:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         async with (
-            httpx2.AsyncClient(follow_redirects=False, timeout=None, verify=self._tls) as client,
-            client.stream("GET", self._url, headers=headers) as response,
+            httpx2.AsyncClient(
+                follow_redirects=False,
+                timeout=None,  # the caller's deadline is for all of it
+                verify=self._tls,
+                # The environment's proxy may carry TLS, which it cannot alter. Plain http it could,
+                # and loopback is no business of its.
+                trust_env=urlsplit(self._url).scheme == "https",
+            ) as client,
+            client.stream("GET", self._url, headers=_HEADERS) as response,
         ):
             if response.status_code != httpx2.codes.OK:
                 raise NotAKeySet(f"status {response.status_code}")
@@ -171,10 +182,10 @@ class KeySet:
                 body += chunk
                 if len(body) > MAX_BYTES:
                     raise NotAKeySet(f"more than {MAX_BYTES} bytes")
-                await asyncio.sleep(0)  # a quarter of a million chunks may be in that, of a byte
+                await asyncio.sleep(0)  # chunks of one byte must not keep the loop to themselves
             return bytes(body)
 
-    def _say(self, level: int, message: str) -> None:
+    def _log(self, level: int, message: str) -> None:
         """Log what has changed: a state that lasts is told once, not at every fetch."""
         if message != self._said:
             logger.log(level, message)

@@ -56,20 +56,23 @@ def parse_key_set(
     A member that cannot be used costs nobody else anything but its own id: where that stands for
     a second key too, for one that is secret or weak say, neither vouches. Raises NotAKeySet.
     """
+    refused: Counter[str] = Counter()
     claimants = defaultdict(list)
     for member in _members(body):
-        claimants[_key_id(member)].append(member)
-    published = Published({}, Counter())
+        kid = _key_id(member)
+        if kid is None:
+            refused["without a proper id"] += 1
+        elif kid.startswith(DEVELOPMENT_PREFIX) and not development:
+            refused["of the development issuer"] += 1
+        else:
+            claimants[kid].append(member)
+    keys = {}
     for kid, members in claimants.items():
         try:
-            if kid is None:
-                raise Unusable("without a proper id")
-            if kid.startswith(DEVELOPMENT_PREFIX) and not development:
-                raise Unusable("of the development issuer")
-            published.keys[kid] = _only_key(members, algorithms)
+            keys[kid] = _only_key(members, algorithms)
         except Unusable as reason:
-            published.refused[str(reason)] += len(members)
-    return published
+            refused[str(reason)] += len(members)
+    return Published(keys, refused)
 
 
 def _members(body: bytes) -> list[Any]:

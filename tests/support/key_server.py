@@ -1,12 +1,16 @@
 """A key set endpoint on loopback that answers as a test tells it to."""
 
+import asyncio
+import ssl
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+PATIENCE = 20  # seconds until a test that waits for something fails
 
 
 def json_answer(body: bytes) -> Answer:
@@ -20,10 +24,40 @@ def json_answer(body: bytes) -> Answer:
     return answer
 
 
+def failing_answer(request: BaseHTTPRequestHandler) -> None:
+    request.send_error(500)
+
+
+def held_answer(answer: Answer, released: Event) -> Answer:
+    """The same answer, decided on at once and sent when it is released."""
+
+    def hold(request: BaseHTTPRequestHandler) -> None:
+        released.wait(PATIENCE)
+        answer(request)
+
+    return hold
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what is bound to happen."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.005)
+
+
+async def soon(condition: Callable[[], bool]) -> None:
+    """Wait for what is bound to happen, while the event loop goes on."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
 class KeyServer:
     """Counts its requests; `answer` may be changed at any time."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
         self.requests = 0
         outer = self
@@ -36,12 +70,15 @@ class KeyServer:
                 except OSError:
                     self.close_connection = True
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/api/auth/jwks"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/api/auth/jwks"
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
