@@ -31,7 +31,8 @@ def tests(session: nox.Session) -> None:
     """Pass the tests, on an embedded PostgreSQL (arguments go to pytest)."""
     session.install("-e", ".[dev]", *group("test"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    parallel = ["-n", "auto", "--maxprocesses", "4"]
+    session.run("coverage", "run", "-m", "pytest", *parallel, *session.posargs)
     session.run("coverage", "combine", "-q")
     if not session.posargs:
         session.run("coverage", "report")

@@ -35,6 +35,12 @@ from tasks_backend.errors import (
 )
 from tasks_backend.resource import Resource
 
+_ABOUT = """\
+Operations with a lock need a token of Better Auth's; the caller is its `sub`.
+
+Every failure is a `Problem` (RFC 9457), and its `code` says what happened. An address that does
+not exist is a 404 `not_found`, a method that an address does not take a 405 `method_not_allowed`.
+"""
 _SCHEMAS = "#/components/schemas/{model}"
 _SCHEME = "bearerAuth"
 _AND = " · "
@@ -121,14 +127,20 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
         }
         for error in errors
     }
-    names = {name for error in errors for name in error.headers or ()}
+    headers = {name: value for error in errors for name, value in (error.headers or {}).items()}
     return {
         "description": _AND.join(dict.fromkeys(error.summary for error in errors)),
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(names)},
+        "headers": {name: _header_of_a_failure(name, headers[name]) for name in sorted(headers)},
         "content": {
             MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS.format(model="Problem")}, "examples": examples}
         },
     }
+
+
+def _header_of_a_failure(name: str, example: str) -> dict[str, Any]:
+    if name in _HEADERS:
+        return {"$ref": f"#/components/headers/{name}"}
+    return {"schema": {"type": "string"}, "example": example}
 
 
 _INVALID = problems(ValidationFailed)
@@ -147,7 +159,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         title=app.title,
         version=app.version,
         summary=app.summary,
-        description=app.description,
+        description=_ABOUT,
         routes=[operation for resource in mounted for operation in resource.operations],
         servers=[{"url": app.root_path or "/"}],
     )
@@ -156,10 +168,13 @@ def document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     closed = {resource.path for resource in mounted if not resource.public}
+    tags: dict[str, None] = {}
     for path, operation in _operations(described):
         _name_the_body(operation, schemas)
         _leave_null_to_json(operation)
         _complete(operation, path, closed=path in closed)
+        tags |= dict.fromkeys(operation.get("tags", ()))
+    described["tags"] = [{"name": tag} for tag in tags]
     problem_schema = Problem.model_json_schema(ref_template=_SCHEMAS)
     schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
     components["schemas"] = dict(sorted(schemas.items()))
@@ -202,9 +217,10 @@ def _leave_null_to_json(operation: dict[str, Any]) -> None:
     a query that says `null` is refused.
     """
     for parameter in operation.get("parameters", ()):
-        schema = parameter["schema"]
-        options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
-        schema |= options[0] if len(options) == 1 else {"anyOf": options} if options else {}
+        match parameter:
+            case {"schema": {"anyOf": [{**meant}, {"type": "null"}]} as schema}:
+                del schema["anyOf"]
+                schema |= meant
 
 
 def _complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
@@ -215,8 +231,8 @@ def _complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
         _add(responses, _INVALID)
     _add(responses, _EVERY)
     if closed:
-        operation["security"] = [{_SCHEME: []}]
         _add(responses, _EVERY_CLOSED)
+    operation["security"] = [{_SCHEME: []}] if closed else []
     operation["responses"] = dict(sorted(responses.items()))
     for response in responses.values():
         headers = response.setdefault("headers", {})

@@ -252,7 +252,7 @@ def test_nothing_of_one_request_is_left_on_the_connection_for_the_next(
             headers = {"Authorization": f"Bearer {signer.token(sub)}"}
             with httpx2.Client(base_url=url, headers=headers, timeout=60) as client:
                 barrier.wait(30)
-                mine = []
+                mine: list[str] = []
                 for turn in range(25):
                     if turn % 3 == 2:
                         client.patch(

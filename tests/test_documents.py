@@ -21,14 +21,14 @@ def codes(kind: type[errors.ApiError]) -> set[tuple[int, str]]:
 @pytest.mark.proves("FR-011")
 def test_the_error_document_lists_each_code_with_its_status_and_no_other() -> None:
     rows = re.findall(
-        r"^\| (\d{3}) \| `(\w+)` \| .+\. ?\|$", (ROOT / "docs/errors.md").read_text(), re.M
+        r"^\| (\d{3}) \| `(\w+)` \| .+\. ?\|$", (ROOT / "docs/errors.md").read_text(), re.MULTILINE
     )
     assert len(rows) == len(set(rows)) == 21
     assert {(int(status), code) for status, code in rows} == codes(errors.ApiError)
 
 
 def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
-    drawn = re.findall(r"(\w+) +(\d{3})  (\w+)$", errors.__doc__ or "", re.M)
+    drawn = re.findall(r"(\w+) +(\d{3})  (\w+)$", errors.__doc__ or "", re.MULTILINE)
     assert {(int(status), code) for _, status, code in drawn} == codes(errors.ApiError)
     for name, status, code in drawn:
         kind = getattr(errors, name)
@@ -42,7 +42,9 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def blocks(document: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL
+    )
 
 
 def test_the_python_of_the_readme_runs(settings: Settings) -> None:
@@ -73,5 +75,7 @@ def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
 )
 def test_the_javascript_that_is_shown_is_the_one_that_is_run(program: str) -> None:
     """By the session `better-auth`, against a real server."""
-    shown = re.findall(r"^```js\n(.*?)^```", (ROOT / "docs/auth.md").read_text(), re.M | re.S)
+    shown = re.findall(
+        r"^```js\n(.*?)^```", (ROOT / "docs/auth.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert (ROOT / "tests/better_auth/app" / program).read_text() in shown

@@ -300,7 +300,7 @@ def test_whoever_leaves_does_not_take_the_fetch_along(signer: Signer) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_fetch_that_dies_is_a_failed_one(begun: bool, signer: Signer) -> None:  # noqa: FBT001 - a case
+def test_a_fetch_that_dies_is_a_failed_one(begun: bool, signer: Signer) -> None:
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -519,7 +519,7 @@ def certificate(directory: Path, address: str = "127.0.0.1", days: int = 1) -> P
 def test_keys_over_https_need_a_certificate_that_is_trusted(
     address: str,
     days: int,
-    trusted: bool,  # noqa: FBT001 - a case
+    trusted: bool,
     expected: str,
     signer: Signer,
     tmp_path: Path,

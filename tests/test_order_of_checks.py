@@ -1,7 +1,6 @@
 """The first failure answers: each request here is wrong in two ways or more."""
 
 import socket
-import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ import pytest
 from support.service import User, problem
 
 TASKS = "/api/v1/tasks"
+NOBODYS = "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
 JSON = {"Content-Type": "application/json"}
 BIG = b'{"title": "' + b"x" * 140_000 + b'"}'
 
@@ -25,8 +25,8 @@ BIG = b'{"title": "' + b"x" * 140_000 + b'"}'
         ("GET", "/api/v1/task"),
         ("GET", "/api/v1/tasks/"),
         ("POST", "/api/v1/tasks/"),
-        ("GET", f"/api/v1/tasks/{uuid.uuid4()}/"),
-        ("POST", f"/api/v1/tasks/{uuid.uuid4()}/toggle/x"),
+        ("GET", f"/api/v1/tasks/{NOBODYS}/"),
+        ("POST", f"/api/v1/tasks/{NOBODYS}/toggle/x"),
         ("GET", "/api/v1/tasks%0A"),
         ("GET", "/redoc"),
     ],
@@ -43,9 +43,9 @@ def test_1_an_unknown_path_is_a_404_for_everybody(
     ("path", "allow"),
     [
         (TASKS, "GET, POST"),
-        (f"{TASKS}/{uuid.uuid4()}", "DELETE, GET, PATCH, PUT"),
+        (f"{TASKS}/{NOBODYS}", "DELETE, GET, PATCH, PUT"),
         (f"{TASKS}/x", "DELETE, GET, PATCH, PUT"),
-        (f"{TASKS}/{uuid.uuid4()}/toggle", "POST"),
+        (f"{TASKS}/{NOBODYS}/toggle", "POST"),
         ("/livez", "GET"),
         ("/readyz", "GET"),
     ],
@@ -69,7 +69,7 @@ def test_1_a_wrong_method_is_a_405_with_all_right_ones(
         ("POST", TASKS),
         ("GET", f"{TASKS}?limit=0&cursor=x"),
         ("PATCH", f"{TASKS}/x"),
-        ("PUT", f"{TASKS}/{uuid.uuid4()}"),
+        ("PUT", f"{TASKS}/{NOBODYS}"),
         ("POST", f"{TASKS}/x/toggle"),
         ("DELETE", f"{TASKS}/x"),
     ],
@@ -119,7 +119,7 @@ def test_5_ownership_comes_before_the_body(
 ) -> None:
     for task_id, status, code in (
         (bob.create()["id"], 403, "task_forbidden"),
-        (str(uuid.uuid4()), 404, "task_not_found"),
+        (NOBODYS, 404, "task_not_found"),
     ):
         path = f"{TASKS}/{task_id}"
         problem(alice.client.request(method, path, content=content, headers=JSON), status, code)

@@ -43,7 +43,7 @@ def test_changing_anothers_task_is_forbidden_and_changes_nothing(
     alice: User, bob: User, method: str, suffix: str, body: Any, headers: dict[str, str]
 ) -> None:
     task = bob.create(title="Bob's own")
-    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     response = alice.client.request(
         method, f"/api/v1/tasks/{task['id']}{suffix}", json=body, headers=raw
     )
@@ -60,7 +60,7 @@ def test_changing_anothers_task_is_forbidden_and_changes_nothing(
 def test_changing_what_does_not_exist_is_not_found(
     alice: User, method: str, suffix: str, body: Any, headers: dict[str, str]
 ) -> None:
-    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     response = alice.client.request(
         method, f"/api/v1/tasks/{uuid.uuid4()}{suffix}", json=body, headers=raw
     )

@@ -171,5 +171,5 @@ def test_what_would_pass_by_the_gate_stops_the_start(settings: Settings) -> None
     socket = APIRouter()
     socket.add_api_websocket_route("/live", broken)
     for bypass in (mounting, socket):
-        with pytest.raises(PluginError, match="'bypass' v1: a .* cannot be mounted"):
+        with pytest.raises(PluginError, match=r"'bypass' v1: a .* cannot be mounted"):
             create_app(settings, plugins=[Plugin("bypass", {"v1": bypass})])

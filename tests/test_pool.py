@@ -143,6 +143,7 @@ async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: 
         ("SET statement_timeout = 1; SELECT pg_sleep(1)", Failure.TIMED_OUT),
         ("DO $$BEGIN RAISE SQLSTATE '40001'; END$$", Failure.ROLLED_BACK),
         ("DO $$BEGIN RAISE SQLSTATE '40P01'; END$$", Failure.ROLLED_BACK),
+        ("DO $$BEGIN RAISE SQLSTATE '23503'; END$$", Failure.ROLLED_BACK),
         ("DO $$BEGIN RAISE SQLSTATE '55P03'; END$$", Failure.LOCKED),
         ("DO $$BEGIN RAISE SQLSTATE '53100'; END$$", Failure.RESOURCE),
         ("DO $$BEGIN RAISE SQLSTATE '25006'; END$$", Failure.RESOURCE),

@@ -80,5 +80,5 @@ def test_a_refusal_asks_once_more_at_most(user: User, proxy: PostgresProxy) -> N
         ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 0),
     ):
         proxy.messages.clear()
-        assert user.client.patch(f"{TASKS}/{task['id']}", **options).status_code >= 400  # type: ignore[arg-type] # a table of keywords
+        assert user.client.patch(f"{TASKS}/{task['id']}", **options).status_code >= 400
         assert proxy.messages.total() == asked

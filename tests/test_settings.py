@@ -11,7 +11,7 @@ from tasks_backend import Settings, SettingsError
 from tasks_backend.settings import DatabaseSettings, load
 
 URL = "postgresql://user:p4ss@host/database"
-GOOD = {"database_url": URL, "better_auth_url": "https://app.example.com"}
+GOOD: dict[str, Any] = {"database_url": URL, "better_auth_url": "https://app.example.com"}
 NEON = (
     "neondb_owner:p4ss@ep-cool-darkness-123456-pooler.us-east-2.aws.neon.tech/neondb"
     "?sslmode=require&channel_binding=require"

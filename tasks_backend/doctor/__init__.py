@@ -6,7 +6,6 @@ person.
 """
 
 from tasks_backend.doctor.diagnosis import diagnose
-from tasks_backend.doctor.findings import Finding, Outcome
-from tasks_backend.doctor.report import exit_code, show
+from tasks_backend.doctor.report import as_json, as_lines, exit_code, write_table
 
-__all__ = ["Finding", "Outcome", "diagnose", "exit_code", "show"]
+__all__ = ["as_json", "as_lines", "diagnose", "exit_code", "write_table"]

@@ -12,7 +12,7 @@ from tasks_backend.settings import Settings
 
 _MAX_SUBJECT = 255
 _THIS_CENTURY = 946_684_800  # 2000-01-01: an earlier expiry was never meant as a time
-_THIS_ERA = 1e11  # seconds; what is more is milliseconds, or nonsense
+_LAST_SECOND = 253_402_300_799  # of the year 9999; what is more is milliseconds, or nonsense
 
 
 def findings(claims: Mapping[str, Any], settings: Settings, clocks: Clocks) -> Iterator[Finding]:
@@ -20,7 +20,7 @@ def findings(claims: Mapping[str, Any], settings: Settings, clocks: Clocks) -> I
     yield _issuer(claims.get("iss"), settings.issuer)
     yield _audience(claims.get("aud"), settings.audience)
     now = time.time()
-    yield _expiry(claims.get("exp"), now, clocks)
+    yield _expiry(claims, now, settings.jwt_max_lifetime, clocks)
     yield _issued(claims, now, clocks)
     yield _subject(claims.get("sub"))
 
@@ -67,20 +67,29 @@ def _nearly(found: object, expected: str) -> str:
     return ""
 
 
-def _expiry(expiry: object, now: float, clocks: Clocks) -> Finding:
+def _expiry(claims: Mapping[str, Any], now: float, max_lifetime: float, clocks: Clocks) -> Finding:
     check = "token.expiry"
+    expiry, issued = claims.get("exp"), claims.get("iat")
     if not _is_time(expiry):
-        return problem(check, _no_time("exp", expiry))
+        return problem(check, _no_time("exp", claims))
     left = expiry - now
+    if _is_time(issued) and expiry - issued > max_lifetime:
+        return problem(
+            check,
+            f"It is good for {span(expiry - issued)}, and at most {span(max_lifetime)} are taken:"
+            " shorten Better Auth's expirationTime, or raise JWT_MAX_LIFETIME.",
+        )
+    if left > 0:
+        return ok(check, f"It expires in {span(left)}.")
+    message = f"It expired {span(left)} ago; {clocks.comparison}"
     if left > -LEEWAY:
-        return ok(check, f"It expires in {span(left)}; {clocks.comparison}.")
+        return ok(check, f"{message}, and {LEEWAY} s are tolerated.")
     if expiry < _THIS_CENTURY:
         return problem(
             check,
-            "It expired long before it was issued: Better Auth takes a number in expirationTime as"
-            ' the time itself, so write a duration there, such as "15m".',
+            "It expired before it was issued: Better Auth takes a number in expirationTime as the"
+            ' time itself, so write a duration there, such as "15m".',
         )
-    message = f"It expired {span(left)} ago; {clocks.comparison}"
     if clocks.key_server is not None and left - clocks.key_server > -LEEWAY:
         return problem(check, f"{message}: set this machine's clock, then it is still good.")
     return problem(check, f"{message}: get a new one.")
@@ -90,9 +99,9 @@ def _issued(claims: Mapping[str, Any], now: float, clocks: Clocks) -> Finding:
     check = "token.issued"
     issued, begins = claims.get("iat"), claims.get("nbf", 0)
     if not _is_time(issued):
-        return problem(check, _no_time("iat", issued))
+        return problem(check, _no_time("iat", claims))
     if not _is_time(begins):
-        return problem(check, _no_time("nbf", begins))
+        return problem(check, _no_time("nbf", claims))
     for early, what in ((issued - now, "was issued"), (begins - now, "becomes good only")):
         if early > LEEWAY:
             return problem(
@@ -100,7 +109,7 @@ def _issued(claims: Mapping[str, Any], now: float, clocks: Clocks) -> Finding:
                 f"It {what} {span(early)} from now; {clocks.comparison}: set the clocks of both"
                 " machines (NTP), or wait.",
             )
-    return ok(check, f"It was issued {span(now - issued)} ago.")
+    return ok(check, f"It was issued {span(max(0.0, now - issued))} ago.")
 
 
 def _subject(subject: object) -> Finding:
@@ -124,10 +133,10 @@ def _subject(subject: object) -> Finding:
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _THIS_ERA
+    return type(value) in {int, float} and 0 <= value <= _LAST_SECOND  # type: ignore[operator] # mypy does not follow the types
 
 
-def _no_time(name: str, value: object) -> str:
-    if value is None:
+def _no_time(name: str, claims: Mapping[str, Any]) -> str:
+    if name not in claims:
         return f"It has no {name}: Better Auth's definePayload must not take it away."
     return f"Its {name} is no number of seconds: Better Auth's definePayload must not change it."

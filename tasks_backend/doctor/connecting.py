@@ -10,6 +10,7 @@ from psycopg2.extensions import parse_dsn
 from tasks_backend.db.connection import Connection, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.doctor.findings import shown
+from tasks_backend.doctor.login import Login
 
 CONNECT_TIMEOUT = 5.0  # seconds
 
@@ -18,20 +19,25 @@ _ADVICE = (
     ("database .* does not exist", "create the database, or correct its name"),
     ("role .* does not exist", "correct the user's name"),
     ("refused|No such file", "check the host and the port, and that the server runs"),
+    ("time|[Uu]nreachable|[Nn]o route", "check the host, the port and the firewall"),
     ("starting up|shutting down|recovery mode", "wait a moment and try again"),
     ("too many|connection slots|max_client", "close connections, or use the pooled address"),
-    ("does not support SSL|negotiation", "use a server with TLS, or sslmode=disable beside one"),
+    (
+        "does not support SSL|negotiation",
+        "let the server offer TLS, or beside it set sslmode=disable",
+    ),
     ("certificate|SSL|sslmode|root", "check sslmode and sslrootcert"),
     ("[Ee]ndpoint", "copy the address again from Neon's console"),
 )
 _FAILURES = {
-    Failure.IN_DOUBT: "the connection broke",
-    Failure.ROLLED_BACK: "the server gave way to another transaction",
-    Failure.LOCKED: "another transaction holds what is needed",
-    Failure.TIMED_OUT: "the server ran out of time",
+    Failure.IN_DOUBT: "the connection broke, so look at the server and the pooler",
+    Failure.ROLLED_BACK: "the server gave way to another transaction, so try again",
+    Failure.LOCKED: "another transaction holds what is needed, so try again",
+    Failure.TIMED_OUT: "the server is slow, so look at its load and its locks",
     Failure.RESOURCE: "the server is read-only, full or has no connections left",
-    Failure.CONFIGURATION: "a table, a function or a right is missing",
+    Failure.CONFIGURATION: "something is missing in the schema, so run `tasks-backend migrate`",
 }
+_NO_RIGHT = "42501"
 
 
 @asynccontextmanager
@@ -44,10 +50,13 @@ async def opened(url: str) -> AsyncIterator[Connection]:
         connection.close()
 
 
-def why_not(failure: DatabaseFailure, url: str, setting: str) -> str:
+def why_not(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
     """Return why the database did not do it, and what may help."""
     if failure.failure is not Failure.NEVER_SENT:
-        return f"{_FAILURES.get(failure.failure, 'the statement failed')}: {failure}"
+        if login and _NO_RIGHT in str(failure):
+            return f"the login lacks a right ({_NO_RIGHT}); {login.remedy}"
+        reason = str(failure).partition(" ")[2]
+        return f"{_FAILURES.get(failure.failure, 'the statement was refused')} {reason}"
     if _fell_apart(url):
         return (
             f"{setting} does not come apart into user, password, host, port and database:"
@@ -61,7 +70,7 @@ def why_not(failure: DatabaseFailure, url: str, setting: str) -> str:
     reasons = _reasons(str(cause))
     for pattern, advice in _ADVICE:
         if re.search(pattern, reasons):
-            return f"{reasons}; {advice} in {setting}"
+            return f"{reasons}; {advice} ({setting})"
     return f"{reasons or type(cause).__name__}; check {setting}"
 
 
@@ -80,5 +89,4 @@ def _fell_apart(url: str) -> bool:
     Then no part may be shown, and libpq's words, which repeat them, may not either.
     """
     parts = parse_dsn(url)
-    host, database, port = (parts.get(name, "") for name in ("host", "dbname", "port"))
-    return "@" in host or "@" in database or bool(re.search("[^0-9,]", port))
+    return any("@" in parts.get(name, "") for name in ("host", "dbname"))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from tasks_backend.auth.key_set import MAX_BYTES
+from tasks_backend.doctor.clocks import ahead
 
 _ADVICE: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "it wants credentials, and the service has none: make it public",
@@ -48,18 +49,20 @@ async def ask(url: str, *, timeout: float) -> Answer:
         async with asyncio.timeout(timeout):
             return await _ask(url, timeout)
     except TimeoutError:
-        raise Unusable(f"it did not answer within {timeout:g} s: check it and the network") from None
+        raise Unusable(
+            f"it did not answer within {timeout:g} s: check it and the network"
+        ) from None
     except httpx2.HTTPError as error:
         raise Unusable(_reason(error)) from None
 
 
 async def _ask(url: str, timeout: float) -> Answer:
-    began = time.perf_counter()
+    before = time.time()
     async with (
         httpx2.AsyncClient(follow_redirects=False, timeout=timeout) as client,
         client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
     ):
-        seconds, now = time.perf_counter() - began, time.time()
+        after = time.time()
         status = response.status_code
         if response.is_redirect:
             raise Unusable(f"it redirects ({status}), which is not followed: set the final address")
@@ -71,18 +74,18 @@ async def _ask(url: str, timeout: float) -> Answer:
             body += chunk
             if len(body) > MAX_BYTES:
                 raise Unusable(f"it sends more than {MAX_BYTES} bytes: is that the right address?")
-        ahead = _clock_ahead(response.headers, now - seconds / 2)
-        return Answer(bytes(body), seconds, ahead)
+        return Answer(
+            bytes(body), after - before, _clock_ahead(response.headers, before=before, after=after)
+        )
 
 
-def _clock_ahead(headers: httpx2.Headers, now: float) -> float | None:
-    """Compare clocks by the `Date` of an answer, and its `Age` if a cache gave it (RFC 9110/9111)."""
+def _clock_ahead(headers: httpx2.Headers, *, before: float, after: float) -> float | None:
+    """Compare clocks by the `Date` of an answer, and its `Age` if a cache gave it (RFC 9110, 9111)."""
     try:
-        date = parsedate_to_datetime(headers["date"]).timestamp()
-        age = int(headers.get("age", "0"))
+        said = parsedate_to_datetime(headers["date"]).timestamp() + int(headers.get("age", "0"))
     except (KeyError, ValueError):
         return None
-    return date + age + 0.5 - now  # it has whole seconds: on average half of one is cut off
+    return ahead(said, said + 1, before=before, after=after)  # a date has whole seconds only
 
 
 def _reason(error: BaseException) -> str:

@@ -7,16 +7,19 @@ from typing import Any
 
 from tasks_backend.db.connection import Connection, Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import IDENTITY, Statement
+from tasks_backend.db.statements import IDENTITY, SCHEMA, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
-from tasks_backend.doctor.statements import BEGIN, CHANGED, PLANTED, ROLLBACK, SEEN
+from tasks_backend.doctor.statements import BEGIN, CHANGED, PLANTED, ROLLBACK, SEEN, TABLES
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.statements import CREATE_ONCE
 
 CHECK = "database.row_level_security"
+REPAIR = (
+    "as their owner, for each of"
+    f" {', '.join(f'{SCHEMA}.{table}' for table in TABLES)}:"
+    " ALTER TABLE ... ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+)
 _STATEMENT_TIMEOUT = "3000"  # milliseconds, in each message
-_ONE_OF_TWO = (1, 1, 1)
-_NOTHING = (0, 0, 0)
 
 
 async def proof(connection: Connection, role: str, *, remedy: str) -> Finding:
@@ -34,7 +37,7 @@ async def proof(connection: Connection, role: str, *, remedy: str) -> Finding:
         if not connection.closed:
             await connection.fetch(ROLLBACK, {})
     if leaks:
-        return problem(CHECK, f"It does not hold: {'; '.join(leaks)}. {remedy}")
+        return problem(CHECK, f"It does not hold, {' and '.join(leaks)}: {remedy}.")
     return ok(
         CHECK,
         "It holds: of two users' rows, made and rolled back, each sees only their own, also in a"
@@ -64,16 +67,19 @@ class _Trial:
             "other_user": self._other,
             "other_task": str(self._other_task),
         }
-        ((*seen,),) = await self._send(SEEN, self._user, **both)
-        if tuple(seen) != _ONE_OF_TWO:
-            found.append("a user sees another's rows")
+        (seen,) = await self._send(SEEN, self._user, **both)
+        found += [
+            f"a user sees {'no' if rows == 0 else 'foreign'} rows of {table}"
+            for table, rows in zip(TABLES, seen, strict=True)
+            if rows != 1
+        ]
         if await self._send(CHANGED, self._user, title="changed", **both):
-            found.append("a user changes another's task")
-        ((*seen,),) = await self._send(SEEN, "", **both)
-        if tuple(seen) != _NOTHING:
-            found.append("somebody without a name sees rows")
+            found.append("a user changes a foreign task")
+        (seen,) = await self._send(SEEN, "", **both)
+        if any(seen):
+            found.append("whoever has no name sees rows")
         if await self._may_plant_a_task():  # last: being refused ends the transaction
-            found.append("a user makes tasks for another")
+            found.append("a user makes a task for another")
         return found
 
     async def _may_plant_a_task(self) -> bool:

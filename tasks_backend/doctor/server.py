@@ -8,20 +8,12 @@ from psycopg2.extensions import parse_dsn
 
 from tasks_backend.db.connection import Connection
 from tasks_backend.db.statements import ROLE_OF_LOGIN
+from tasks_backend.doctor.clocks import ahead
 from tasks_backend.doctor.connecting import opened
+from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.statements import SERVER
 
-
-@dataclass(frozen=True)
-class Login:
-    """Who is connected, and what that login may do."""
-
-    name: str
-    is_superuser: bool
-    is_member: bool
-    """Whether it may switch to the role that row-level security binds."""
-    role: str | None
-    """The role that the service chooses for it, or None if the service refuses it."""
+_POOLER = "-pooler."
 
 
 @dataclass(frozen=True)
@@ -76,44 +68,42 @@ class Server:
 
 async def look(url: str) -> Server:
     """Return what is to be seen at an address. Raises DatabaseFailure."""
-    began = time.perf_counter()
+    began = time.time()
     async with opened(url) as connection:
-        connected = time.perf_counter()
-        ((version, database, login, pid, started_at, clock, read_only, *rights),) = (
-            await connection.fetch(SERVER, {})
-        )
-        answered, now = time.perf_counter(), time.time()
+        connected = time.time()
+        (
+            (version, database, login, pid, started_at, clock, read_only, *rights),
+        ) = await connection.fetch(SERVER, {})
+        answered = time.time()
         ((role,),) = await connection.fetch(ROLE_OF_LOGIN, {})
-        round_trip = answered - connected
-        is_superuser, is_member, has_schema = rights
+        is_superuser, app_role, has_schema = rights
         return Server(
             version=version,
             database=database,
             started_at=started_at,
             is_read_only=read_only,
             has_schema=has_schema,
-            clock_ahead=clock - (now - round_trip / 2),
-            login=Login(login, is_superuser, is_member, role),
-            path=_path(connection, pid, connected - began, round_trip),
+            clock_ahead=ahead(clock, clock, before=connected, after=answered),
+            login=Login(login, is_superuser, app_role, role),
+            path=_path(connection, pid, connected - began, answered - connected),
         )
 
 
 def named_as_pooled(url: str) -> bool:
     """Whether the address says that it is a pooler's, as Neon's do; `migrate` refuses such ones."""
-    return "-pooler." in parse_dsn(url).get("host", "")
+    return _POOLER in parse_dsn(url).get("host", "")
 
 
 def _path(connection: Connection, pid: int, connecting: float, round_trip: float) -> Path:
     info = connection._raw.info  # noqa: SLF001 - libpq alone knows whether its own end is encrypted
     given = info.dsn_parameters
-    host = given.get("host", "").partition(",")[0]  # one name per address it has
     return Path(
-        host=host,
+        host=info.host,
         port=info.port,
         tls=info.ssl_attribute("protocol") if info.ssl_in_use else None,
         sslmode=given["sslmode"],
         is_bound=given.get("channel_binding") == "require",
-        is_pooled=named_as_pooled(f"host={host}") or info.backend_pid != pid,
+        is_pooled=_POOLER in info.host or info.backend_pid != pid,
         connecting=connecting,
         round_trip=round_trip,
     )

@@ -20,7 +20,14 @@ SELECT
     extract(epoch FROM clock_timestamp())::float8,
     current_setting('transaction_read_only')::bool,
     login.rolsuper,
-    coalesce(pg_has_role(to_regrole('{APP_ROLE}')::oid, 'MEMBER'), false),
+    (
+        SELECT app.rolname FROM pg_roles AS app
+        WHERE app.rolname IN ('{APP_ROLE}', '{APP_ROLE}_' || (
+            SELECT oid FROM pg_database WHERE datname = current_database()
+        ))
+        AND has_schema_privilege(app.oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE')
+        ORDER BY app.rolname LIMIT 1
+    ),
     to_regnamespace('{SCHEMA}') IS NOT NULL
 FROM pg_roles AS login WHERE login.rolname = current_user
 """  # noqa: S608 - names of ours
@@ -28,26 +35,23 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 OTHER_USER = bindparam("other_user", type_=Text)
 OTHER_TASK = bindparam("other_task", type_=Uuid)
 
-SEEN = statement(
-    select(
-        *(
-            select(func.count()).where(or_(column == mine, column == other)).scalar_subquery()
-            for column, mine, other in (
-                (col(User.id), USER_ID, OTHER_USER),
-                (col(Task.id), TASK_ID, OTHER_TASK),
-                (col(IdempotencyKey.user_id), USER_ID, OTHER_USER),
-            )
-        )
+_OF_BOTH = {
+    "users": or_(col(User.id) == USER_ID, col(User.id) == OTHER_USER),
+    "tasks": or_(col(Task.id) == TASK_ID, col(Task.id) == OTHER_TASK),
+    "idempotency_keys": or_(
+        col(IdempotencyKey.user_id) == USER_ID, col(IdempotencyKey.user_id) == OTHER_USER
     ),
+}
+TABLES = tuple(_OF_BOTH)
+
+SEEN = statement(
+    select(*(select(func.count()).where(rows).scalar_subquery() for rows in _OF_BOTH.values())),
     repeatable=True,
 )
-"""How many of two users' rows are seen in each table: one, or both if nothing keeps them apart."""
+"""How many of two users' rows are seen in each of TABLES: one, or both if nothing divides them."""
 
 CHANGED = statement(
-    update(Task)
-    .where(col(Task.id) == OTHER_TASK)
-    .values(title=TITLE)
-    .returning(col(Task.id)),
+    update(Task).where(col(Task.id) == OTHER_TASK).values(title=TITLE).returning(col(Task.id)),
     repeatable=True,
 )
 """What a change touches that does not say whose task it is."""

@@ -4,7 +4,6 @@ Neither the token nor what it says of a person, the user's id among it, is ever 
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,11 +11,12 @@ from typing import Any
 
 import jwt
 
+from tasks_backend import strict_json
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.doctor import claims
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import Finding, Outcome, counted, ok, problem, shown
-from tasks_backend.doctor.keys import Published
+from tasks_backend.doctor.keys import Keys
 from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
@@ -28,10 +28,10 @@ _SIGNED, _ENCRYPTED = 3, 5  # parts
 
 
 async def examine(
-    token: str, verifier: TokenVerifier, settings: Settings, published: Published, clocks: Clocks
+    token: str, verifier: TokenVerifier, settings: Settings, keys: Keys, clocks: Clocks
 ) -> list[Finding]:
     """Return the service's verdict, and what speaks for and against the token."""
-    reasons = list(_explanation(token, settings, published, clocks))
+    reasons = list(_explanation(token, settings, keys, clocks))
     check = "token.verdict"
     try:
         await verifier.subject(token)
@@ -57,9 +57,7 @@ def _harmless(finding: Finding) -> Finding:
     return finding
 
 
-def _explanation(
-    token: str, settings: Settings, published: Published, clocks: Clocks
-) -> Iterator[Finding]:
+def _explanation(token: str, settings: Settings, keys: Keys, clocks: Clocks) -> Iterator[Finding]:
     yield _size(token, settings)
     disfigured = _disfigured(token)
     if disfigured:
@@ -68,11 +66,14 @@ def _explanation(
     header, payload = (_decoded(part) for part in token.split(".")[:2])
     if header is None or payload is None:
         which = "first" if header is None else "second"
-        yield problem("token.form", f"Its {which} part is no JSON object: it was damaged.")
+        yield problem(
+            "token.form",
+            f"Its {which} part is no JSON object, or gives a name twice: it was damaged or forged.",
+        )
         return
     yield ok("token.form", "It has the form of a signed token.")
     yield from _header(header, settings)
-    yield from _signature(token, header, published)
+    yield from _signature(token, header, keys)
     yield from claims.findings(payload, settings, clocks)
 
 
@@ -147,17 +148,17 @@ def _algorithm(algorithm: object, settings: Settings) -> Finding:
     return problem(check, f"{message}: this one can never be, so sign with one of those.")
 
 
-def _signature(token: str, header: dict[str, Any], published: Published) -> Iterator[Finding]:
+def _signature(token: str, header: dict[str, Any], keys: Keys) -> Iterator[Finding]:
     """Say whether the key is known and has made the signature."""
     check, kid = "token.key", header.get("kid")
     if not isinstance(kid, str) or not _KEY_ID.fullmatch(kid):
         yield problem(check, "Its header has no proper key id (kid): Better Auth's tokens have.")
         return
-    if not published.is_known:
+    if not keys.are_known:
         return
-    key = published.usable.get(kid)
+    key = keys.usable.get(kid)
     if key is None:
-        yield problem(check, _unknown(kid, published))
+        yield problem(check, _unknown(kid, keys))
         return
     if header.get("alg") != key.algorithm_name:
         yield problem(
@@ -169,29 +170,32 @@ def _signature(token: str, header: dict[str, Any], published: Published) -> Iter
     yield ok(check, "Its key is published.")
     try:
         jwt.PyJWS().decode(token, key, algorithms=[key.algorithm_name])
-    except jwt.PyJWTError:
+    except jwt.InvalidSignatureError:
         yield problem(
             "token.signature",
             "The signature does not fit: the token was changed, or comes from another Better Auth"
             " instance with the same key ids.",
         )
+    except jwt.PyJWTError:
+        return  # it was not compared, because of something in the header
     else:
         yield ok("token.signature", "The signature fits.")
 
 
-def _unknown(kid: str, published: Published) -> str:
-    if kid in published.ids:
+def _unknown(kid: str, keys: Keys) -> str:
+    if kid in keys.ids:
         return "Its key is published, but not used: see the keys above."
     return (
-        f"Its key is not among the {counted(len(published.ids), 'published key')}: it comes from"
+        f"Its key is not among the {counted(len(keys.ids), 'published key')}: it comes from"
         " another Better Auth instance, or the key was retired. See that BETTER_AUTH_URL is the"
         " instance that issued it, and get a new one."
     )
 
 
 def _decoded(segment: str) -> dict[str, Any] | None:
+    """Return a part as an object, if it is one and there is but one way to read it."""
     try:
-        value = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    except (ValueError, RecursionError):
+        value = strict_json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -17,10 +17,11 @@ from tasks_backend.openapi import body, header, problems
 from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
 from tasks_backend.validation import field_error
 
+_TAG = r'(W/)?"[\x21\x23-\x7e]*"'
 _IF_MATCH = header(
     "If-Match",
     "Do it only if the task is still in this version, one of a list, or `*` for any.",
-    {},
+    {"pattern": rf"^(\*|{_TAG}( *, *{_TAG})*)$"},
     '"1"',
 )
 _IDEMPOTENCY_KEY = header(
@@ -87,11 +88,8 @@ _LINKS_OF_ONE = {
 _LINKS_OF_PAGE = {
     "next": _link(
         "list_tasks",
-        "The next page of the same query, while there is one.",
+        "The next page, while there is one: with the same `completed` and `order`.",
         cursor="$response.body#/next_cursor",
-        limit="$request.query.limit",
-        completed="$request.query.completed",
-        order="$request.query.order",
     )
 }
 

@@ -97,16 +97,20 @@ class PostgresProxy:
             self.connections += 1
             with self._lock:
                 self._pairs.append((client, server))
-            Thread(target=self._pump, args=(client, server, True), daemon=True).start()
-            Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+            Thread(
+                target=self._pump, args=(client, server), kwargs={"counted": True}, daemon=True
+            ).start()
+            Thread(
+                target=self._pump, args=(server, client), kwargs={"counted": False}, daemon=True
+            ).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, *, counted: bool) -> None:
         pending, started = b"", False
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
                 self._flowing.wait()
                 if counted:
-                    pending, started = self._count(pending + data, started)
+                    pending, started = self._count(pending + data, started=started)
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
@@ -115,7 +119,7 @@ class PostgresProxy:
         with self._lock:
             self._pairs = [pair for pair in self._pairs if source not in pair]
 
-    def _count(self, data: bytes, started: bool) -> tuple[bytes, bool]:
+    def _count(self, data: bytes, *, started: bool) -> tuple[bytes, bool]:
         while True:
             at = 1 if started else 0  # the start-up message has no type
             if len(data) < at + 4:

@@ -20,8 +20,8 @@ def private_key(algorithm: str) -> PrivateKey:
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm.startswith("ES"):
-        curve = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}[algorithm]
-        return ec.generate_private_key(curve())
+        curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
+        return ec.generate_private_key(curves[algorithm])
     return rsa.generate_private_key(65537, 2048)
 
 

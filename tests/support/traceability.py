@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError("docs/traceability.md is not current: pytest --write-traceability")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell pytest-xdist's workers, who are given paths, what was asked for."""
+    node.workerinput["whole_suite"] = _whole_suite(node.config)
+
+
 def _whole_suite(config: pytest.Config) -> bool:
+    if hasattr(config, "workerinput"):
+        return bool(config.workerinput["whole_suite"])
     narrowed = config.getoption("keyword") or config.getoption("markexpr")
     return not narrowed and config.args_source is not pytest.Config.ArgsSource.ARGS
 

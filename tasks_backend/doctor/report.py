@@ -1,0 +1,72 @@
+"""Findings as text: JSON for machines, lines for a log, a table for a person at a terminal."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import groupby
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome, counted
+
+_STYLES = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
+_NAME_WIDTH = 18  # of the longest check's
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 0 if all is well, 1 for a problem, 2 if it is the settings'."""
+    wrong = {_area(finding) for finding in findings if finding.outcome is Outcome.PROBLEM}
+    if "settings" in wrong:
+        return 2
+    return 1 if wrong else 0
+
+
+def as_json(findings: Iterable[Finding]) -> str:
+    """Return a list of objects with `check`, `outcome` and `message`."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
+
+
+def as_lines(findings: list[Finding]) -> Iterator[str]:
+    """Return a line for each finding, and one that sums up."""
+    for finding in findings:
+        yield f"{finding.outcome:8} {finding.check:27} {finding.message}"
+    yield _summary(findings)
+
+
+def write_table(findings: list[Finding]) -> None:
+    """Write the findings area by area, wrapped to the terminal's width."""
+    console = Console(highlight=False)
+    for area, group in groupby(findings, _area):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=max(map(len, Outcome)))
+        table.add_column(width=_NAME_WIDTH)
+        table.add_column(overflow="fold")
+        skipped = []
+        for finding in group:
+            name = finding.check.partition(".")[2].replace("_", " ")
+            if finding.message == SKIPPED:
+                skipped.append(name)
+                continue
+            style = _STYLES[finding.outcome]
+            table.add_row(Text(finding.outcome, style), Text(name), Text(finding.message))
+        if skipped:
+            table.add_row("", "", Text(f"Not looked at: {', '.join(skipped)}.", "dim"))
+        console.print(Text(area.capitalize(), "bold"), Padding(table, (0, 0, 1, 2)), sep="\n")
+    worst = max(findings, key=lambda finding: list(Outcome).index(finding.outcome)).outcome
+    console.print(Text(_summary(findings), _STYLES[worst]))
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    counts = Counter(finding.outcome for finding in findings if finding.message != SKIPPED)
+    notes = f", {counted(counts[Outcome.NOTE], 'note')}" if counts[Outcome.NOTE] else ""
+    if counts[Outcome.PROBLEM]:
+        return f"{counted(counts[Outcome.PROBLEM], 'problem')}{notes}."
+    return f"All is well{notes}."
+
+
+def _area(finding: Finding) -> str:
+    return finding.check.partition(".")[0]

@@ -1,0 +1,90 @@
+"""A user's whole account: handed over to them, or erased."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO
+
+import orjson
+
+from tasks_backend.caller import Caller
+from tasks_backend.db.connection import Row
+from tasks_backend.db.database import Database
+from tasks_backend.db.failures import DatabaseFailure
+from tasks_backend.db.pool import Pool
+from tasks_backend.db.statements import Statement
+from tasks_backend.errors import ApiError
+from tasks_backend.tasks.account_statements import CREATED_AT, ERASE
+from tasks_backend.tasks.statements import FIELDS, LIST
+
+CONNECT_TIMEOUT = 5.0  # seconds
+TIMEOUT = 60.0  # seconds, for each message
+PAGE = 1000  # tasks; at 10,000 characters each, some 10 MB
+_BEFORE_ALL = str(uuid.UUID(int=0))
+
+
+class AccountError(Exception):
+    """It was not done. The message is for the person who asked."""
+
+
+async def erase(url: str, user_id: str) -> int | None:
+    """Erase a user with everything that is theirs, in one transaction.
+
+    Returns how many tasks there were, or None for an unknown user. Needs the login that owns the
+    tables. Raises AccountError.
+    """
+    async with _account(url, user_id) as account:
+        rows = await account.run(ERASE)
+    return int(rows[0][0]) if rows else None
+
+
+async def export(url: str, user_id: str, out: BinaryIO) -> None:
+    """Write a user with all tasks, oldest first, as one JSON document.
+
+    Only a page of them is held at a time, and each task is as it was when its page was read.
+    Raises AccountError, for an unknown user before anything is written.
+    """
+    async with _account(url, user_id) as account:
+        rows = await account.run(CREATED_AT)
+        if not rows:
+            raise AccountError("there is no such user: nobody of this id has ever made a task")
+        head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
+        out.write(head.removesuffix(b"}") + b',"tasks":[')
+        after, separator = _BEFORE_ALL, b"\n"
+        while page := await account.run(LIST["asc"], after=after, completed=None, limit=PAGE):
+            for row in page:
+                task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
+                out.write(separator + orjson.dumps(task, option=orjson.OPT_UTC_Z))
+                separator = b",\n"
+            after = page[-1][0]
+        out.write(b"\n]}\n")
+
+
+class _Account:
+    """One user's rows, reached as the service reaches them on a request of theirs."""
+
+    def __init__(self, database: Database, user_id: str) -> None:
+        self._database = database
+        self._user_id = user_id
+
+    async def run(self, statement: Statement, **parameters: Any) -> list[Row]:
+        deadline = asyncio.get_running_loop().time() + TIMEOUT
+        caller = Caller(self._user_id, deadline)
+        try:
+            return await self._database.run(statement, caller, **parameters)
+        except (ApiError, DatabaseFailure) as error:
+            cause = error.__cause__ or error
+            raise AccountError(
+                f"the database did not do it: {cause}; `tasks-backend doctor` says more"
+            ) from error
+
+
+@asynccontextmanager
+async def _account(url: str, user_id: str) -> AsyncIterator[_Account]:
+    pool = Pool(url, size=1, wait=TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
+    database = Database(pool, statement_timeout=TIMEOUT)
+    try:
+        yield _Account(database, user_id)
+    finally:
+        database.close()

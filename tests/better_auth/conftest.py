@@ -1,0 +1,113 @@
+"""A real Better Auth beside the real service, on one database. Run with -s, it tells what it did."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from psycopg2.extensions import parse_dsn
+from support.databases import NEON_OWNER, Cluster
+
+from better_auth.log import Say, tell
+from better_auth.people import People
+from better_auth.programs import Deployment, free_port, npm_install
+
+NPM_TIMEOUT = 300  # seconds
+TEST_TIMEOUT = NPM_TIMEOUT + 120  # whichever test runs first has the installation to wait for
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT))
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the Node programs and the packages that they need."""
+    if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
+        reason = f"Better Auth needs Node.js: {' and '.join(missing)} not found"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    directory = tmp_path_factory.mktemp("node")
+    started = time.monotonic()
+    npm_install(directory, Path(__file__).parent, timeout=NPM_TIMEOUT)
+    version = subprocess.check_output(["node", "--version"], text=True, timeout=30).strip()
+    tell(f"\nNode.js {version}; npm install: {time.monotonic() - started:.1f} s")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def owner(cluster: Cluster) -> str:
+    """A login as Neon's, which owns the databases of all deployments."""
+    return cluster.login(NEON_OWNER)
+
+
+@pytest.fixture
+def empty(cluster: Cluster, owner: str, node: Path, tmp_path: Path) -> Deployment:
+    """A deployment whose database has nothing in it."""
+    _, url = cluster.database(owner)
+    return _deployment(url, node, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template(
+    cluster: Cluster, owner: str, node: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The name of a database that both programs have migrated."""
+    name, url = cluster.database(owner)
+    first = _deployment(url, node, tmp_path_factory.mktemp("template"))
+    first.run("node", "driver/migrate.mjs")
+    first.run("tasks-backend", "migrate")
+    return name
+
+
+@pytest.fixture
+def deployment(
+    cluster: Cluster, owner: str, template: str, node: Path, tmp_path: Path
+) -> Deployment:
+    """A deployment that is migrated and that nobody has used."""
+    name = f"{template}_{secrets.token_hex(4)}"
+    copy = (
+        f"TEMPLATE {template} STRATEGY FILE_COPY"  # leaves the server nothing to write at its end
+    )
+    with cluster.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} OWNER {owner} {copy}")
+    return _deployment(cluster.url_of(name, owner), node, tmp_path)
+
+
+@pytest.fixture
+def people() -> Iterator[People]:
+    with People() as people:
+        yield people
+
+
+@pytest.fixture
+def say() -> Say:
+    """Tell a step that is done, and what came of it."""
+    started = time.monotonic()
+
+    def line(outcome: str) -> None:
+        tell(f"  {time.monotonic() - started:5.1f} s  {outcome}")
+
+    return line
+
+
+@pytest.fixture(autouse=True)
+def _title(request: pytest.FixtureRequest) -> None:
+    name = request.node.originalname.removeprefix("test_").replace("_", " ")
+    tell(f"\n\n{name.capitalize()}{request.node.name.removeprefix(request.node.originalname)}")
+
+
+def _deployment(dsn: str, node: Path, logs: Path) -> Deployment:
+    """A deployment on this database; Node's driver knows URLs only, so both are told the URL."""
+    known = parse_dsn(dsn)
+    user, name = known.pop("user"), known.pop("dbname")
+    url = f"postgresql://{user}@/{name}?{urlencode(known)}"
+    return Deployment(node, logs, url, auth_port=free_port(), api_port=free_port())

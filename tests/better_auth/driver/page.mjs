@@ -1,0 +1,47 @@
+// A page's life in Node: the documented client, with the cookie jar that a browser has.
+const browserFetch = globalThis.fetch;
+const cookies = new Map();
+const sent = []; // [method, address, status] of every request of the page
+
+globalThis.fetch = async (input, init = {}) => {
+  const url = new URL(input);
+  const headers = new Headers(init.headers);
+  if (url.origin === process.env.BETTER_AUTH_URL) {
+    headers.set("Origin", url.origin);
+    headers.set("Cookie", [...cookies].map((pair) => pair.join("=")).join("; "));
+  }
+  const response = await browserFetch(url, { ...init, headers });
+  for (const line of response.headers.getSetCookie()) {
+    const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
+    cookies.set(name, value);
+  }
+  sent.push([init.method ?? "GET", url.pathname, response.status]);
+  return response;
+};
+
+const { authClient, tasksApi } = await import("../app/tasks.mjs");
+
+const password = "correct horse battery staple";
+const signUp = async (name) => {
+  const email = `${name}@example.com`;
+  const { data, error } = await authClient.signUp.email({ name, email, password });
+  if (error) throw new Error(JSON.stringify(error));
+  return data.user.id;
+};
+const create = async (title) => {
+  const response = await tasksApi("/tasks", { method: "POST", body: JSON.stringify({ title }) });
+  return response.json();
+};
+
+const alice = await signUp("alice");
+const hers = await create("Alice's"); // her first token has expired already
+const again = await create("Alice's second");
+await authClient.signOut();
+const signedOut = await create("Nobody's").catch(({ message }) => message);
+const bob = await signUp("bob");
+const his = await create("Bob's");
+const page = await fetch(`${process.env.BETTER_AUTH_URL}/page`);
+
+console.log(
+  JSON.stringify({ alice, bob, hers, again, signedOut, his, onTheServer: await page.json(), sent }),
+);

@@ -1,0 +1,73 @@
+"""People who sign up at a real Better Auth and take their tokens to the service."""
+
+import itertools
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx2
+import jwt
+from support.service import User
+
+from better_auth.programs import AuthServer
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a session at Better Auth; `browser` has its cookie."""
+
+    id: str
+    email: str
+    session_token: str
+    browser: httpx2.Client
+    clients: ExitStack
+
+    def token(self) -> str:
+        """A token, fresh from Better Auth."""
+        response = self.browser.get("/token")
+        assert response.status_code == 200, response.text
+        return str(response.json()["token"])
+
+    def at(self, api: str, token: str | None = None) -> User:
+        """The same person at the service, with this token all the time."""
+        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        client = httpx2.Client(base_url=api, headers=headers, timeout=30)
+        return User(self.id, self.clients.enter_context(client))
+
+
+@dataclass
+class People:
+    """Signs people up, and closes what they opened."""
+
+    clients: ExitStack = field(default_factory=ExitStack)
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.clients.close()
+
+    def sign_up(self, auth: AuthServer, name: str = "Alice") -> Person:
+        """Somebody new, signed in."""
+        browser = self.clients.enter_context(
+            httpx2.Client(base_url=auth.mount, headers={"Origin": auth.origin}, timeout=30)
+        )
+        email = f"user{next(self.numbers)}@example.com"
+        response = browser.post(
+            "/sign-up/email", json={"name": name, "email": email, "password": PASSWORD}
+        )
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        return Person(answer["user"]["id"], email, answer["token"], browser, self.clients)
+
+
+def header(token: str) -> dict[str, Any]:
+    return jwt.get_unverified_header(token)
+
+
+def claims(token: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return decoded

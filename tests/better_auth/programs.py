@@ -1,0 +1,200 @@
+"""The two programs of a deployment, as child processes: Better Auth on Node, and the service."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import sample
+from typing import Any
+
+import httpx2
+import psycopg2
+
+from better_auth.log import tell
+
+START_TIMEOUT = 60  # seconds, on a machine that has other things to do
+STOP_TIMEOUT = 30
+RUN_TIMEOUT = 60
+SCRIPTS = sysconfig.get_path("scripts")
+SECRET = "a-secret-of-the-tests-and-nobody-elses"
+_PORTS = iter(sample(range(20_000, 30_000), 1_000))  # the system gives outgoing connections others
+
+
+@dataclass(frozen=True)
+class AuthServer:
+    """A running Better Auth. `url` is its base URL, `mount` what its endpoints are under."""
+
+    origin: str
+    url: str
+    mount: str
+    log: Path
+
+    @property
+    def key_sets_served(self) -> int:
+        """How often the service has asked for the keys."""
+        path = self.mount.removeprefix(self.origin)
+        return self.log.read_text().count(f"GET {path}/jwks 200")
+
+    def key_ids(self) -> list[str]:
+        """The ids of the keys that it publishes right now; its log tells this from the service."""
+        response = httpx2.get(f"{self.mount}/jwks?for=the-test", timeout=30)
+        return [key["kid"] for key in response.raise_for_status().json()["keys"]]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One database for both programs, and an address for each that survives a restart."""
+
+    node: Path
+    logs: Path
+    database: str
+    auth_port: int
+    api_port: int
+
+    @property
+    def auth_origin(self) -> str:
+        return f"http://127.0.0.1:{self.auth_port}"
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @contextlib.contextmanager
+    def better_auth(self, variant: str = "", path: str = "") -> Iterator[AuthServer]:
+        """Better Auth: the documented configuration, or a variant of it, at a base URL's path."""
+        url = self.auth_origin + path
+        environment = self.auth_environment | {"BETTER_AUTH_URL": url, "VARIANT": variant}
+        mount = url.rstrip("/") if path.strip("/") else f"{self.auth_origin}/api/auth"
+        with self._running(
+            "better-auth", ["node", "driver/server.mjs"], environment, f"{mount}/ok"
+        ) as log:
+            yield AuthServer(self.auth_origin, url, mount, log)
+
+    @contextlib.contextmanager
+    def tasks_backend(self, **settings: str) -> Iterator[str]:
+        """`tasks-backend serve`, from an environment of nothing but DATABASE_URL and these."""
+        command = ["tasks-backend", "serve", "--port", str(self.api_port)]
+        environment = {"DATABASE_URL": self.database} | settings
+        with self._running("tasks-backend", command, environment, f"{self.api}/livez"):
+            yield self.api
+
+    def run(self, *command: str, **environment: str) -> str:
+        """Run a command of either program to its end and return what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.node,
+            env=_environment(self.auth_environment | environment),
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the database itself, as the owner of both schemas."""
+        with (
+            contextlib.closing(psycopg2.connect(self.database)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(query, parameters)
+            return list(cursor.fetchall())
+
+    @property
+    def auth_environment(self) -> dict[str, str]:
+        """What Better Auth is told; DATABASE_URL is the one that the service is told."""
+        return {
+            "DATABASE_URL": self.database,
+            "BETTER_AUTH_URL": self.auth_origin,
+            "BETTER_AUTH_SECRET": SECRET,
+            "TASKS_API_URL": self.api,
+        }
+
+    @contextlib.contextmanager
+    def _running(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], ready: str
+    ) -> Iterator[Path]:
+        """Run a server until the block ends; its log is shown if the block fails."""
+        log = self.logs / f"{name}-{time.monotonic_ns()}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.node,
+                env=_environment(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until(lambda: _answers(ready, process), START_TIMEOUT, f"{name} to answer")
+            yield log
+        except BaseException:
+            tell(f"\n--- the log of {name}\n{log.read_text(errors='replace')[-8000:]}")
+            raise
+        finally:
+            _end(process)
+
+
+def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
+    """Copy the Node programs to a directory, with their packages beside them."""
+    for name in ("app", "driver"):
+        shutil.copytree(sources / name, directory / name)
+    shutil.copy(sources / "package.json", directory)
+    less = ["--omit=peer", "--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit"]
+    done = subprocess.run(
+        ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, f"npm install failed:\n{done.stdout}{done.stderr}"
+
+
+def free_port() -> int:
+    """A port that nobody listens at, another one each time."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
+    """Wait for a condition, asked a few times a second."""
+    give_up = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < give_up, f"waited {timeout} s for {what}"
+        time.sleep(0.1)
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The given variables and what any program needs, whatever the tests' own environment is."""
+    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
+    return {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **kept, **given}
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"it ended at once, with {process.returncode}"
+    try:
+        return httpx2.get(url, timeout=5).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise

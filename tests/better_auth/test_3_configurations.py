@@ -1,0 +1,97 @@
+"""Other configurations of Better Auth that people have, each against the real service."""
+
+import pytest
+from support.service import problem
+
+from better_auth.log import Say
+from better_auth.people import People, claims, header
+from better_auth.programs import Deployment
+
+TASKS = "/api/v1/tasks"
+MAX_TOKEN = 8 * 1024
+
+
+@pytest.mark.proves("FR-008")
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_nothing_but_the_base_url_is_needed_for(
+    deployment: Deployment, people: People, say: Say, algorithm: str
+) -> None:
+    with (
+        deployment.better_auth(algorithm.lower()) as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        alice = people.sign_up(auth)
+        token = alice.token()
+        assert header(token)["alg"] == algorithm
+        assert alice.at(api, token).create()["user_id"] == alice.id
+        say(f"a token of {len(token)} bytes, alg {algorithm}: 201")
+
+
+@pytest.mark.parametrize("path", ["/", "/api/auth", "/identity/v1/"])
+def test_nothing_but_the_base_url_is_needed_for_a_base_url_with_the_path(
+    deployment: Deployment, people: People, say: Say, path: str
+) -> None:
+    with (
+        deployment.better_auth(path=path) as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        alice = people.sign_up(auth)
+        token = alice.token()
+        assert (claims(token)["iss"], claims(token)["aud"]) == (auth.origin, auth.origin)
+        assert alice.at(api, token).create()["user_id"] == alice.id
+        say(
+            f"BETTER_AUTH_URL=http://host{path}, keys at {auth.mount.removeprefix(auth.origin)}/jwks: 201"
+        )
+
+
+def test_issuer_audience_and_the_keys_address_can_each_be_set(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    with deployment.better_auth("explicit", path="/identity/v1") as auth:
+        alice = people.sign_up(auth)
+        token = alice.token()
+        issuer, audience = claims(token)["iss"], claims(token)["aud"]
+        assert (issuer, audience) == ("https://id.example.com/", ["tasks-api", "billing-api"])
+        keys = f"{auth.mount}/.well-known/jwks.json"
+        settings = {"JWT_ISSUER": issuer, "JWT_AUDIENCE": "tasks-api", "JWKS_URL": keys}
+        with deployment.tasks_backend(**settings) as api:
+            assert alice.at(api, token).create()["user_id"] == alice.id
+            say(f"iss {issuer}, aud {audience}, keys at a jwksPath: 201")
+
+
+def test_a_subject_that_is_an_email_address_is_the_user_id(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    with (
+        deployment.better_auth("email") as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        alice = people.sign_up(auth)
+        assert alice.at(api).create()["user_id"] == alice.email
+        say("getSubject: user.email: 201, and user_id is the address")
+
+
+def test_a_long_name_can_make_a_token_too_large(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    long = "x" * 20_000
+    with deployment.tasks_backend(BETTER_AUTH_URL=deployment.auth_origin) as api:
+        with deployment.better_auth("defaults") as auth:
+            short = people.sign_up(auth, "x" * 100)
+            room = (MAX_TOKEN - len(short.token())) * 3 // 4  # base64 makes four letters of three
+            for extra, status in ((room - 8, 200), (room + 8, 401)):
+                person = people.sign_up(auth, "x" * (100 + extra))
+                token = person.token()
+                answer = person.at(api, token).client.get(TASKS)
+                assert answer.status_code == status
+                say(
+                    f"jwt() as it comes, a name of {100 + extra} letters: {len(token)} bytes, {status}"
+                )
+            person = people.sign_up(auth, long)
+            token = person.token()
+            problem(person.at(api, token).client.get(TASKS), 401, "invalid_token")
+            say(f"jwt() as it comes, a name of {len(long)} letters: {len(token)} bytes, 401")
+        with deployment.better_auth() as auth:
+            token = person.token()
+            assert person.at(api, token).create()["user_id"] == person.id
+            say(f"definePayload: () => ({{}}), the same person: {len(token)} bytes, 201")

@@ -1,0 +1,58 @@
+"""Somebody leaves: Better Auth deletes the user, and what becomes of the tasks."""
+
+from better_auth.log import Say
+from better_auth.people import People
+from better_auth.programs import Deployment
+
+TASKS = "/api/v1/tasks"
+OWNERS = "SELECT DISTINCT user_id FROM tasks_backend.tasks"
+USERS = "SELECT id FROM tasks_backend.users"
+ORPHANS = 'SELECT id FROM tasks_backend.users EXCEPT SELECT id FROM public."user"'  # docs/auth.md
+ACCOUNTS = 'SELECT u.id FROM "user" u JOIN account a ON a."userId" = u.id'
+
+
+def test_deleting_a_user_is_not_blocked_and_leaves_the_tasks(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    with (
+        deployment.better_auth("deletable") as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        person = people.sign_up(auth)
+        alice = person.at(api)
+        alice.create()
+        deleted = person.browser.post("/delete-user", json={})
+        assert (deleted.status_code, deployment.rows(ACCOUNTS)) == (200, [])
+        say("/delete-user: 200, and nothing of the user is left at Better Auth")
+        assert deployment.rows(OWNERS) == deployment.rows(USERS) == [(person.id,)]
+        assert deployment.rows(ORPHANS) == [(person.id,)]
+        say("the tasks are still there, and the documented query finds whose they were")
+        assert person.browser.get("/token").status_code == 401
+        assert len(alice.client.get(TASKS).json()["items"]) == 1
+        say("no new token: 401; the one from before counts until it expires: 200")
+
+
+def test_a_hook_of_better_auths_purges_the_tasks(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    with (
+        deployment.better_auth("purging") as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        alice, bob = people.sign_up(auth), people.sign_up(auth, "Bob")
+        hers, his = alice.at(api), bob.at(api)
+        for user in (hers, his):
+            user.create()
+        deleted = alice.browser.post("/delete-user", json={})
+        assert deleted.status_code == 200, deleted.text
+        assert deployment.rows(ACCOUNTS) == [(bob.id,)]
+        assert deployment.rows(OWNERS) == deployment.rows(USERS) == [(bob.id,)]
+        say("/delete-user: 200, the hook ran `tasks-backend purge-user`: Alice's tasks are gone")
+        assert len(his.client.get(TASKS).json()["items"]) == 1
+        assert hers.client.get(TASKS).json()["items"] == []
+        say("Bob's are still there; a token of hers from before lists none")
+        hers.create()
+        assert deployment.rows(ORPHANS) == [(alice.id,)]
+        deployment.run("tasks-backend", "purge-user", "--yes", alice.id)
+        assert deployment.rows(OWNERS) == deployment.rows(USERS) == [(bob.id,)]
+        say("that token still creates a task: 201; purged once more, nothing is left of her")
