@@ -125,7 +125,8 @@ def without_predicate(statement: Statement, number: int, index: int) -> Statemen
         return true() if part is targets[index] else None
 
     constructs = list(statement.constructs)
-    constructs[number] = visitors.replacement_traverse(  # type: ignore[call-overload] # any constructtraversable(constructs[number]), {}, replace)
+    construct: Any = traversable(constructs[number])
+    constructs[number] = visitors.replacement_traverse(construct, {}, replace)  # type: ignore[call-overload] # any construct
     mutant = Statement(tuple(constructs), statement.repeatable)
     assert mutant.sql != statement.sql
     return mutant

@@ -27,10 +27,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 @schemathesis.hook
 def filter_failure(
-    context: HookContext,
-    failure: Failure,
-    case: Case[Any],
-    response: Response,
+    context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
     """Whether the failure counts."""
     code = response.json().get("code") if response.content else None
