@@ -56,7 +56,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
-    session.install("-e", ".[dev]", *group("test"), *group("types"))
+    session.install("-e", ".[dev]", *group("test"), *group("fuzz"), *group("types"))
     session.run("mypy")
 
 
@@ -71,6 +71,7 @@ def fuzz(session: nox.Session) -> None:
 def better_auth(session: nox.Session) -> None:
     """Work with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
     if shutil.which("npm") is None:
-        session.skip("Node.js and npm are not installed")
+        missing = session.error if session.env.get("CI") else session.skip
+        missing("Node.js and npm are not installed")
     session.install("-e", ".[dev]", *group("test"))
     session.run("pytest", "tests/better_auth", "-s", *session.posargs)

@@ -22,6 +22,7 @@ _MESSAGES = {
     "int_from_float": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "repeated": "must not be given twice",
     "literal_error": "must be {expected}",
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",

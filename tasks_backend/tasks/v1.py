@@ -6,6 +6,7 @@ failure in the order of checks is the one that answers.
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +15,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
 
 from tasks_backend import paging
 from tasks_backend.body import JsonBody, json_body
@@ -26,6 +28,7 @@ from tasks_backend.errors import (
     IdempotencyKeyReused,
     TaskForbidden,
     TaskNotFound,
+    ValidationFailed,
     VersionMismatch,
 )
 from tasks_backend.tasks import statements
@@ -33,6 +36,7 @@ from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
 from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, PUT, TOGGLE
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
+from tasks_backend.validation import field_error
 
 router = APIRouter(tags=["tasks"])
 
@@ -42,12 +46,21 @@ MergePatch = Annotated[
 ]
 
 
+def _decimal(value: object) -> object:
+    """Refuse what Python takes for a number and a reader does not, such as `1_0` or `+5`."""
+    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
+        raise PydanticCustomError("int_parsing", "not decimal")
+    return value
+
+
 class ListQuery(BaseModel):
     """Which tasks, and how many of them."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Query(ge=1, le=100, description="How many tasks at most.")] = 50
+    limit: Annotated[
+        int, Query(ge=1, le=100, description="How many tasks at most."), BeforeValidator(_decimal)
+    ] = 50
     cursor: Annotated[
         str | None, Query(description="`next_cursor` of the page before, for the same query.")
     ] = None
@@ -86,6 +99,8 @@ async def list_tasks(
     request: Request, query: Annotated[ListQuery, Query()], own: OwnRows
 ) -> Response:
     """Return a page of the caller's own tasks (FR-004)."""
+    if len(request.query_params.multi_items()) != len(request.query_params):
+        raise ValidationFailed([field_error("query", "", "repeated")])
     scope = f"{query.order} {query.completed}"
     rows = await own.run(
         statements.LIST[query.order],
