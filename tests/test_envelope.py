@@ -219,6 +219,25 @@ def test_what_never_ends_is_cut_off(service: str, begin: bytes) -> None:
     assert sent < 10 * 2**20
 
 
+def test_a_body_that_does_not_come_in_time_is_a_bad_request(
+    settings: Settings, alice: User
+) -> None:
+    hurried = settings.model_copy(update={"request_timeout": 0.3})
+    with served(create_app(hurried)) as url:
+        address = urlsplit(url)
+        assert address.hostname
+        assert address.port
+        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+            connection.sendall(
+                b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                + f"Authorization: {alice.client.headers['authorization']}\r\n".encode()
+                + b'Content-Length: 100\r\n\r\n{"title'
+            )
+            answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"bad_request"' in answer
+
+
 def test_a_client_that_hangs_up_in_its_body_is_no_failure_of_ours(
     service: str, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, NoMatchFound
 from support.service import problem, served
 from support.signing import Signer
 
@@ -158,6 +158,14 @@ def test_a_plugin_that_is_none_cannot_be_made(make: Callable[[], Plugin], senten
     with pytest.raises(PluginError) as failure:
         make()
     assert sentence in str(failure.value)
+
+
+def test_an_operation_has_an_address_by_its_name(settings: Settings) -> None:
+    app = create_app(settings, plugins=[audit])
+    assert app.url_path_for("get_task", task_id="x") == "/api/v1/tasks/x"
+    assert app.url_path_for("get_number", number=7) == "/api/v1/audit/nested/7"
+    with pytest.raises(NoMatchFound):
+        app.url_path_for("nothing")
 
 
 def test_two_of_a_name_stop_the_start(settings: Settings) -> None:
