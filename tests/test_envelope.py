@@ -2,16 +2,14 @@
 
 import contextlib
 import logging
-import socket
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
-from support.service import User, problem, served
+from support.service import User, connected, problem, served
 
 from tasks_backend import Plugin, Settings, create_app
 
@@ -178,10 +176,7 @@ def test_every_success_carries_the_standard_headers(alice: User) -> None:
     ],
 )
 def test_what_is_no_http_gets_the_one_shape_too(service: str, sent: bytes) -> None:
-    address = urlsplit(service)
-    assert address.hostname
-    assert address.port
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with connected(service) as connection:
         connection.sendall(sent)
         received = b""
         while data := connection.recv(65536):
@@ -204,12 +199,9 @@ def test_what_is_no_http_gets_the_one_shape_too(service: str, sent: bytes) -> No
     ],
 )
 def test_what_never_ends_is_cut_off(service: str, begin: bytes) -> None:
-    address = urlsplit(service)
-    assert address.hostname
-    assert address.port
     sent = 0
     with (
-        socket.create_connection((address.hostname, address.port), timeout=20) as connection,
+        connected(service) as connection,
         contextlib.suppress(ConnectionError),
     ):
         connection.sendall(begin)
@@ -223,17 +215,13 @@ def test_a_body_that_does_not_come_in_time_is_a_bad_request(
     settings: Settings, alice: User
 ) -> None:
     hurried = settings.model_copy(update={"request_timeout": 0.3})
-    with served(create_app(hurried)) as url:
-        address = urlsplit(url)
-        assert address.hostname
-        assert address.port
-        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-            connection.sendall(
-                b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                + f"Authorization: {alice.client.headers['authorization']}\r\n".encode()
-                + b'Content-Length: 100\r\n\r\n{"title'
-            )
-            answer = connection.recv(65536)
+    with served(create_app(hurried)) as url, connected(url) as connection:
+        connection.sendall(
+            b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            + f"Authorization: {alice.client.headers['authorization']}\r\n".encode()
+            + b'Content-Length: 100\r\n\r\n{"title'
+        )
+        answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in answer
 
@@ -241,12 +229,9 @@ def test_a_body_that_does_not_come_in_time_is_a_bad_request(
 def test_a_client_that_hangs_up_in_its_body_is_no_failure_of_ours(
     service: str, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    address = urlsplit(service)
-    assert address.hostname
-    assert address.port
     token = alice.client.headers["authorization"]
     with caplog.at_level(logging.WARNING):
-        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        with connected(service) as connection:
             connection.sendall(
                 b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 + f"Authorization: {token}\r\n".encode()

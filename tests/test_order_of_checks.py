@@ -1,12 +1,10 @@
 """The first failure answers: each request here is wrong in two ways or more."""
 
-import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from support.service import User, problem
+from support.service import User, connected, problem
 
 TASKS = "/api/v1/tasks"
 NOBODYS = "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
@@ -153,10 +151,7 @@ def test_7_the_version_comes_before_the_key(alice: User) -> None:
 @pytest.mark.proves("SC-005")
 def test_a_401_does_not_wait_for_the_body(service: str) -> None:
     """The headers promise a body that never comes; the answer comes all the same."""
-    address = urlsplit(service)
-    assert address.hostname
-    assert address.port
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with connected(service) as connection:
         connection.sendall(
             b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\n\r\n"

@@ -13,7 +13,7 @@ from jwt import PyJWK
 DEVELOPMENT_PREFIX = "tasks-backend-dev-"
 """How the ids of the development issuer's keys begin; only `tasks-backend dev` takes them."""
 MAX_KEYS = 256
-_KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
+KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES = {"EdDSA": "Ed25519", "ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _RSA_BITS = range(2048, 8192 + 1)
@@ -91,7 +91,7 @@ def _members(body: bytes) -> list[Any]:
 
 def _key_id(member: Any) -> str | None:
     kid = member.get("kid") if isinstance(member, dict) else None
-    return kid if isinstance(kid, str) and _KEY_ID.fullmatch(kid) else None
+    return kid if isinstance(kid, str) and KEY_ID.fullmatch(kid) else None
 
 
 def _only_key(members: Iterable[dict[str, Any]], algorithms: Collection[str]) -> PyJWK:

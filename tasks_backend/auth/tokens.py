@@ -16,13 +16,13 @@ from jwt import PyJWK
 
 from tasks_backend import strict_json
 from tasks_backend.auth.key_set import KeySet
+from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.errors import ExpiredToken, InvalidToken
 
 logger = logging.getLogger("tasks_backend.auth")
 
 LEEWAY = 10  # seconds that two servers' clocks may differ by
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 _TYPES = {"jwt", "at+jwt"}
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
@@ -81,7 +81,7 @@ class TokenVerifier:
         kid, typ = header.get("kid"), header.get("typ", "JWT")
         if header.get("alg") not in self._algorithms:
             raise InvalidToken
-        if not isinstance(kid, str) or not _KEY_ID.fullmatch(kid):
+        if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
             raise InvalidToken
         if not isinstance(typ, str) or typ.lower() not in _TYPES:
             raise InvalidToken

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 
 from tasks_backend import strict_json
+from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.doctor import claims
 from tasks_backend.doctor.clocks import Clocks
@@ -21,7 +22,6 @@ from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _TYPES = ("JWT", "at+jwt")
 _REFUSED_HEADERS = ("crit", "b64", "enc", "zip")
 _SIGNED, _ENCRYPTED = 3, 5  # parts
@@ -151,7 +151,7 @@ def _algorithm(algorithm: object, settings: Settings) -> Finding:
 def _signature(token: str, header: dict[str, Any], keys: Keys) -> Iterator[Finding]:
     """Say whether the key is known and has made the signature."""
     check, kid = "token.key", header.get("kid")
-    if not isinstance(kid, str) or not _KEY_ID.fullmatch(kid):
+    if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
         yield problem(check, "Its header has no proper key id (kid): Better Auth's tokens have.")
         return
     if not keys.are_known:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import uvicorn
@@ -57,6 +58,12 @@ def served(app: FastAPI) -> Iterator[str]:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive(), "the service did not stop"
+
+
+def connected(url: str) -> socket.socket:
+    """A bare connection to a service, for what no HTTP client would send."""
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=20)
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
