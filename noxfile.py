@@ -4,6 +4,7 @@
 """
 
 import shutil
+from pathlib import Path
 
 import nox
 
@@ -17,6 +18,13 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def require_node(session: nox.Session) -> None:
+    """Skip the session where Node.js is missing, unless this is CI: then it fails."""
+    if shutil.which("npm") is None:
+        missing = session.error if session.env.get("CI") else session.skip
+        missing("Node.js and npm are not installed")
 
 
 @nox.session
@@ -56,7 +64,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
-    session.install("-e", ".[dev]", *group("test"), *group("fuzz"), *group("types"))
+    session.install(
+        "-e", ".[dev]", *group("test"), *group("fuzz"), *group("browser"), *group("types")
+    )
     session.run("mypy")
 
 
@@ -67,11 +77,71 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "tests/fuzz", *session.posargs)
 
 
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Use the documentation page and CORS in a real browser (needs chromium; --screenshots DIR)."""
+    if shutil.which("chromium") is None:
+        missing = session.error if session.env.get("CI") else session.skip
+        missing("chromium is not installed: apt-get install chromium")
+    session.install("-e", ".[dev]", *group("test"), *group("browser"))
+    screenshots = f"--screenshots={session.virtualenv.location}/screenshots"
+    session.run("pytest", "tests/browser", screenshots, *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Break PostgreSQL, PgBouncer, network and workers under load (needs pgbouncer; --faults-seconds)."""
+    if shutil.which("pgbouncer") is None and shutil.which("pgbouncer", path="/usr/sbin") is None:
+        missing = session.error if session.env.get("CI") else session.skip
+        missing("PgBouncer is not installed: apt-get install pgbouncer")
+    session.install("-e", ".[dev]", *group("test"), *group("faults"))
+    report = Path(session.create_tmp()).resolve() / "report.md"
+    session.run("pytest", "tests/faults", "-s", f"--faults-report={report}", *session.posargs)
+
+
+@nox.session(name="api-lint")
+def api_lint(session: nox.Session) -> None:
+    """Lint the OpenAPI document with Redocly and Spectral (needs Node.js)."""
+    require_node(session)
+    session.install("-e", ".[dev]", *group("test"))
+    session.run("pytest", "tests/api_lint", *session.posargs)
+
+
+@nox.session
+def postman(session: nox.Session) -> None:
+    """Run the Postman collection, whole and against a service in trouble (needs Node.js)."""
+    require_node(session)
+    session.install("-e", ".[dev]", *group("test"))
+    session.run("pytest", "tests/postman", *session.posargs)
+
+
 @nox.session(name="better-auth")
 def better_auth(session: nox.Session) -> None:
     """Work with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
-    if shutil.which("npm") is None:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing("Node.js and npm are not installed")
+    require_node(session)
     session.install("-e", ".[dev]", *group("test"))
     session.run("pytest", "tests/better_auth", "-s", *session.posargs)
+
+
+@nox.session
+def typescript(session: nox.Session) -> None:
+    """Generate the TypeScript client, compile it and run it in a real Next.js (needs Node.js)."""
+    require_node(session)
+    session.install("-e", ".[dev]", *group("test"))
+    session.run("pytest", "tests/typescript", "-s", *session.posargs)
+
+
+@nox.session
+def plugin(session: nox.Session) -> None:
+    """Build a plugin of somebody else's, install it from its wheel and try it, whole and broken."""
+    session.install("hatchling")
+    wheels = Path(session.create_tmp()).resolve()
+    for built in wheels.glob("*.whl"):
+        built.unlink()
+    for source in (".", "tests/plugin/audit", "tests/plugin/broken"):
+        with session.chdir(source):
+            session.run("hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
+    (service,) = wheels.glob("tasks_backend-*.whl")
+    others = [str(wheel) for wheel in wheels.glob("tasks_backend_*.whl")]
+    session.install(f"{service}[dev]", *others, *group("test"))
+    session.run("pytest", "tests/plugin", "-p", "no:cacheprovider", *session.posargs)

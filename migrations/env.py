@@ -1,4 +1,7 @@
-"""Run by Alembic for each command: our own schema only, so that Better Auth's tables are safe."""
+"""Run by Alembic for each command: our own schema only, so that Better Auth's tables are safe.
+
+A plugin's revisions run here too, in the plugin's schema, whose tables no model of ours describes.
+"""
 
 from typing import Any, Literal
 
@@ -27,7 +30,7 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Table.metadata,
-        version_table_schema=SCHEMA,
+        version_table_schema=context.config.attributes.get("schema", SCHEMA),
         include_schemas=True,
         include_name=own_schema_only,
         render_item=render,

@@ -1,7 +1,7 @@
 """The factory. Nothing happens at import; what is made here starts no thread and no connection."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -10,11 +10,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Lifespan
 
-from tasks_backend import health, openapi
+from tasks_backend import docs_page, health, openapi, request_log
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
+from tasks_backend.admission import Admission, Admitting
 from tasks_backend.auth.gate import Limits, closed_gate, open_gate
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
@@ -22,8 +22,9 @@ from tasks_backend.db.database import Database, install
 from tasks_backend.db.pool import Pool
 from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
+from tasks_backend.lifespan import Announcement, lifespan
 from tasks_backend.plugin import Plugin, PluginError, distinct, named
-from tasks_backend.resource import resources
+from tasks_backend.resource import Resource, resources
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 from tasks_backend.validation import invalid
@@ -51,24 +52,28 @@ def create_app(
     settings = settings or configuration.load()
     parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
-    database = _database(settings)
+    database = _database(settings, _revisions(parts))
+    admission = Admission(settings.max_concurrent_requests)
     app = FastAPI(
         title="tasks_backend",
         summary="A task list for every user of a Better Auth application.",
         version=__version__,
-        docs_url="/docs" if settings.docs_enabled else None,
-        openapi_url="/openapi.json" if settings.docs_enabled else None,
-        redoc_url=None,
+        openapi_url=None,  # the document and its page are routes of our own
         redirect_slashes=False,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, admission, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
-        lifespan=_lifespan(parts, key_set, database),
+        lifespan=lifespan(parts, key_set, database),
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
+    app.state.admission = admission
     install(app, database)
     _mount(app, settings, verifier, parts)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign] # FastAPI's documented way
+    app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
+    if settings.docs_enabled:
+        development = settings.takes_development_keys
+        page = docs_page.routes(f"{app.title} API", app.openapi, development=development)
+        app.router.routes.extend(page)
     return app
 
 
@@ -95,17 +100,21 @@ def _verifier(settings: Settings, key_set: KeySet) -> TokenVerifier:
     )
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, revisions: Mapping[str, str]) -> Database:
     pool = Pool(
         settings.database_url,
         size=settings.pool_size,
         wait=settings.pool_timeout,
         connect_timeout=settings.connect_timeout,
     )
-    return Database(pool, statement_timeout=settings.statement_timeout)
+    return Database(pool, statement_timeout=settings.statement_timeout, revisions=revisions)
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _middleware(
+    settings: Settings, admission: Admission, plugins: Sequence[Plugin]
+) -> list[Middleware]:
+    """Return the layers around the routes, from the outside in."""
+    salt = settings.log_salt.get_secret_value() if settings.log_salt else settings.database_url
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -113,7 +122,15 @@ def _middleware(settings: Settings) -> list[Middleware]:
         allow_headers=REQUEST_HEADERS,
         expose_headers=RESPONSE_HEADERS,
     )
-    return [Middleware(Envelope), *([cors] if settings.cors_origins else []), Middleware(CatchAll)]
+    theirs = [layer for plugin in plugins for layer in plugin.middleware]
+    return [
+        Middleware(Announcement),
+        Middleware(Envelope, request_log.pseudonyms(salt)),
+        *([cors] if settings.cors_origins else []),
+        *([Middleware(CatchAll), *theirs] if theirs else []),
+        Middleware(Admitting, admission),
+        Middleware(CatchAll),
+    ]
 
 
 def _mount(
@@ -124,28 +141,32 @@ def _mount(
     opened, closed = open_gate(limits), closed_gate(verifier, limits)
     app.router.routes.extend(resources(health.router, opened, public=True))
     for plugin in plugins:
+        if plugin.operations is not None:
+            operations = _checked(plugin, resources(plugin.operations, opened, public=True))
+            app.router.routes.extend(operations)
         gate = opened if plugin.public else closed
         for version, router in plugin.routers.items():
             prefix = f"/api/{version}/{plugin.name}"
-            try:
-                mounted = list(resources(router, gate, prefix=prefix, public=plugin.public))
-            except Exception as error:
-                raise PluginError(f"plugin {plugin.name!r} {version}: {error}") from error
-            app.router.routes.extend(mounted)
+            mounted = resources(router, gate, prefix=prefix, public=plugin.public)
+            app.router.routes.extend(_checked(plugin, mounted))
 
 
-def _lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> Lifespan[FastAPI]:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            stack.callback(database.close)
-            stack.push_async_callback(key_set.close)
-            for plugin in plugins:
-                if plugin.lifespan is not None:
-                    await stack.enter_async_context(plugin.lifespan(app))
-            yield
+def _checked(plugin: Plugin, mounted: Iterable[Resource]) -> list[Resource]:
+    """Return a plugin's resources. Raises PluginError, naming it."""
+    try:
+        return list(mounted)
+    except Exception as error:
+        raise PluginError(f"plugin {plugin.name!r}: {error}") from error
 
-    return lifespan
+
+def _revisions(plugins: Sequence[Plugin]) -> dict[str, str]:
+    """Return the revisions that the schemas of the plugins must have. Raises PluginError."""
+    with_tables = [plugin for plugin in plugins if plugin.migrations is not None]
+    if not with_tables:
+        return {}
+    from tasks_backend.db import migrations  # noqa: PLC0415 - Alembic, which only these need
+
+    return {plugin.schema: migrations.head_of(plugin) for plugin in with_tables}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

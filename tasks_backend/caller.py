@@ -1,5 +1,6 @@
 """Who calls and by when they are answered: what the gate knows and every layer above it may ask."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -15,6 +16,8 @@ class Caller:
     """The token's `sub`: 1-255 characters without control characters, never assumed a UUID."""
     deadline: float
     """When the request must be answered, on the event loop's clock."""
+    hung_up: Callable[[], Awaitable[None]] | None = None
+    """Returns when the caller no longer waits for the answer; none where nobody can tell."""
 
 
 def admit(scope: Scope, caller: Caller) -> None:
@@ -24,7 +27,13 @@ def admit(scope: Scope, caller: Caller) -> None:
 
 def caller_of(scope: Scope) -> Caller:
     """Return who calls. Raises LookupError on a public route, where nobody was asked."""
-    caller: Caller | None = scope.get(_KEY)
+    caller = known_caller(scope)
     if caller is None:
         raise LookupError("a public route has no caller")
+    return caller
+
+
+def known_caller(scope: Scope) -> Caller | None:
+    """Return who calls, or None for whom the gate has not let in."""
+    caller: Caller | None = scope.get(_KEY)
     return caller

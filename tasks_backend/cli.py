@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 it failed, 2 a setting or an argument is wrong."""
+"""The command line. Exit codes: 0 done, 1 it failed, 2 a setting or an argument is wrong.
+
+Commands import what only they need: completion, `--help` and each reload of `dev` wait for less.
+"""
 
 import asyncio
 import getpass
@@ -12,18 +15,18 @@ from typing import Annotated
 
 import typer
 
-from tasks_backend import doctor as diagnosis
-from tasks_backend import server
+from tasks_backend._version import __version__
 from tasks_backend.app import create_app
-from tasks_backend.db import migrations
-from tasks_backend.plugin import PluginError
+from tasks_backend.plugin import PluginError, named
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
-from tasks_backend.tasks import account
+from tasks_backend.terminal import EXIT_CODES, complain, examples, progress
 
 app = typer.Typer(
     help="A task API for the users of a Better Auth application.",
+    epilog=f"{examples('dev', 'doctor', 'serve --help')}\n\n{EXIT_CODES}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 DataDirectory = Annotated[
@@ -47,22 +50,65 @@ UserId = Annotated[
 ]
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of a callback
+    if wanted:
+        typer.echo(f"tasks-backend {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that belong to no command."""
+
+
+@app.command(epilog=examples("dev", "dev --port 8123 --seed 1000", "dev --reload-dir ../audit"))
 def dev(
+    *,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
     ] = 8000,
     data_dir: DataDirectory = DEFAULT_DIRECTORY,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            help="Give the demonstration user this many tasks, in place of those of an earlier "
+            "seed. Tasks made by hand stay.",
+        ),
+    ] = None,
+    reload: Annotated[bool, typer.Option(help="Start anew when a source file is saved.")] = True,
+    reload_dir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Watch this too, a plugin's source for instance."
+        ),
+    ] = None,
 ) -> None:
     """Start everything for development: PostgreSQL, tokens and the API, with reload."""
+    from tasks_backend.db.migrations import MigrationError
     from tasks_backend.dev import server as development
     from tasks_backend.dev.postgres import DevelopmentError
+    from tasks_backend.server import PortTaken
 
-    with _explained(DevelopmentError):
-        development.run(port=port, directory=data_dir)
+    with _explained(DevelopmentError, MigrationError, PortTaken):
+        development.run(
+            port=port,
+            directory=data_dir,
+            seed=seed,
+            reload_dirs=[*(reload_dir or ())] if reload else None,
+        )
 
 
-@app.command()
+@app.command(epilog=examples("token alice", "token bob --ttl 60"))
 def token(
     subject: Annotated[str, typer.Argument(metavar="SUB", help="The user's id.")],
     data_dir: DataDirectory = DEFAULT_DIRECTORY,
@@ -76,14 +122,19 @@ def token(
         typer.echo(Issuer(data_dir).token(subject, ttl=ttl))
 
 
-@app.command()
+@app.command(epilog=examples("serve", "serve --host 0.0.0.0 --port 8000 --workers 2"))
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
+    root_path: Annotated[
+        str, typer.Option(help="The path under which a proxy serves this, and which it strips.")
+    ] = "",
 ) -> None:
     """Serve the API, as the environment says."""
-    with _explained():
+    from tasks_backend import server
+
+    with _explained(server.PortTaken):
         settings: Settings = load()
         create_app(
             settings
@@ -93,27 +144,38 @@ def serve(
             host=host,
             port=port,
             log_level=settings.log_level,
+            log_format=settings.log_format,
             workers=workers,
+            root_path=root_path,
         )
 
 
-@app.command()
+@app.command(epilog=examples("migrate"))
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    with _explained():
+    from tasks_backend.db import migrations
+
+    with _explained(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
-        migrations.upgrade(settings.migration_url)
+        plugins = [plugin for plugin in named(settings.plugins) if plugin.migrations]
+        with progress("Bringing the schema up to date"):
+            migrations.upgrade(settings.migration_url, plugins)
         typer.echo(f"The schema is at revision {migrations.head()}.")
+        for plugin in plugins:
+            typer.echo(f"That of {plugin.name} is at revision {migrations.head_of(plugin)}.")
 
 
-@app.command()
+@app.command(epilog=examples("openapi > openapi.json"))
 def openapi() -> None:
     """Print the OpenAPI document, as the settings make it."""
     with _explained():
         typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command(
+    context_settings={"allow_extra_args": True},
+    epilog=examples("doctor", "doctor --json", "doctor --token - < token.txt"),
+)
 def doctor(
     context: typer.Context,
     *,
@@ -124,6 +186,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what keeps the service from working, and what to do about it. Prints no secret."""
+    from tasks_backend import doctor as diagnosis
+
     if context.args or token not in {None, "-"}:  # perhaps a token: it is not repeated
         raise typer.BadParameter("a token is read from standard input: --token - < file")
     _without_a_log()
@@ -137,7 +201,7 @@ def doctor(
     raise typer.Exit(diagnosis.exit_code(findings))
 
 
-@app.command()
+@app.command(epilog=examples("purge-user DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"))
 def purge_user(
     subject: UserId,
     *,
@@ -147,25 +211,41 @@ def purge_user(
 
     Delete the user in Better Auth first: using a token that is still valid makes them anew.
     """
+    from tasks_backend.tasks import account
+
     with _explained(account.AccountError):
         _without_a_log()
         settings: DatabaseSettings = load(DatabaseSettings)
         if not yes:
             _confirm(f"Erase user {subject} and all their tasks, for good?")
-        erased = asyncio.run(account.erase(settings.migration_url, subject))
+        with progress("Erasing"):
+            erased = asyncio.run(account.erase(settings.migration_url, subject))
         if erased is None:
             typer.echo("There is no such user: nothing to erase.")
         else:
             typer.echo(f"Erased the user and {erased} task{'' if erased == 1 else 's'}.")
 
 
-@app.command()
+@app.command(epilog=examples("export-user DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1 > alice.json"))
 def export_user(subject: UserId) -> None:
     """Print a user and all their tasks as JSON."""
-    with _explained(account.AccountError):
+    from tasks_backend.tasks import account
+
+    into_a_file = not sys.stdout.isatty()
+    with (
+        _explained(account.AccountError),
+        progress("Exporting", wanted=into_a_file) as so_far,
+    ):
         _without_a_log()
         settings: DatabaseSettings = load(DatabaseSettings)
-        asyncio.run(account.export(settings.database_url, subject, sys.stdout.buffer))
+        asyncio.run(
+            account.export(
+                settings.database_url,
+                subject,
+                sys.stdout.buffer,
+                lambda count: so_far(f"{count:,} tasks"),
+            )
+        )
 
 
 def _token_from_stdin() -> str:
@@ -188,17 +268,15 @@ def _confirm(question: str) -> None:
 @contextmanager
 def _explained(*failures: type[Exception]) -> Iterator[None]:
     """Say what went wrong in a line for each thing, without a traceback."""
-    failed: tuple[type[Exception], ...] = (server.PortTaken, migrations.MigrationError, *failures)
     try:
         yield
     except (SettingsError, PluginError) as error:
         code, message = 2, str(error)
-    except failed as error:
+    except failures as error:
         code, message = 1, str(error)
     else:
         return
-    for line in message.splitlines():
-        typer.secho(f"error: {line}", fg="red", err=True)
+    complain(message)
     raise typer.Exit(code)
 
 

@@ -6,43 +6,54 @@ Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflig
 
 import logging
 import re
+import time
 import uuid
+from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks_backend.errors import MEDIA_TYPE, InternalError, problem
+from tasks_backend import observation, request_log
+from tasks_backend.caller import known_caller
+from tasks_backend.errors import MEDIA_TYPE, InternalError, code_of, problem
+from tasks_backend.observation import Observation
 
 logger = logging.getLogger("tasks_backend")
 
 _REQUEST_ID = "tasks_backend.request_id"
-_ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ACCEPTED_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _DROPPED_WITH_A_BODY = ("content-length", "content-type", "content-encoding", "etag")
 
 
 class Envelope:
-    """Give every response its standard headers, and every failure the problem shape (FR-011)."""
+    """Give every response its standard headers, every failure the problem shape (FR-011), and
+    every request its line in the log.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, pseudonym: Callable[[str], str]) -> None:
         self.app = app
+        self._pseudonym = pseudonym
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; the request id is the client's if it is a harmless one."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope[_REQUEST_ID] = request_id
+        scope[_REQUEST_ID] = identity = request_id(scope["headers"])
+        began = time.perf_counter()
+        observed = Observation(identity, scope["method"])
+        observation.begin(observed)
         replaced = False
 
         async def enveloped(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start":
+                observed.status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
+                headers["X-Request-Id"] = identity
                 headers.setdefault("Cache-Control", "no-store")
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 if message["status"] >= 300 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
@@ -58,7 +69,17 @@ class Envelope:
             if not replaced:
                 await send(message)
 
-        await self.app(scope, receive, enveloped)
+        try:
+            await self.app(scope, receive, enveloped)
+        finally:
+            if observed.route is None:  # no resource of the API: the documents, or nothing
+                observed.route = getattr(scope.get("route"), "path", None)
+            caller = known_caller(scope)
+            request_log.write(
+                observed,
+                duration=time.perf_counter() - began,
+                user=self._pseudonym(caller.user_id) if caller else None,
+            )
 
 
 class CatchAll:
@@ -79,7 +100,7 @@ class CatchAll:
         try:
             await self.app(scope, receive, watched)
         except ClientDisconnect:
-            logger.info("the client went away (request %s)", scope.get(_REQUEST_ID))
+            pass  # nobody is left to be answered; the request's line has no status
         except Exception:
             if started or scope["type"] != "http":
                 raise
@@ -96,11 +117,14 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def failed(scope: Scope, error: HTTPException) -> Response:
     """Return the response of a failure."""
+    if (observed := observation.current()) is not None:
+        observed.code = code_of(error)
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)
 
 
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+def request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return the id of a request: the client's, if it is a harmless one, or a new one."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given.decode() if _ACCEPTED_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -256,15 +256,10 @@ def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
     A status that a plugin or the framework chose gets its code and title from the table above
     or, where that has none, from the status's name (RFC 9110).
     """
-    known = error if isinstance(error, ApiError) else _GENERAL.get(error.status_code)
-    if known is not None:
-        code, title = known.code, known.title
-    else:
-        title = _phrase(error.status_code)
-        code = "".join(c if c.isalnum() else "_" for c in title.lower())
+    known, code = _known(error), code_of(error)
     body: dict[str, Any] = {
         "type": f"/problems/{code.replace('_', '-')}",
-        "title": title,
+        "title": known.title if known else _phrase(error.status_code),
         "status": error.status_code,
         "detail": known.summary if isinstance(known, type) else str(error.detail),
         "instance": instance,
@@ -273,6 +268,18 @@ def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
         "errors": list(getattr(error, "errors", ())),
     }
     return orjson.dumps(body)
+
+
+def code_of(error: HTTPException) -> str:
+    """Return the problem's code, as `problem` writes it."""
+    known = _known(error)
+    if known is not None:
+        return known.code
+    return "".join(c if c.isalnum() else "_" for c in _phrase(error.status_code).lower())
+
+
+def _known(error: HTTPException) -> ApiError | type[ApiError] | None:
+    return error if isinstance(error, ApiError) else _GENERAL.get(error.status_code)
 
 
 def _phrase(status: int) -> str:

@@ -3,34 +3,44 @@
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
-from tasks_backend.db.statements import EXPECTED_REVISION
 from tasks_backend.errors import DatabaseUnavailable
-from tasks_backend.openapi import problems
+from tasks_backend.openapi import Tag, answer, problems
 
 READY_TIMEOUT = 2.0  # seconds; a probe that waits longer is as good as a failed one
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=[Tag("health", "Whether the service lives and can work.")])
 
 
 class Live(BaseModel):
     """The process answers."""
 
-    status: Literal["alive"] = "alive"
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    status: Literal["alive"] = Field("alive", description="It lives.", examples=["alive"])
 
 
 class Ready(BaseModel):
     """The service can do its work."""
 
-    status: Literal["ready"] = "ready"
-    keys: bool
-    """Whether verification keys are known. None are needed before the first request asks."""
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    status: Literal["ready"] = Field("ready", description="It can work.", examples=["ready"])
+    keys: bool = Field(
+        description="Whether verification keys are known. The first request that needs one asks.",
+        examples=[True],
+    )
 
 
-@router.get("/livez", operation_id="livez", summary="Is the process alive?")
+@router.get(
+    "/livez",
+    operation_id="livez",
+    summary="Is the process alive?",
+    responses={200: answer("It is.", {"Alive": {"status": "alive"}})},
+)
 async def livez() -> Live:
     """Answer; nothing else is looked at."""
     return Live()
@@ -40,12 +50,18 @@ async def livez() -> Live:
     "/readyz",
     operation_id="readyz",
     summary="Can the service work?",
-    responses=problems(DatabaseUnavailable),
+    responses={
+        200: answer("It can.", {"Ready": {"status": "ready", "keys": True}}),
+        **problems(DatabaseUnavailable),
+    },
 )
 async def readyz(request: Request) -> Ready:
-    """Ask the database for its schema's revision, which must be the one that this code knows."""
+    """Ask the database for its schema's revision, which must be the one that this code knows.
+
+    While nobody uses the service, the last answer is repeated, so that a database that scales to
+    zero may sleep.
+    """
     database: Database = request.app.state.database
     key_set: KeySet = request.app.state.key_set
-    if await database.revision(timeout=READY_TIMEOUT) != EXPECTED_REVISION:
-        raise DatabaseUnavailable
+    await database.readiness.check(timeout=READY_TIMEOUT)
     return Ready(keys=key_set.has_keys)

@@ -5,12 +5,14 @@ Installed is not enabled: only what `PLUGINS` names is loaded, from the entry-po
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 
 GROUP = "tasks_backend.plugins"
 
@@ -28,17 +30,25 @@ class Plugin:
     """
 
     name: str
-    routers: Mapping[str, APIRouter]
+    routers: Mapping[str, APIRouter] = field(default_factory=dict)
     public: bool = False
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = field(default=None)
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+    migrations: Path | None = None
+    """A directory of Alembic revisions, for tables in the plugin's own `schema`."""
+    operations: APIRouter | None = None
+    """Routes for operators, such as `/metrics`: at the root, without a version or a token."""
+    middleware: Sequence[Middleware] = ()
+    """ASGI middleware around the API: it sees every request, refused ones too, and may ask
+    `tasks_backend.observation.current()` what a request did.
+    """
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", self.name):
             raise PluginError(
-                f"plugin {self.name!r}: a name is lower-case letters, digits and hyphens"
+                f"plugin {self.name!r}: a name is lower-case letters, digits and hyphens, 40 at most"
             )
-        if not self.routers:
-            raise PluginError(f"plugin {self.name!r}: it has no routers")
+        if not (self.routers or self.operations or self.middleware or self.lifespan):
+            raise PluginError(f"plugin {self.name!r}: it has nothing to add")
         for version, router in self.routers.items():
             if not isinstance(router, APIRouter):
                 raise PluginError(
@@ -47,10 +57,20 @@ class Plugin:
             if not re.fullmatch(r"v[1-9][0-9]*", version):
                 raise PluginError(f"plugin {self.name!r}: {version!r} is no version such as 'v1'")
 
+    @property
+    def schema(self) -> str:
+        """The database schema of the plugin's tables."""
+        return f"tasks_backend_{self.name.replace('-', '_')}"
+
+    def blamed(self, what: str, error: BaseException) -> str:
+        """Return the sentence that says what is wrong with this plugin, and why."""
+        return f"plugin {self.name!r}: {what}: {_reason(error)}"
+
 
 def named(names: Iterable[str]) -> list[Plugin]:
     """Return the installed plugins of these names, in their order. Raises PluginError."""
-    installed = {point.name: point for point in entry_points(group=GROUP)}
+    points = entry_points(group=GROUP)
+    installed = {point.name: point for point in points}
     found = []
     for name in names:
         if name not in installed:
@@ -58,14 +78,19 @@ def named(names: Iterable[str]) -> list[Plugin]:
             raise PluginError(
                 f"PLUGINS names {name!r}, which is not installed (installed: {known})"
             )
+        offered = {point.value for point in points if point.name == name}
+        if len(offered) > 1:
+            raise PluginError(f"plugin {name!r} is installed twice: {', '.join(sorted(offered))}")
         try:
             plugin = installed[name].load()
+        except PluginError:
+            raise
         except Exception as error:
-            raise PluginError(
-                f"plugin {name!r} cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
+            raise PluginError(f"plugin {name!r} cannot be loaded: {_reason(error)}") from error
         if not isinstance(plugin, Plugin):
             raise PluginError(f"plugin {name!r}: its entry point is no tasks_backend.Plugin")
+        if plugin.name != name:
+            raise PluginError(f"plugin {name!r}: its entry point is a plugin named {plugin.name!r}")
         found.append(plugin)
     return found
 
@@ -78,3 +103,8 @@ def distinct(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
         if names.count(name) > 1:
             raise PluginError(f"plugin {name!r} is given twice")
     return result
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from tasks_backend.auth.gate import Gate
 from tasks_backend.errors import MethodNotAllowed
+from tasks_backend.observation import current
 
 
 class Resource(BaseRoute):
@@ -46,6 +47,8 @@ class Resource(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request to its operation once the gate has let it in."""
+        if (observation := current()) is not None:
+            observation.route = self.path
         operation = self._by_method.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})
@@ -78,7 +81,7 @@ def resources(
     for operation in iter_route_contexts(holder.routes):
         if not isinstance(operation.original_route, APIRoute):
             kind = type(operation.original_route).__name__
-            raise TypeError(f"a {kind} at {prefix}{operation.path or ''} cannot be mounted")
+            raise TypeError(f"a {kind} at {operation.path or prefix} cannot be mounted")
         by_path.setdefault(re.sub(r"\{[^}:]*", "{", operation.path or ""), []).append(operation)
     for operations in by_path.values():
         yield Resource(operations, gate, public=public)

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ASYMMETRIC_ALGORITHMS = (
@@ -22,7 +22,7 @@ class SettingsError(Exception):
 
 
 class DatabaseSettings(BaseSettings):
-    """What is needed to reach the database: enough for `tasks-backend migrate`."""
+    """What is needed to migrate the database: where it is, and which plugins have tables in it."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -34,6 +34,14 @@ class DatabaseSettings(BaseSettings):
 
     database_url: str = Field(repr=False)
     database_url_unpooled: str | None = Field(default=None, repr=False)
+    plugins: Names = ()
+
+    @field_validator("jwt_algorithms", "cors_origins", "plugins", mode="before", check_fields=False)
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @field_validator("database_url", "database_url_unpooled")
     @classmethod
@@ -78,7 +86,6 @@ class Settings(DatabaseSettings):
     jwks_max_age: float = Field(default=86_400.0, gt=0)
 
     cors_origins: Names = ()
-    plugins: Names = ()
     docs_enabled: bool = True
 
     max_body_bytes: int = Field(default=128 * 1024, ge=1024)
@@ -87,16 +94,12 @@ class Settings(DatabaseSettings):
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout: float = Field(default=2.0, ge=0, le=60)
+    max_concurrent_requests: int = Field(default=512, ge=1)
     idempotency_ttl: float = Field(default=86_400.0, gt=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("jwt_algorithms", "cors_origins", "plugins", mode="before")
-    @classmethod
-    def _separated_by_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_salt: SecretStr | None = None
 
     @field_validator("jwt_algorithms")
     @classmethod

@@ -1,6 +1,7 @@
 """Rules that a reviewer would have to remember, remembered by a machine."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom up: a module may import from its own line and from those above it.
 LAYERS = [
-    {"_version", "errors", "settings", "caller"},
-    {"validation", "plugin", "paging", "strict_json"},
+    {"_version", "errors", "settings", "caller", "observation"},
+    {"validation", "plugin", "paging", "strict_json", "incoming", "request_log"},
     {"envelope", "body", "auth", "db"},
-    {"resource"},
+    {"resource", "admission", "lifespan"},
     {"openapi"},
-    {"tasks", "health"},
+    {"tasks", "health", "docs_page", "observability"},
     {"app"},
-    {"__init__", "server", "doctor"},
+    {"__init__", "logs", "protocol", "server", "doctor", "terminal"},
     {"cli", "dev"},
     {"__main__"},
 ]
@@ -65,7 +66,8 @@ def test_auth_and_db_do_not_know_each_other() -> None:
 def test_no_route_is_public_by_accident(settings: Settings) -> None:
     app = create_app(settings)
     public = {route.path for route in app.routes if not isinstance(route, Resource) or route.public}  # type: ignore[attr-defined] # every route has a path
-    assert public == {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/livez", "/readyz"}
+    assets = {path for path in public if re.fullmatch(r"/docs/[0-9a-f]{16}/[\w.-]+", path)}
+    assert public - assets == {"/docs", "/openapi.json", "/livez", "/readyz"}
     assert all(isinstance(route, Resource | Route) for route in app.routes)
 
 
@@ -116,14 +118,14 @@ def test_importing_starts_nothing() -> None:
 
 def test_two_applications_live_together(settings: Settings) -> None:
     one, two = create_app(settings), create_app(settings.model_copy(update={"docs_enabled": False}))
-    assert len(one.routes) - len(two.routes) == 3
+    assert len(one.routes) > len(two.routes)
     assert one.state.database is not two.state.database
 
 
 def test_the_public_names_are_these() -> None:
     assert sorted(tasks_backend.__all__) == [
         *("OwnRows", "Plugin", "PluginError", "Settings", "SettingsError"),
-        *("__version__", "create_app"),
+        *("__version__", "create_app", "row_level_security", "statement"),
     ]
     for name in tasks_backend.__all__:
         assert hasattr(tasks_backend, name)

@@ -182,21 +182,54 @@ def test_more_than_the_pool_can_take_is_refused_at_once(user: User, database: st
     assert user.client.patch(path, json={"title": "x"}).status_code == 200
 
 
-def test_a_client_that_goes_away_frees_its_connection(user: User, database: str) -> None:
-    task = user.create()
-    path = f"{TASKS}/{task['id']}"
+def test_a_client_that_goes_away_frees_its_connection(
+    settings: Settings, signer: Signer, database: str
+) -> None:
+    """The only one: whoever comes next is served while the statement still could not end."""
+    patient = {"pool_size": 1, "pool_timeout": 60.0, "request_timeout": 60.0}
+    app = create_app(settings.model_copy(update={**patient, "statement_timeout": 60.0}))
+    headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
     other = psycopg2.connect(database)
-    try:
-        with other.cursor() as cursor:
-            cursor.execute(
-                "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
-            )
-            for _ in range(4):
-                with pytest.raises(httpx2.TimeoutException):
-                    user.client.patch(path, json={"title": "x"}, timeout=0.05)
-    finally:
-        other.close()
-    assert user.client.patch(path, json={"title": "y"}).status_code == 200
+    with served(app) as base, httpx2.Client(base_url=base, headers=headers, timeout=30) as client:
+        user = User("", client)
+        task, another = user.create(), user.create()
+        try:
+            with other.cursor() as cursor:
+                cursor.execute(
+                    "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],)
+                )
+                for _ in range(3):
+                    with pytest.raises(httpx2.TimeoutException):
+                        client.patch(f"{TASKS}/{task['id']}", json={"title": "x"}, timeout=0.5)
+                assert user.read(another["id"]) == another
+        finally:
+            other.close()
+
+
+def test_a_client_that_goes_away_leaves_the_line(
+    settings: Settings, signer: Signer, database: str
+) -> None:
+    app = create_app(settings.model_copy(update={"pool_size": 1, "pool_timeout": 60.0}))
+    headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
+    other = psycopg2.connect(database)
+    with served(app) as base, httpx2.Client(base_url=base, headers=headers, timeout=30) as client:
+        try:
+            with other.cursor() as cursor, ThreadPoolExecutor(1) as executor:
+                cursor.execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")
+                first = executor.submit(client.get, TASKS)
+                while not app.state.database.pool.turns.held:
+                    time.sleep(0.01)
+                for _ in range(3):
+                    with pytest.raises(httpx2.TimeoutException):
+                        httpx2.get(base + TASKS, headers=headers, timeout=0.5)
+                give_up = time.monotonic() + 20
+                while app.state.database.pool.turns.waiting:
+                    assert time.monotonic() < give_up, "they stand in line for ever"
+                    time.sleep(0.01)
+                other.close()
+                assert first.result(30).status_code == 200
+        finally:
+            other.close()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from support import documents
 
 from tasks_backend import Plugin, Settings, create_app, errors
 
@@ -15,7 +16,8 @@ def codes(kind: type[errors.ApiError]) -> set[tuple[int, str]]:
     found = (
         {(kind.status, kind.code)} if hasattr(kind, "code") and hasattr(kind, "status") else set()
     )
-    return found.union(*(codes(child) for child in kind.__subclasses__()))
+    own = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return found.union(*(codes(child) for child in own))  # other tests' plugins have more
 
 
 @pytest.mark.proves("FR-011")
@@ -79,3 +81,21 @@ def test_the_javascript_that_is_shown_is_the_one_that_is_run(program: str) -> No
         r"^```js\n(.*?)^```", (ROOT / "docs/auth.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert (ROOT / "tests/better_auth/app" / program).read_text() in shown
+
+
+def test_the_openapi_document_lists_each_code_and_no_other() -> None:
+    """Typed clients go by it: docs/clients.md."""
+    listed = documents.document()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert listed == sorted(code for _, code in codes(errors.ApiError))
+
+
+def test_the_typescript_that_is_shown_is_the_one_that_is_run() -> None:
+    """By the session `typescript`, in a real Next.js."""
+    shown = re.findall(
+        r"^`(\S+)`:\n\n```tsx?\n(.*?)^```$",
+        (ROOT / "docs/clients.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(shown) == (ROOT / "docs/clients.md").read_text().count("```ts") == 8
+    for name, text in shown:
+        assert (ROOT / "tests/typescript/next" / name).read_text() == text, name

@@ -1,8 +1,11 @@
 """Plugins: named is enabled, closed unless it says otherwise, and a bad one stops the start."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,7 +15,7 @@ from starlette.routing import Mount, NoMatchFound
 from support.service import problem, served
 from support.signing import Signer
 
-from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app
+from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app, row_level_security
 from tasks_backend import plugin as plugins
 from tasks_backend.resource import Resource
 from tasks_backend.tasks import plugin as tasks
@@ -66,6 +69,28 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(plugins, "entry_points", lambda group: found.select(group=group))
 
     return install
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "pyproject.toml",
+        "tasks_backend_audit/__init__.py",
+        "tasks_backend_audit/migrations/0001_entries.py",
+    ],
+)
+def test_the_plugin_that_is_shown_is_the_one_that_is_run(file: str) -> None:
+    """By the session `plugin`, from its wheel."""
+    root = Path(__file__).parents[1]
+    shown = re.findall(
+        r"^```(?:python|toml)\n(.*?)^```",
+        (root / "docs/plugins.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(shown) == 3
+    assert (root / "tests/plugin/audit" / file).read_text() in shown
+    lines = [line for block in shown for line in block.splitlines() if line.strip()]
+    assert len(lines) < 100
 
 
 @pytest.mark.proves("SC-005", "SC-002")
@@ -123,7 +148,11 @@ def test_installed_is_not_enabled(settings: Settings, install: Callable[..., Non
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("missing", "'missing', which is not installed (installed: audit, empty, raises, wrong)"),
+        (
+            "missing",
+            "'missing', which is not installed (installed: audit, empty, other, raises, wrong)",
+        ),
+        ("other", "'other': its entry point is a plugin named 'audit'"),
         ("wrong", "'wrong': its entry point is no tasks_backend.Plugin"),
         ("empty", "'empty' cannot be loaded: AttributeError"),
         ("raises", "'raises' cannot be loaded: ModuleNotFoundError"),
@@ -134,6 +163,7 @@ def test_a_named_plugin_that_cannot_be_used_stops_the_start(
 ) -> None:
     install(
         audit=f"{__name__}:audit",
+        other=f"{__name__}:audit",
         wrong=f"{__name__}:no_plugin",
         empty=f"{__name__}:not_there",
         raises="no_such_module:plugin",
@@ -149,7 +179,8 @@ def test_a_named_plugin_that_cannot_be_used_stops_the_start(
         (lambda: Plugin("Audit", {"v1": router}), "'Audit': a name is lower-case"),
         (lambda: Plugin("a/b", {"v1": router}), "'a/b': a name is lower-case"),
         (lambda: Plugin("", {"v1": router}), "'': a name is lower-case"),
-        (lambda: Plugin("audit", {}), "'audit': it has no routers"),
+        (lambda: Plugin("a" * 41, {"v1": router}), "a name is lower-case"),
+        (lambda: Plugin("audit", {}), "'audit': it has nothing to add"),
         (lambda: Plugin("audit", {"1": router}), "'audit': '1' is no version"),
         (lambda: Plugin("audit", {"v1": "router"}), "'audit': what it has for v1 is no APIRouter"),  # type: ignore[dict-item] # a mistake
     ],
@@ -179,5 +210,71 @@ def test_what_would_pass_by_the_gate_stops_the_start(settings: Settings) -> None
     socket = APIRouter()
     socket.add_api_websocket_route("/live", broken)
     for bypass in (mounting, socket):
-        with pytest.raises(PluginError, match=r"'bypass' v1: a .* cannot be mounted"):
+        with pytest.raises(
+            PluginError, match=r"'bypass': a .* at /api/v1/bypass/\w+ cannot be mounted"
+        ):
             create_app(settings, plugins=[Plugin("bypass", {"v1": bypass})])
+
+
+def test_two_packages_with_one_plugin_stop_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of them the service would get depends on the order of directories."""
+    points = [EntryPoint("audit", value, plugins.GROUP) for value in ("one:plugin", "two:plugin")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints(points))
+    with pytest.raises(PluginError, match="'audit' is installed twice: one:plugin, two:plugin"):
+        create_app(settings.model_copy(update={"plugins": ("audit",)}))
+
+
+def test_migrations_that_cannot_be_read_stop_the_start(settings: Settings, tmp_path: Path) -> None:
+    def start() -> None:
+        create_app(settings, plugins=[Plugin("audit", {"v1": router}, migrations=tmp_path)])
+
+    with pytest.raises(PluginError, match=f"'audit': there are no migrations in {tmp_path}"):
+        start()
+    (tmp_path / "1.py").write_text("raise RuntimeError('broken')")
+    with pytest.raises(PluginError, match="'audit': its migrations cannot be read: RuntimeError"):
+        start()
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text(f"revision, down_revision = {name!r}, None")
+    (tmp_path / "1.py").unlink()
+    with pytest.raises(
+        PluginError, match=r"'audit': its migrations cannot be read: .* has multiple heads"
+    ):
+        start()
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, PluginError])
+def test_a_lifespan_that_raises_stops_the_start_with_a_sentence(
+    settings: Settings, kind: type[Exception]
+) -> None:
+    @asynccontextmanager
+    async def raising(app: FastAPI) -> AsyncIterator[None]:
+        raise kind("first line\nsecond line")
+        yield
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: object) -> None:
+        said.append(message)
+
+    said: list[object] = []
+    bad = Plugin("bad", {"v1": nested}, lifespan=raising)
+    app = create_app(settings, plugins=[audit, bad])
+    with pytest.raises(PluginError):
+        asyncio.run(app({"type": "lifespan", "state": {}}, receive, send))
+    sentence = f"plugin 'bad': its lifespan failed: {kind.__name__}: first line second line"
+    assert said == [{"type": "lifespan.startup.failed", "message": sentence}]
+
+
+def test_row_level_security_is_for_a_table_and_names_what_a_request_may_do() -> None:
+    for table, privileges in (
+        ("entries", ["SELECT"]),
+        ("audit.entries; DROP TABLE x", ["SELECT"]),
+        ("audit.Entries", ["SELECT"]),
+        ("audit.entries", []),
+        ("audit.entries", ["ALL"]),
+    ):
+        with pytest.raises(ValueError, match=r"no schema\.table, or no privileges"):
+            row_level_security(table, *privileges)

@@ -1,26 +1,18 @@
 """The gate in front of an operation: it says who calls before a byte of the body is read."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.caller import Caller, admit
-from tasks_backend.errors import (
-    AuthUnavailable,
-    BadRequest,
-    InvalidToken,
-    MissingToken,
-    PayloadTooLarge,
-)
+from tasks_backend.errors import AuthUnavailable, InvalidToken, MissingToken
+from tasks_backend.incoming import Incoming
 
 Gate = Callable[[Scope, Receive], Awaitable[Receive]]
 """Lets a request in or raises; returns what its body may be read from."""
-_LENGTH = re.compile(rb"[0-9]{1,19}")  # an int of thousands of digits, zeros too, is a ValueError
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ def open_gate(limits: Limits) -> Gate:
 
     async def gate(scope: Scope, receive: Receive) -> Receive:
         deadline = asyncio.get_running_loop().time() + limits.timeout
-        return _limited(scope, receive, limits.max_body_bytes, deadline)
+        return Incoming(scope, receive, limit=limits.max_body_bytes, deadline=deadline)
 
     return gate
 
@@ -52,8 +44,9 @@ def closed_gate(verifier: TokenVerifier, limits: Limits) -> Gate:
                 subject = await verifier.subject(token)
         except TimeoutError:  # only a key that nobody has published yet is ever waited for
             raise AuthUnavailable from None
-        admit(scope, Caller(subject, deadline))
-        return _limited(scope, receive, limits.max_body_bytes, deadline)
+        incoming = Incoming(scope, receive, limit=limits.max_body_bytes, deadline=deadline)
+        admit(scope, Caller(subject, deadline, incoming.hung_up))
+        return incoming
 
     return gate
 
@@ -69,31 +62,3 @@ def _bearer_token(scope: Scope) -> str:
     if scheme.lower() != b"bearer" or not token:
         raise MissingToken
     return token.decode("latin-1")  # never fails; the token's own alphabet is checked next
-
-
-def _limited(scope: Scope, receive: Receive, limit: int, deadline: float) -> Receive:
-    """Return `receive` with an end: it raises PayloadTooLarge past `limit` bytes.
-
-    A length that is announced is refused at once, before the operation does any work; one that
-    is not is counted. A body that has not come by the deadline is a bad request.
-    """
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not _LENGTH.fullmatch(announced) or int(announced) > limit:
-        raise PayloadTooLarge
-    received = 0
-
-    async def limited() -> Message:
-        nonlocal received
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise BadRequest("The body did not arrive in time.") from None
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise PayloadTooLarge
-        return message
-
-    return limited

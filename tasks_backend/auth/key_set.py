@@ -63,6 +63,14 @@ class KeySet:
         self._absent: set[str] = set()
         self._waiting = 0
         self._said = ""
+        self.fetches = {"ok": 0, "failed": 0}
+        """How many there have been, by outcome."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the endpoint last confirmed the keys; None if it never has."""
+        age = time.monotonic() - self._fetched_at
+        return age if math.isfinite(age) else None
 
     @property
     def has_keys(self) -> bool:
@@ -151,11 +159,14 @@ class KeySet:
             found = parse_key_set(body, self._algorithms, development=self._development)
         except NotAKeySet as error:
             self._log(logging.WARNING, f"the key set could not be fetched: {error}")
+            self.fetches["failed"] += 1
             return False
         except Exception as error:  # noqa: BLE001 - whatever a hostile endpoint provokes is an outage
             self._log(logging.WARNING, f"the key set could not be fetched: {type(error).__name__}")
+            self.fetches["failed"] += 1
             return False
         self._keys, self._fetched_at = found.keys, time.monotonic()
+        self.fetches["ok"] += 1
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(found.refused.items()))
         self._log(
             logging.WARNING if refused else logging.INFO,

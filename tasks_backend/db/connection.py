@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn, parse_dsn
 
-from tasks_backend.db.failures import DatabaseFailure, Failure, classify
+from tasks_backend.db.failures import Failure, classify, classify_connecting
 
 Row = tuple[Any, ...]
 
@@ -115,7 +115,7 @@ async def connect(dsn: str, *, timeout: float) -> Connection:
     except (psycopg2.Error, OSError) as error:  # TimeoutError is an OSError
         if raw is not None:
             raw.close()
-        raise DatabaseFailure(Failure.NEVER_SENT, type(error).__name__) from None
+        raise classify_connecting(error) from None
     except BaseException:
         if raw is not None:
             raw.close()

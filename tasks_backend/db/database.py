@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import random
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -10,14 +10,15 @@ from fastapi import Depends, Request
 from tasks_backend.caller import Caller, caller_of
 from tasks_backend.db.connection import Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.patience import unless_gone
 from tasks_backend.db.pool import Pool
-from tasks_backend.db.statements import IDENTITY, REVISION, Statement
+from tasks_backend.db.readiness import Readiness
+from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
+from tasks_backend.db.statements import IDENTITY, Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 
 logger = logging.getLogger("tasks_backend.db")
 
-ATTEMPTS = 3
-BACKOFF = 0.05  # seconds, doubled for each attempt, with full jitter
 _HARMLESS = {Failure.NEVER_SENT, Failure.ROLLED_BACK}
 
 
@@ -28,52 +29,66 @@ class LockTimeout(DatabaseUnavailable):
 class Database:
     """The service's database. Errors are those of `tasks_backend.errors`, ready to be answered."""
 
-    def __init__(self, pool: Pool, *, statement_timeout: float) -> None:
-        self._pool = pool
+    def __init__(
+        self, pool: Pool, *, statement_timeout: float, revisions: Mapping[str, str] | None = None
+    ) -> None:
+        self.pool = pool
+        self.readiness = Readiness(pool, revisions or {})
         self._statement_timeout = statement_timeout
+        self._retries = RetryBudget()
 
     async def run(self, statement: Statement, caller: Caller, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
 
-        Raises DatabaseUnavailable, Overloaded or DeadlineExceeded (FR-012), and LockTimeout.
+        Raises DatabaseUnavailable, Overloaded or DeadlineExceeded (FR-012), and LockTimeout; and
+        ClientDisconnect if the caller has gone away, who then leaves the line.
         """
-        loop = asyncio.get_running_loop()
-        sql = IDENTITY + statement.sql
         parameters |= statement.fixed
         parameters["user_id"] = caller.user_id
-        retried = _HARMLESS | {Failure.IN_DOUBT} if statement.repeatable else _HARMLESS
-        attempt = 0
         try:
             async with asyncio.timeout_at(caller.deadline):
-                while True:
-                    attempt += 1
-                    left = min(self._statement_timeout, caller.deadline - loop.time())
-                    parameters["statement_timeout"] = str(max(1, int(left * 1000)))
-                    try:
-                        return await self._pool.fetch(sql, parameters)
-                    except DatabaseFailure as failure:
-                        if failure.failure not in retried or attempt == ATTEMPTS:
-                            raise
-                    await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - jitter is no secret
+                with unless_gone(caller.hung_up):
+                    rows = await self._persist(statement, caller, parameters)
         except TimeoutError:
+            self.readiness.doubt()
             logger.warning("a statement did not finish by its deadline")
             raise DeadlineExceeded from None
         except DatabaseFailure as failure:
+            if failure.failure in {Failure.NEVER_SENT, Failure.IN_DOUBT}:
+                self.readiness.doubt()
             raise _answer(failure) from failure
+        self.readiness.trust()
+        self._retries.earn()
+        return rows
 
-    async def revision(self, *, timeout: float) -> str | None:
-        """Return the schema's revision. Raises DatabaseUnavailable within `timeout` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                rows = await self._pool.fetch(REVISION, {})
-        except (DatabaseFailure, TimeoutError) as failure:
-            logger.warning("the database is not ready: %s", failure)
-            raise DatabaseUnavailable from failure
-        return str(rows[0][0]) if rows else None
+    async def _persist(
+        self, statement: Statement, caller: Caller, parameters: dict[str, Any]
+    ) -> list[Row]:
+        """Send the statement; send it again where that is harmless, affordable and in time."""
+        loop = asyncio.get_running_loop()
+        sql = IDENTITY + statement.sql
+        retried = _HARMLESS | {Failure.IN_DOUBT} if statement.repeatable else _HARMLESS
+        attempt = 0
+        while True:
+            attempt += 1
+            left = min(self._statement_timeout, caller.deadline - loop.time())
+            parameters["statement_timeout"] = str(max(1, int(left * 1000)))
+            try:
+                return await self.pool.fetch(sql, parameters, user=caller.user_id)
+            except DatabaseFailure as failure:
+                delay = pause(attempt)
+                if (
+                    failure.failure not in retried
+                    or attempt == ATTEMPTS
+                    or loop.time() + delay > caller.deadline
+                    or not self._retries.spend()
+                ):
+                    raise
+            await asyncio.sleep(delay)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        self._pool.close()
+        self.pool.close()
 
 
 class CallerDatabase:

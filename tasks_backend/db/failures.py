@@ -22,6 +22,7 @@ _TIMED_OUT = {"57014"}
 _RESOURCE = {"25006"}
 _RESOURCE_CLASS = "53"
 _CONFIGURATION = {"3D000", "3F000", "42P01", "42501", "42704", "42883"}
+_WRONG_ADDRESS = ("password authentication failed", "does not exist", "no pg_hba.conf entry")
 
 
 class Failure(Enum):
@@ -51,6 +52,18 @@ def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
     """Return the failure that an error of a statement that was sent stands for."""
     state = error.pgcode
     return DatabaseFailure(_kind(state, lost=lost), state or type(error).__name__)
+
+
+def classify_connecting(error: Exception) -> DatabaseFailure:
+    """Return the failure that an error while connecting stands for.
+
+    No statement was sent, and psycopg2 gives no SQLSTATE here; libpq's sentence holds names and
+    addresses, but never the password.
+    """
+    reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+    if any(words in reason for words in _WRONG_ADDRESS):
+        return DatabaseFailure(Failure.CONFIGURATION, reason)
+    return DatabaseFailure(Failure.NEVER_SENT, reason)
 
 
 def _kind(state: str | None, *, lost: bool) -> Failure:

@@ -43,10 +43,17 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 """The role in which row-level security binds this login: one that it may become, or itself."""
 
 PING = "SELECT 1"
-REVISION = f"""
-SELECT set_config('role', %(role)s, true);
-SELECT version_num FROM {SCHEMA}.alembic_version
-"""  # noqa: S608 - a name of ours
+
+
+def revision_of(schema: str) -> str:
+    """Return the message that asks for the revision of a schema: the service's or a plugin's."""
+    return f"""
+    SELECT set_config('role', %(role)s, true);
+    SELECT version_num FROM {schema}.alembic_version
+    """  # noqa: S608 - a name of ours
+
+
+REVISION = revision_of(SCHEMA)
 
 _DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy has not typed its dialects
 

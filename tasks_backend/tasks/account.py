@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
@@ -15,7 +16,13 @@ from tasks_backend.db.failures import DatabaseFailure
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import ApiError
-from tasks_backend.tasks.account_statements import CREATED_AT, ERASE
+from tasks_backend.tasks.account_statements import (
+    CREATED_AT,
+    ERASE,
+    PLUGIN_TABLES,
+    PLUGINS,
+    rows_of,
+)
 from tasks_backend.tasks.statements import FIELDS, LIST
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -39,10 +46,12 @@ async def erase(url: str, user_id: str) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
-async def export(url: str, user_id: str, out: BinaryIO) -> None:
-    """Write a user with all tasks, oldest first, as one JSON document.
+async def export(
+    url: str, user_id: str, out: BinaryIO, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Write a user with all tasks, oldest first, and what plugins keep, as one JSON document.
 
-    Only a page of them is held at a time, and each task is as it was when its page was read.
+    `progress` is told after each page how many tasks were written so far. Only a page of them is held at a time, and each task is as it was when its page was read.
     Raises AccountError, for an unknown user before anything is written.
     """
     async with _account(url, user_id) as account:
@@ -51,14 +60,27 @@ async def export(url: str, user_id: str, out: BinaryIO) -> None:
             raise AccountError("there is no such user: nobody of this id has ever made a task")
         head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
         out.write(head.removesuffix(b"}") + b',"tasks":[')
-        after, separator = _BEFORE_ALL, b"\n"
+        after, separator, written = _BEFORE_ALL, b"\n", 0
         while page := await account.run(LIST["asc"], after=after, completed=None, limit=PAGE):
             for row in page:
                 task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
                 out.write(separator + orjson.dumps(task, option=orjson.OPT_UTC_Z))
                 separator = b",\n"
-            after = page[-1][0]
-        out.write(b"\n]}\n")
+            after, written = page[-1][0], written + len(page)
+            progress(written)
+        out.write(b"\n]")
+        if plugins := await _kept_by_plugins(account):
+            out.write(b',"plugins":' + orjson.dumps(plugins))
+        out.write(b"}\n")
+
+
+async def _kept_by_plugins(account: "_Account") -> dict[str, dict[str, list[orjson.Fragment]]]:
+    """Return the user's rows by plugin and table; only tasks are so many that they need pages."""
+    kept: dict[str, dict[str, list[orjson.Fragment]]] = defaultdict(dict)
+    for schema, table in await account.run(PLUGIN_TABLES):
+        rows = await account.run(rows_of(schema, table))
+        kept[schema.removeprefix(PLUGINS)][table] = [orjson.Fragment(row) for (row,) in rows]
+    return kept
 
 
 class _Account:

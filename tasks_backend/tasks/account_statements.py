@@ -1,9 +1,22 @@
 """The SQL of a user's whole account, compiled at import like that of tasks."""
 
-from sqlalchemy import BigInteger, Text, bindparam, cast, delete, func, select, true
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+    true,
+)
 from sqlmodel import col
 
-from tasks_backend.db.statements import statement
+from tasks_backend.db.statements import SCHEMA, Statement, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
 from tasks_backend.tasks.statements import USER_ID
 
@@ -39,3 +52,26 @@ ERASE = statement(
     repeatable=False,
 )
 """Returns how many tasks went, or no row if there is no such user."""
+
+PLUGINS = f"{SCHEMA}_"
+PLUGIN_TABLES = statement(
+    text(f"""
+        SELECT nspname, relname FROM pg_class
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'user_id'
+        WHERE relkind IN ('r', 'p') AND starts_with(nspname, '{PLUGINS}')
+        AND has_schema_privilege(relnamespace, 'USAGE')
+        AND has_table_privilege(pg_class.oid, 'SELECT')
+        ORDER BY nspname, relname
+    """),  # noqa: S608 - a name of ours
+    repeatable=True,
+)
+"""The tables of plugins, enabled or not, that have rows of users which a request may read."""
+
+
+def rows_of(schema: str, name: str) -> Statement:
+    """Return the statement for a user's rows of such a table, each as JSON text."""
+    found = table(name, column("user_id"), schema=schema).alias("found")
+    row = func.to_jsonb(literal_column("found")).op("-")(literal_column("'user_id'"))
+    own = select(cast(row, Text)).select_from(found).where(found.c.user_id == USER_ID)
+    return statement(own.order_by(literal_column("found.ctid")), repeatable=True)

@@ -13,7 +13,8 @@ from tasks_backend.errors import (
     ValidationFailed,
     VersionMismatch,
 )
-from tasks_backend.openapi import body, header, problems
+from tasks_backend.openapi import answer, body, header, problems
+from tasks_backend.tasks import examples
 from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
 from tasks_backend.validation import field_error
 
@@ -39,17 +40,18 @@ _ETAG = {
 _REPLAYED = {
     "description": "`true` if this is the answer of an earlier request with the same key.",
     "schema": {"type": "string", "enum": ["true"]},
+    "example": "true",
 }
 _LOCATION = {
     "description": "Where the task is.",
     "required": True,
     "schema": {"type": "string", "format": "uri-reference"},
-    "example": "/api/v1/tasks/019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+    "example": f"/api/v1/tasks/{examples.TASK_ID}",
 }
 _LINK = {
     "description": "The next page, while there is one (RFC 8288).",
     "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
-    "example": '</api/v1/tasks?limit=50&order=desc&cursor=AZqh>; rel="next"',
+    "example": f'</api/v1/tasks?limit=50&order=desc&cursor={examples.CURSOR}>; rel="next"',
 }
 
 _ID = ValidationFailed([field_error("path", "task_id", "uuid_parsing")])
@@ -97,12 +99,14 @@ _LINKS_OF_PAGE = {
 def _answer(
     status: int,
     description: str,
-    model: type | None = None,
-    headers: dict[str, Any] | None = None,
-    links: dict[str, Any] | None = None,
+    model: type,
+    shown: dict[str, Any],
+    links: dict[str, Any],
+    **headers: dict[str, Any],
 ) -> dict[int | str, dict[str, Any]]:
-    parts = {"description": description, "model": model, "headers": headers, "links": links}
-    return {status: {name: part for name, part in parts.items() if part is not None}}
+    named = {name.replace("_", "-"): header for name, header in headers.items()}
+    parts = {"model": model, "headers": named, "links": links}
+    return {status: {**answer(description, shown), **parts}}
 
 
 def _operation(
@@ -124,24 +128,42 @@ def _operation(
     }
 
 
-_ONE = _answer(200, "The task.", TaskOut, {"ETag": _ETAG}, _LINKS_OF_ONE)
+_GONE: dict[int | str, dict[str, Any]] = {204: {"description": "Gone."}}
+_TASK = {"A task": examples.TASK}
+_ALL = {name: examples.TASK[name] for name in ("title", "description", "completed")}
+_BARE = {**examples.TASK, "description": None}
+_PAGES = {
+    "While there is a next page": {"items": [examples.TASK], "next_cursor": examples.CURSOR},
+    "The last page": {"items": [_BARE], "next_cursor": None},
+    "No tasks": {"items": [], "next_cursor": None},
+}
+_ONE = _answer(200, "The task.", TaskOut, _TASK, _LINKS_OF_ONE, ETag=_ETAG)
 
 CREATE = _operation(
     "Create a task",
     "The task is the caller's own. With an `Idempotency-Key` it is safe to send this again.",
     _answer(
         *(201, "The task, created.", TaskOut),
-        {"Location": _LOCATION, "ETag": _ETAG, "Idempotency-Replayed": _REPLAYED},
+        {"A task": examples.TASK, "One without a description": _BARE},
         _LINKS_OF_ONE,
+        Location=_LOCATION,
+        ETag=_ETAG,
+        Idempotency_Replayed=_REPLAYED,
     )
     | problems(*_BODY, *_ONCE),
     _IDEMPOTENCY_KEY,
-    request=body(TaskCreate, "application/json"),
+    request=body(
+        *(TaskCreate, "application/json"),
+        examples={
+            "A title is enough": {"title": examples.TITLE},
+            "With everything": _ALL,
+        },
+    ),
 )
 LIST = _operation(
     "List tasks",
     "A page of the caller's own tasks. A parameter that is not listed here is refused.",
-    _answer(200, "A page of tasks.", TaskPage, {"Link": _LINK}, _LINKS_OF_PAGE)
+    _answer(200, "A page of tasks.", TaskPage, _PAGES, _LINKS_OF_PAGE, Link=_LINK)
     | problems(InvalidCursor, _QUERY),
 )
 GET = _operation(
@@ -155,22 +177,31 @@ PATCH = _operation(
     "An empty patch changes nothing.",
     _ONE | problems(*_BODY, *_WRITE),
     _IF_MATCH,
-    request=body(TaskPatch, "application/json", "application/merge-patch+json"),
+    request=body(
+        *(TaskPatch, "application/json", "application/merge-patch+json"),
+        examples={
+            "Say that it is done": {"completed": True},
+            "Rename it": {"title": "Buy oat milk"},
+            "Clear the description": {"description": None},
+        },
+    ),
 )
 PUT = _operation(
     "Replace a task",
     "All fields are required, so that leaving one out never wipes it. Never creates a task.",
     _ONE | problems(*_BODY, *_WRITE),
     _IF_MATCH,
-    request=body(TaskReplace, "application/json"),
+    request=body(*(TaskReplace, "application/json"), examples={"All of it": _ALL}),
 )
 TOGGLE = _operation(
     "Toggle a task",
     "Flips `completed` in one step. To say which way, change it with PATCH.",
     _answer(
         *(200, "The task, toggled.", TaskOut),
-        {"ETag": _ETAG, "Idempotency-Replayed": _REPLAYED},
+        {"A task, now done": {**examples.TASK, "completed": True}},
         _LINKS_OF_ONE,
+        ETag=_ETAG,
+        Idempotency_Replayed=_REPLAYED,
     )
     | problems(*_WRITE, _ID, *_ONCE),
     *(_IF_MATCH, _IDEMPOTENCY_KEY),
@@ -178,6 +209,6 @@ TOGGLE = _operation(
 DELETE = _operation(
     "Delete a task",
     "For good: a second time it is not found.",
-    _answer(204, "Gone.") | problems(*_WRITE, _ID),
+    _GONE | problems(*_WRITE, _ID),
     _IF_MATCH,
 )

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from tasks_backend.db.statements import SCHEMA
+from tasks_backend.tasks import examples
 
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
@@ -162,7 +163,7 @@ Title = Annotated[
     AfterValidator(_clean_title),
     JsonField(
         description="1 to 200 characters after trimming, on one line.",
-        examples=["Buy milk"],
+        examples=[examples.TITLE],
         json_schema_extra={"pattern": TITLE_PATTERN},
     ),
 ]
@@ -172,7 +173,7 @@ Description = Annotated[
     AfterValidator(_clean_description),
     JsonField(
         description="At most 10,000 characters; of control characters only newline and tab.",
-        examples=["Two litres, the one with the blue lid."],
+        examples=[examples.DESCRIPTION],
         json_schema_extra={"pattern": DESCRIPTION_PATTERN},
     ),
 ]
@@ -218,22 +219,36 @@ class TaskPatch(_Body):
 class TaskOut(BaseModel):
     """A task as it is answered."""
 
-    id: uuid.UUID = JsonField(examples=["019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"])
-    user_id: str = JsonField(
-        description="The owner: the `sub` of the token.",
-        examples=["DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"],
+    model_config = ConfigDict(title="Task")  # the rows have the class's name
+
+    id: uuid.UUID = JsonField(
+        description="A UUIDv7, made by the service.", examples=[examples.TASK_ID]
     )
-    title: str = JsonField(examples=["Buy milk"])
-    description: str | None = JsonField(examples=["Two litres, the one with the blue lid."])
-    completed: bool = JsonField(examples=[False])
-    created_at: datetime = JsonField(examples=["2026-01-09T12:00:00.123456Z"])
-    updated_at: datetime = JsonField(examples=["2026-01-09T12:00:00.123456Z"])
+    user_id: str = JsonField(
+        description="The owner: the `sub` of the token.", examples=[examples.USER_ID]
+    )
+    title: str = JsonField(
+        description="1 to 200 characters, on one line.", examples=[examples.TITLE]
+    )
+    description: str | None = JsonField(
+        description="At most 10,000 characters, or null.", examples=[examples.DESCRIPTION]
+    )
+    completed: bool = JsonField(description="Whether the task is done.", examples=[False])
+    created_at: datetime = JsonField(
+        description="When it was created (RFC 3339, UTC).", examples=[examples.TIME]
+    )
+    updated_at: datetime = JsonField(
+        description="When it was last changed (RFC 3339, UTC).", examples=[examples.TIME]
+    )
 
 
 class TaskPage(BaseModel):
     """A page of tasks, and where the next one begins."""
 
-    items: list[TaskOut]
+    items: list[TaskOut] = JsonField(
+        description="The tasks of this page, at most `limit`.", examples=[[examples.TASK]]
+    )
     next_cursor: str | None = JsonField(
-        description="The `cursor` of the next page; null on the last one.", examples=[None]
+        description="The `cursor` of the next page; null on the last one.",
+        examples=[examples.CURSOR],
     )

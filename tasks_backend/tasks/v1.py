@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
@@ -31,19 +31,22 @@ from tasks_backend.errors import (
     ValidationFailed,
     VersionMismatch,
 )
-from tasks_backend.tasks import statements
+from tasks_backend.openapi import Tag
+from tasks_backend.tasks import examples, statements
 from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
 from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, PUT, TOGGLE
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
 from tasks_backend.validation import field_error
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=[Tag("tasks", "The caller's own tasks.")])
 
 Json = Annotated[JsonBody, Depends(json_body("application/json"))]
 MergePatch = Annotated[
     JsonBody, Depends(json_body("application/json", "application/merge-patch+json"))
 ]
+
+TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[examples.TASK_ID])]
 
 
 def _decimal(value: object) -> object:
@@ -59,16 +62,24 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[
-        int, Query(ge=1, le=100, description="How many tasks at most."), BeforeValidator(_decimal)
+        int,
+        Query(ge=1, le=100, description="How many tasks at most.", examples=[20]),
+        BeforeValidator(_decimal),
     ] = 50
     cursor: Annotated[
-        str | None, Query(description="`next_cursor` of the page before, for the same query.")
+        str | None,
+        Query(
+            description="`next_cursor` of the page before, for the same query.",
+            examples=[examples.CURSOR],
+        ),
     ] = None
     completed: Annotated[
-        Literal["true", "false"] | None, Query(description="Only tasks that are, or are not, done.")
+        Literal["true", "false"] | None,
+        Query(description="Only tasks that are, or are not, done.", examples=["false"]),
     ] = None
     order: Annotated[
-        Literal["desc", "asc"], Query(description="By creation: newest or oldest first.")
+        Literal["desc", "asc"],
+        Query(description="By creation: newest or oldest first.", examples=["asc"]),
     ] = "desc"
 
 
@@ -117,7 +128,7 @@ async def list_tasks(
 
 
 @router.get("/{task_id}", **GET)
-async def get_task(task_id: uuid.UUID, own: OwnRows) -> Response:
+async def get_task(task_id: TaskId, own: OwnRows) -> Response:
     """Return one task. Another user's is not found, like one that does not exist."""
     rows = await own.run(statements.GET, id=str(task_id))
     if not rows:
@@ -126,9 +137,7 @@ async def get_task(task_id: uuid.UUID, own: OwnRows) -> Response:
 
 
 @router.patch("/{task_id}", **PATCH)
-async def patch_task(
-    request: Request, task_id: uuid.UUID, body: MergePatch, own: OwnRows
-) -> Response:
+async def patch_task(request: Request, task_id: TaskId, body: MergePatch, own: OwnRows) -> Response:
     """Change the given fields and no other (FR-005). An empty patch changes nothing at all."""
     condition = IfMatch.of(request)
     try:
@@ -144,7 +153,7 @@ async def patch_task(
 
 
 @router.put("/{task_id}", **PUT)
-async def replace_task(request: Request, task_id: uuid.UUID, body: Json, own: OwnRows) -> Response:
+async def replace_task(request: Request, task_id: TaskId, body: Json, own: OwnRows) -> Response:
     """Replace all that a client may set. Never creates a task."""
     condition = IfMatch.of(request)
     try:
@@ -155,7 +164,7 @@ async def replace_task(request: Request, task_id: uuid.UUID, body: Json, own: Ow
 
 
 @router.post("/{task_id}/toggle", **TOGGLE)
-async def toggle_task(request: Request, task_id: uuid.UUID, own: OwnRows) -> Response:
+async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Response:
     """Flip `completed` in one step. To say which way, PATCH it."""
     condition, key = IfMatch.of(request), IdempotencyKey.of(request)
     if key is None:
@@ -181,7 +190,7 @@ async def toggle_task(request: Request, task_id: uuid.UUID, own: OwnRows) -> Res
 
 
 @router.delete("/{task_id}", **DELETE)
-async def delete_task(request: Request, task_id: uuid.UUID, own: OwnRows) -> Response:
+async def delete_task(request: Request, task_id: TaskId, own: OwnRows) -> Response:
     """Delete a task for good (FR-006)."""
     condition = IfMatch.of(request)
     if not await own.run(statements.DELETE, id=str(task_id), **condition.parameters):

@@ -71,7 +71,7 @@ class Deployment:
         url = self.auth_origin + path
         environment = self.auth_environment | {"BETTER_AUTH_URL": url, "VARIANT": variant}
         mount = url.rstrip("/") if path.strip("/") else f"{self.auth_origin}/api/auth"
-        with self._running(
+        with self.running(
             "better-auth", ["node", "driver/server.mjs"], environment, f"{mount}/ok"
         ) as log:
             yield AuthServer(self.auth_origin, url, mount, log)
@@ -81,7 +81,7 @@ class Deployment:
         """`tasks-backend serve`, from an environment of nothing but DATABASE_URL and these."""
         command = ["tasks-backend", "serve", "--port", str(self.api_port)]
         environment = {"DATABASE_URL": self.database} | settings
-        with self._running("tasks-backend", command, environment, f"{self.api}/livez"):
+        with self.running("tasks-backend", command, environment, f"{self.api}/livez"):
             yield self.api
 
     def run(self, *command: str, **environment: str) -> str:
@@ -118,7 +118,7 @@ class Deployment:
         }
 
     @contextlib.contextmanager
-    def _running(
+    def running(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], ready: str
     ) -> Iterator[Path]:
         """Run a server until the block ends; its log is shown if the block fails."""

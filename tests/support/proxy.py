@@ -41,7 +41,14 @@ class PostgresProxy:
 
     def accept(self) -> None:
         """Accept connections again."""
-        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=64)
+        give_up = time.monotonic() + 20
+        while True:
+            try:
+                self._listener = socket.create_server(("127.0.0.1", self._port), backlog=64)
+                break
+            except OSError:  # the thread has not yet noticed that the last listener is closed
+                assert time.monotonic() < give_up, "the port is not free"
+                time.sleep(0.01)
         self._listener.settimeout(0.1)
         self._refusing = False
 

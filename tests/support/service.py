@@ -38,12 +38,12 @@ class User:
 
 
 @contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, **options: Any) -> Iterator[str]:
     """Serve an application and yield its base URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(512)
-        config = uvicorn.Config(app, **HTTP, log_level="critical")
+        config = uvicorn.Config(app, **HTTP, log_level="critical", **options)
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

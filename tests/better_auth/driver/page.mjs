@@ -1,23 +1,5 @@
-// A page's life in Node: the documented client, with the cookie jar that a browser has.
-const browserFetch = globalThis.fetch;
-const cookies = new Map();
-const sent = []; // [method, address, status] of every request of the page
-
-globalThis.fetch = async (input, init = {}) => {
-  const url = new URL(input);
-  const headers = new Headers(init.headers);
-  if (url.origin === process.env.BETTER_AUTH_URL) {
-    headers.set("Origin", url.origin);
-    headers.set("Cookie", [...cookies].map((pair) => pair.join("=")).join("; "));
-  }
-  const response = await browserFetch(url, { ...init, headers });
-  for (const line of response.headers.getSetCookie()) {
-    const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
-    cookies.set(name, value);
-  }
-  sent.push([init.method ?? "GET", url.pathname, response.status]);
-  return response;
-};
+// A page's life in Node: the documented client, signed in and out.
+import { sent } from "./browser.mjs";
 
 const { authClient, tasksApi } = await import("../app/tasks.mjs");
 

@@ -1,7 +1,10 @@
 """The OpenAPI document by itself: complete, consistent, and right about plugins, too."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -9,34 +12,53 @@ import pytest
 from fastapi import APIRouter, Query
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
+from support.documents import COMMITTED, SETTINGS, document
 
-from tasks_backend import Plugin, Settings, create_app
+from tasks_backend import Plugin, create_app
 from tasks_backend.errors import ApiError
-from tasks_backend.openapi import body, problems
+from tasks_backend.openapi import Tag, body, problems
+from tasks_backend.tasks import examples
 
-SETTINGS = Settings(
-    _env_file=None,
-    database_url="postgresql://nobody@localhost/nowhere",
-    better_auth_url="https://auth.example.com",
+COMMAND = (
+    "DATABASE_URL=postgresql://a/b BETTER_AUTH_URL=https://c.de"
+    " tasks-backend openapi > docs/openapi.json"
 )
 OPEN = {400, 413, 500}
 CLOSED = OPEN | {401, 503, 504}
 ONE = "/api/v1/tasks/{task_id}"
 
 
-def document(*plugins: Plugin) -> Any:
-    described = create_app(SETTINGS, plugins=plugins).openapi()
-    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(described)):
-        part = described
-        for name in reference.split("/"):
-            part = part[name]
-    return described
-
-
 def operations(described: Any) -> Iterator[tuple[str, Any]]:
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
+
+
+@pytest.mark.proves("SC-008")
+def test_the_committed_document_is_the_applications() -> None:
+    """So that a change of the contract is seen in review."""
+    text = json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+    assert text == COMMITTED.read_text(), f"write it anew: {COMMAND}"
+
+
+def test_the_command_prints_the_document_whatever_the_settings() -> None:
+    """The failure above names it."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "tasks_backend", "openapi"],
+        env={**os.environ, "DATABASE_URL": "postgresql://a/b", "BETTER_AUTH_URL": "https://c.de"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert printed.stdout == COMMITTED.read_bytes()
+
+
+def test_every_reference_leads_somewhere() -> None:
+    described = document()
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(described)):
+        part = described
+        for name in reference.split("/"):
+            part = part[name]
 
 
 @pytest.mark.proves("SC-008", "FR-011")
@@ -68,13 +90,14 @@ def test_every_failure_has_the_one_shape_and_an_example_of_it() -> None:
             if int(status) < 300:
                 continue
             assert list(response["content"]) == ["application/problem+json"]
-            examples = response["content"]["application/problem+json"]["examples"]
-            assert examples
-            for code, example in examples.items():
+            shown = response["content"]["application/problem+json"]["examples"]
+            assert shown
+            for code, example in shown.items():
                 shape.validate(example["value"])
                 assert example["value"]["code"] == code
                 assert example["value"]["status"] == int(status)
-                assert example["value"]["instance"] == name.partition(" ")[2]
+                path = name.partition(" ")[2].replace("{task_id}", examples.TASK_ID)
+                assert example["value"]["instance"] == path
 
 
 def test_a_lock_is_on_what_needs_a_token() -> None:
@@ -84,14 +107,59 @@ def test_a_lock_is_on_what_needs_a_token() -> None:
 
 @pytest.mark.proves("SC-008")
 def test_examples_are_what_they_are_examples_of() -> None:
+    """Of each field, of all fields of a schema together, of each body and each answer."""
+    described = document()
+    for name, schema in described["components"]["schemas"].items():
+        shape = Draft202012Validator({**described, "$ref": f"#/components/schemas/{name}"})
+        fields = schema["properties"].items()
+        for field, meant in fields:
+            for example in meant["examples"]:
+                Draft202012Validator({**described, **meant}).validate(example)
+                assert field
+        shape.validate({field: meant["examples"][0] for field, meant in fields})
+    contents = [
+        content
+        for _, operation in operations(described)
+        for part in (operation.get("requestBody", {}), *operation["responses"].values())
+        for content in part.get("content", {}).values()
+    ]
+    for content in contents:
+        for example in content["examples"].values():
+            Draft202012Validator({**described, **content["schema"]}).validate(example["value"])
+    page = described["paths"]["/api/v1/tasks"]["get"]["responses"]["200"]["content"]
+    last = page["application/json"]["examples"]["the_last_page"]["value"]
+    assert last["next_cursor"] is None, "what FastAPI would leave out"
+
+
+def test_a_nullable_field_has_one_type_in_the_way_of_3_1() -> None:
     schemas = document()["components"]["schemas"]
-    for name in ("TaskCreate", "TaskPatch", "TaskReplace", "TaskOut"):
-        properties = schemas[name]["properties"].items()
-        example = {
-            field: schema.get("examples", schema.get("anyOf", [{}])[0].get("examples"))[0]
-            for field, schema in properties
-        }
-        Draft202012Validator(schemas[name]).validate(example)
+    for name in ("Task", "TaskCreate", "TaskPatch", "TaskReplace"):
+        assert schemas[name]["properties"]["description"]["type"] == ["string", "null"]
+    assert "anyOf" not in json.dumps(schemas)
+
+
+def test_what_no_operation_takes_is_described_too() -> None:
+    described = document()
+    answers = described["components"]["responses"]
+    assert described["x-of-no-operation"] == {
+        "404": {"$ref": "#/components/responses/NotFound"},
+        "405": {"$ref": "#/components/responses/MethodNotAllowed"},
+    }
+    assert set(answers["MethodNotAllowed"]["headers"]) == {"Allow", "X-Request-Id"}
+
+
+def test_the_server_is_where_the_application_says_that_it_is() -> None:
+    app = create_app(SETTINGS)
+    assert [server["url"] for server in app.openapi()["servers"]] == ["/"]
+    behind = create_app(SETTINGS)
+    behind.root_path = "/todo"
+    assert [server["url"] for server in behind.openapi()["servers"]] == ["/todo"]
+
+
+def test_the_document_is_made_once() -> None:
+    """It is a tenth of a second's work, and anybody may ask for it."""
+    app = create_app(SETTINGS)
+    assert app.openapi() is app.openapi()
 
 
 def test_a_patch_has_no_defaults_that_a_client_could_fill_in() -> None:
@@ -117,7 +185,7 @@ class Faded(ApiError):
 
 
 def test_a_plugins_own_ways_are_documented_as_they_are_answered() -> None:
-    router = APIRouter()
+    router = APIRouter(tags=[Tag("paint", "Colours of one's own."), "plain"])
     described_body = body(TaskCreate, "application/json")
 
     @router.post("", responses=problems(Faded), openapi_extra={"requestBody": described_body})
@@ -148,3 +216,7 @@ def test_a_plugins_own_ways_are_documented_as_they_are_answered() -> None:
     assert {"faded", "database_unavailable"} < set(examples)
     assert list(repaint_it["responses"]["422"]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in schemas
+    assert described["tags"][-2:] == [
+        {"name": "paint", "description": "Colours of one's own."},
+        {"name": "plain"},
+    ]

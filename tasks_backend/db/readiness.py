@@ -1,0 +1,77 @@
+"""Whether the database can be worked with: asked while it is awake, remembered while it may sleep.
+
+A probe that asked every time would keep a compute that scales to zero awake, and billed, for ever.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+
+from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.pool import Pool
+from tasks_backend.db.statements import EXPECTED_REVISION, SCHEMA, revision_of
+from tasks_backend.errors import ApiError, DatabaseUnavailable
+
+logger = logging.getLogger("tasks_backend.db")
+
+AWAKE = 60.0  # seconds after its last use in which a database is asked; Neon suspends after 300
+
+
+class Readiness:
+    """What is known of the database, from what requests met and from asking it."""
+
+    def __init__(self, pool: Pool, revisions: Mapping[str, str]) -> None:
+        self._pool = pool
+        self._revisions = {SCHEMA: EXPECTED_REVISION, **revisions}
+        self._ready = False
+        self._used_at = -math.inf
+        self._asking: asyncio.Task[None] | None = None
+
+    def trust(self) -> None:
+        """Note that a request was served."""
+        self._used_at = asyncio.get_running_loop().time()
+
+    def doubt(self) -> None:
+        """Note that the database could not be reached: the next probe asks."""
+        self._ready = False
+
+    async def check(self, *, timeout: float) -> None:
+        """Raise DatabaseUnavailable, within `timeout` seconds, unless the database has the schema
+        that this code is written for.
+        """
+        if self._ready and asyncio.get_running_loop().time() - self._used_at > AWAKE:
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(timeout))
+        await asyncio.shield(self._asking)  # of many probes at once, one asks
+        if not self._ready:
+            raise DatabaseUnavailable
+
+    async def _ask(self, timeout: float) -> None:
+        ready = True
+        try:
+            async with asyncio.timeout(timeout):
+                for schema, revision in self._revisions.items():
+                    ready = ready and await self._has(schema, revision)
+        except (DatabaseFailure, ApiError, TimeoutError) as failure:
+            logger.warning("the database is not ready: %s", failure or "no answer in time")
+            ready = False
+        if ready and not self._ready:
+            self.trust()  # it has just come: look again while it is awake anyway
+        self._ready = ready
+
+    async def _has(self, schema: str, revision: str) -> bool:
+        """Return whether a schema, the service's or a plugin's, is at the revision it needs."""
+        try:
+            found = [row[0] for row in await self._pool.fetch(revision_of(schema), {})]
+        except DatabaseFailure as failure:
+            if failure.failure is not Failure.CONFIGURATION:  # as if it is not there at all
+                raise
+            found = [failure]
+        if found != [revision]:
+            logger.warning(
+                "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
+                *(schema, revision, found[0] if found else None),
+            )
+        return found == [revision]

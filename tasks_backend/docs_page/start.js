@@ -1,0 +1,39 @@
+// Starts Swagger UI. `ui-ready` is dispatched on the window when the document is shown.
+"use strict";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+
+/** Put the id of what was just created where the other operations ask for one. */
+function tryTheOthersOn(created) {
+  const collection = new URL(created.url).pathname;
+  const id = created.headers.location.split("/").at(-1);
+  for (const [path, methods] of Object.entries(ui.specSelectors.specJson().toJS().paths)) {
+    const [, parent, name] = path.match(/^(.+?)\/\{(\w+)\}/) ?? [];
+    if (parent && collection.endsWith(parent)) {
+      for (const method of Object.keys(methods)) {
+        ui.specActions.changeParam([path, method], name, "path", id, false);
+      }
+    }
+  }
+}
+
+window.ui = SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  docExpansion: "list",
+  tagsSorter: (one, other) => (one === "health") - (other === "health"), // last: for machines
+  defaultModelsExpandDepth: 0,
+  persistAuthorization: false, // a token outlives the page in no storage
+  validatorUrl: null,
+  responseInterceptor: (response) => {
+    if (response.status === 201 && response.headers.location) tryTheOthersOn(response);
+    return response;
+  },
+  onComplete: () => dispatchEvent(new Event("ui-ready")),
+});

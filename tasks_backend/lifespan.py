@@ -1,0 +1,50 @@
+"""What is started with the service and stopped with it: plugins first, then what they stand on."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+
+from tasks_backend.admission import ADMISSION
+from tasks_backend.auth.key_set import KeySet
+from tasks_backend.db.database import Database
+from tasks_backend.plugin import Plugin, PluginError
+
+
+def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> Lifespan[FastAPI]:
+    """Return the lifespan of an application. Entering it raises PluginError, naming the plugin."""
+
+    @asynccontextmanager
+    async def entered(app: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+        async with AsyncExitStack() as stack:
+            stack.callback(database.close)
+            stack.push_async_callback(key_set.close)
+            for plugin in plugins:
+                if plugin.lifespan is not None:
+                    try:
+                        await stack.enter_async_context(plugin.lifespan(app))
+                    except Exception as error:
+                        raise PluginError(plugin.blamed("its lifespan failed", error)) from error
+            yield {ADMISSION: app.state.admission}
+
+    return entered
+
+
+class Announcement:
+    """Say why the service does not start in one sentence, where the framework has a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, or the lifespan."""
+
+        async def announced(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, PluginError):
+                message = {**message, "message": str(error)}
+            await send(message)
+
+        await self.app(scope, receive, announced if scope["type"] == "lifespan" else send)

@@ -1,0 +1,135 @@
+"""The plugin `metrics`: `GET /metrics` in Prometheus' text format, or OpenMetrics if asked for.
+
+With several workers, PROMETHEUS_MULTIPROC_DIR names a directory that they share, empty when the
+service starts; then every worker answers for all of them.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tasks_backend.observability.extra import needed_by
+from tasks_backend.observability.instruments import Instruments
+from tasks_backend.observation import Observation, current
+from tasks_backend.plugin import Plugin, PluginError
+
+with needed_by("metrics"):
+    from prometheus_client import CollectorRegistry, multiprocess
+    from prometheus_client.exposition import choose_encoder
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER = "_OTHER"  # OpenTelemetry's word for a method that somebody made up
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_METRICS = "tasks_backend.metrics"
+
+router = APIRouter()
+
+
+class Metrics:
+    """Count each request when it is done."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.instruments = Instruments()
+        self._refused = 0
+        self._fetches: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope[_METRICS] = self
+        began = time.perf_counter()
+        self.instruments.in_progress.inc()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.instruments.in_progress.dec()
+            if (observation := current()) is not None:
+                self._count(scope, observation, time.perf_counter() - began)
+            self.look(scope["app"])
+
+    def _count(self, scope: Scope, observation: Observation, duration: float) -> None:
+        method = observation.method if observation.method in METHODS else OTHER
+        route = observation.route or getattr(scope.get("route"), "path", "none")
+        status = str(observation.status or "none")
+        to = self.instruments
+        to.requests.labels(method, route, status, observation.code or "").inc()
+        to.duration.labels(method, route, status).observe(duration)
+        if observation.exchanges:
+            to.waited.observe(observation.waited)
+        for number, exchange in enumerate(observation.exchanges, 1):
+            to.exchanges.labels(exchange.kind, exchange.outcome).observe(exchange.duration)
+            repeated = exchange.kind != "ping" and exchange.outcome not in {"ok", "cancelled"}
+            if repeated and number < len(observation.exchanges):
+                to.retries.labels(exchange.outcome).inc()
+
+    def look(self, app: FastAPI) -> None:
+        """Take over what others count: the pool, the admission, the key set."""
+        pool, key_set = app.state.database.pool, app.state.key_set
+        to = self.instruments
+        to.connections.labels("idle").set(pool.idle)
+        to.connections.labels("in_use").set(pool.turns.held)
+        to.waiting.set(pool.turns.waiting)
+        to.key_set_age.set(-1 if key_set.age is None else key_set.age)
+        refused = app.state.admission.refused
+        to.refused.inc(refused - self._refused)
+        self._refused = refused
+        for outcome, count in key_set.fetches.items():
+            to.key_set_fetches.labels(outcome).inc(count - self._fetches.get(outcome, 0))
+            self._fetches[outcome] = count
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Answer with what all workers have counted so far."""
+    own: Metrics = request.scope[_METRICS]
+    own.look(request.app)
+    registry = own.instruments.registry
+    if SHARED in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the package's
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), headers={"Content-Type": media_type})
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Forget the gauges of workers that are gone: when one starts, and of its own when it stops."""
+    if SHARED in os.environ:
+        _forget_the_dead(Path(os.environ[SHARED]))
+    yield
+    if SHARED in os.environ:
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call] # the package's
+
+
+def _forget_the_dead(shared: Path) -> None:
+    for path in shared.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not _is_alive(pid):
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # the package's
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+if SHARED in os.environ and not os.access(os.environ[SHARED], os.W_OK | os.X_OK):
+    raise PluginError(f"plugin 'metrics': {SHARED} is no directory that can be written to")
+
+plugin = Plugin(
+    name="metrics", operations=router, middleware=[Middleware(Metrics)], lifespan=lifespan
+)

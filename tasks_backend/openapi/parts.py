@@ -1,0 +1,132 @@
+"""What routes say of themselves: the body they take, their headers, their failures, their tag."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Self
+
+import orjson
+from pydantic import BaseModel
+
+from tasks_backend.errors import MEDIA_TYPE, REALM, ApiError, problem
+
+SCHEMAS = "#/components/schemas/{model}"
+AND = " · "
+REQUEST_ID = "4f0c2d7e9b1a4c3d8e5f6a7b8c9d0e1f"
+HEADERS: dict[str, dict[str, Any]] = {
+    "Allow": {
+        "description": "The methods that the address takes (RFC 9110).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Z]+(, [A-Z]+)*$"},
+        "example": "GET, POST",
+    },
+    "Retry-After": {
+        "description": "After how many seconds it is worth repeating the request.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 1,
+    },
+    "WWW-Authenticate": {
+        "description": "The challenge (RFC 6750). It names an error only if a token was sent.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^Bearer realm="[^"]*"(, [a-z_]+="[^"]*")*$'},
+        "example": f'{REALM}, error="invalid_token"',
+    },
+    "X-Request-Id": {
+        "description": "The name of this request in the log: yours, if you sent one of this form.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "example": REQUEST_ID,
+    },
+}
+"""Headers that any operation may answer with; all but Allow go with a failure or every answer."""
+
+
+class Tag(str):
+    """A tag's name that brings the description which the document shows for it."""
+
+    description: str
+    __slots__ = ("description",)
+
+    def __new__(cls, name: str, description: str) -> Self:
+        """Return the name; it is compared and shown as the plain text that it is."""
+        tag = super().__new__(cls, name)
+        tag.description = description
+        return tag
+
+
+def body(
+    model: type[BaseModel], *media_types: str, examples: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the description of a request body of these media types.
+
+    An example's name is shown to people.
+    """
+    schema = model.model_json_schema(ref_template=SCHEMAS)
+    content: dict[str, Any] = {"schema": schema}
+    if examples:
+        content["examples"] = _named(examples)
+    return {"required": True, "content": {name: dict(content) for name in media_types}}
+
+
+def answer(description: str, examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a response in JSON. An example's name is shown to people."""
+    content = {"application/json": {"examples": _named(examples)}}
+    return {"description": description, "content": content}
+
+
+def _named(examples: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        re.sub("[^a-z0-9]+", "_", summary.lower()): {"summary": summary, "value": value}
+        for summary, value in examples.items()
+    }
+
+
+def header(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    """Return the description of an optional request header.
+
+    The example is the schema's: pages to try the API fill in the parameter's own by themselves.
+    """
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema, "examples": [example]},
+    }
+
+
+def problems(*errors: type[ApiError] | ApiError) -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of these failures, by status, each with an example.
+
+    An error is given as itself, not as its class, where an example without `errors` would be poor.
+    """
+    by_status: dict[int | str, list[ApiError]] = defaultdict(list)
+    for kind in errors:
+        error = kind if isinstance(kind, ApiError) else kind()
+        by_status[error.status].append(error)
+    return {status: _response(same) for status, same in by_status.items()}
+
+
+def _response(errors: list[ApiError]) -> dict[str, Any]:
+    examples = {
+        error.code: {
+            "summary": error.title,
+            "value": orjson.loads(problem(error, "/", REQUEST_ID)),
+        }
+        for error in errors
+    }
+    headers = {name: value for error in errors for name, value in (error.headers or {}).items()}
+    return {
+        "description": AND.join(dict.fromkeys(error.summary for error in errors)),
+        "headers": {name: _header_of_a_failure(name, headers[name]) for name in sorted(headers)},
+        "content": {
+            MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(model="Problem")}, "examples": examples}
+        },
+    }
+
+
+def _header_of_a_failure(name: str, example: str) -> dict[str, Any]:
+    if name in HEADERS:
+        return {"$ref": f"#/components/headers/{name}"}
+    return {"schema": {"type": "string"}, "example": example}

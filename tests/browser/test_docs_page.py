@@ -1,0 +1,152 @@
+"""`/docs` in a browser: everything can be tried, nothing is complained about, nobody else asked."""
+
+import re
+
+import httpx2
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from browser.docs_page import DocsPage
+from browser.log import BrowserLog
+from browser.programs import Development
+
+CREATE, LIST, GET, PATCH, PUT, TOGGLE, DELETE = (
+    f"tasks_v1_{name}"
+    for name in (
+        *("create_task", "list_tasks", "get_task", "patch_task"),
+        *("replace_task", "toggle_task", "delete_task"),
+    )
+)
+EVERY = [CREATE, LIST, GET, PATCH, PUT, DELETE, TOGGLE, "livez", "readyz"]
+NOBODYS = "01900000-0000-7000-8000-000000000000"
+
+
+def test_every_operation_can_be_tried_without_pasting_anything(
+    docs: DocsPage, dev: Development, log: BrowserLog
+) -> None:
+    """The token comes with the page, and the id of what is created goes into the other forms."""
+    document = httpx2.get(f"{dev.url}/openapi.json", timeout=30).json()
+    documented = [
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    ]
+    assert docs.operations() == EVERY
+    assert sorted(documented) == sorted(EVERY)
+    docs.keep("1-page")
+
+    created = docs.run(CREATE)
+    docs.keep("2-created")
+    assert (created.status, created.body["title"]) == (201, "Buy milk")
+    task = created.body["id"]
+    assert created.body["user_id"] == "alice"
+    assert 'etag: "1"' in created.headers
+    assert f"location: /api/v1/tasks/{task}" in created.headers
+
+    listed = docs.run(LIST, limit="1")
+    assert (listed.status, listed.body["items"][0]["id"]) == (200, task)
+    assert (docs.run(GET).status, docs.run(GET).body["id"]) == (200, task)
+    changed = docs.run(PATCH, {"title": "Buy oat milk"})
+    assert (changed.status, changed.body["title"]) == (200, "Buy oat milk")
+    replaced = docs.run(PUT, {"title": "Tea", "description": None, "completed": False})
+    assert (replaced.status, replaced.body["title"]) == (200, "Tea")
+    toggled = docs.run(TOGGLE)
+    assert (toggled.status, toggled.body["completed"]) == (200, True)
+    deleted = docs.run(DELETE)
+    assert (deleted.status, deleted.body) == (204, None)
+    assert docs.run("livez").body == {"status": "alive"}
+    assert docs.run("readyz").status == 200
+    docs.keep("3-all-run")
+    assert log.origins == {dev.url}
+
+
+def test_failures_are_shown_as_they_are(docs: DocsPage) -> None:
+    task = docs.run(CREATE).body["id"]
+    assert docs.run(CREATE, {"title": ""}).status == 422
+    assert docs.run(CREATE, "{").body["code"] == "malformed_json"
+    assert docs.run(LIST, cursor="x").body["code"] == "invalid_cursor"
+    assert docs.run(PATCH, {"title": "x"}, If_Match='"7"').body["code"] == "version_mismatch"
+    assert docs.run(GET, task_id=NOBODYS).body["code"] == "task_not_found"
+    docs.become("bob")
+    docs.keep("4-as-bob")
+    for operation in (PATCH, PUT, TOGGLE, DELETE):
+        answer = docs.run(
+            operation, task_id=task, **({"If_Match": ""} if operation == PATCH else {})
+        )
+        assert (answer.status, answer.body["code"]) == (403, "task_forbidden"), operation
+    assert docs.run(GET, task_id=task).status == 404
+
+
+def test_without_a_token_every_operation_with_a_lock_is_a_401(docs: DocsPage) -> None:
+    docs.become("")
+    for operation in EVERY[:7]:
+        answer = docs.run(
+            operation, **({"task_id": NOBODYS} if operation not in {CREATE, LIST} else {})
+        )
+        assert (answer.status, answer.body["code"]) == (401, "missing_token"), operation
+        assert 'www-authenticate: Bearer realm="tasks_backend"' in answer.headers
+    docs.keep("5-no-token")
+    assert docs.run("livez").status == 200
+
+
+def test_a_token_can_be_pasted(docs: DocsPage, dev: Development) -> None:
+    """The printed one, and one that is none."""
+    docs.paste(dev.token)
+    expect(docs.page.get_by_label("Try it as")).to_have_value("own")
+    assert docs.run(CREATE).body["user_id"] == "alice"
+    docs.paste("ey.nonsense.x")
+    assert docs.run(LIST).body["code"] == "invalid_token"
+    docs.page.get_by_role("button", name="Authorize").click()
+    docs.keep("6-authorize")
+
+
+def test_reloading_keeps_the_user_and_no_token_is_kept_anywhere(docs: DocsPage) -> None:
+    docs.become("bob")
+    docs.open()
+    expect(docs.page.get_by_label("Try it as")).to_have_value("bob")
+    assert docs.run(CREATE).body["user_id"] == "bob"
+    kept = docs.page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
+    assert "bob" in kept
+    assert not re.search(r"ey[\w-]+\.", kept)
+    docs.become("")
+    docs.open()
+    expect(docs.page.get_by_label("Try it as")).to_have_value("")
+
+
+def test_an_address_leads_to_an_operation(docs: DocsPage, log: BrowserLog) -> None:
+    docs.page.goto("about:blank")
+    docs.open(f"#/tasks/{TOGGLE}")
+    expect(docs.block(TOGGLE)).to_have_class(re.compile("is-open"))
+    log.taken("escaping deep link whitespace")  # said of any `_` in an address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_page_fits_and_follows_the_system(
+    context: BrowserContext, docs: DocsPage, width: int, scheme: str
+) -> None:
+    docs.page.set_viewport_size({"width": width, "height": 812})
+    docs.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    assert docs.run(CREATE).status == 201
+    docs.keep(f"7-{scheme}-{width}")
+    assert docs.page.evaluate("document.documentElement.scrollWidth") == width
+    dark = re.compile("dark-mode")
+    root = expect(docs.page.locator("html"))
+    (root.to_have_class if scheme == "dark" else root.not_to_have_class)(dark)
+
+
+def test_the_policy_is_enforced(docs: DocsPage, log: BrowserLog) -> None:
+    """What a description or an answer could smuggle in does not run and reaches nobody."""
+    ran = docs.page.evaluate(
+        """async () => {
+            const script = document.createElement("script");
+            script.textContent = "window.smuggled = true";
+            document.body.append(script);
+            const image = new Image();
+            image.src = "http://localhost:9/x.png";
+            const asked = await fetch("http://localhost:9/").then(() => true, () => false);
+            return [window.smuggled ?? false, asked];
+        }"""
+    )
+    assert ran == [False, False]
+    assert len(log.taken("Content Security Policy")) >= 3

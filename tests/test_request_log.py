@@ -1,0 +1,153 @@
+"""One line for each request: what it was and what it cost, and nothing of what it said."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+
+import httpx2
+import psycopg2
+import pytest
+from support.service import User, served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+from tasks_backend.logs import config, formatter
+from tasks_backend.request_log import pseudonyms
+
+TASKS = "/api/v1/tasks"
+FIELDS = {
+    *("request_id", "method", "route", "status", "code", "duration_ms", "waited_ms"),
+    *("database_ms", "exchanges", "user"),
+}
+ORDINARY = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with caplog.at_level("INFO", logger="tasks_backend.requests"):
+        yield caplog
+
+
+def the_line(log: pytest.LogCaptureFixture, response: httpx2.Response) -> dict[str, object]:
+    """The line of this request, which may be written a moment after the client has its answer."""
+    wanted = response.headers["x-request-id"]
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        found = [line for line in log.records if vars(line).get("request_id") == wanted]
+        if found:
+            assert len(found) == 1
+            return {name: value for name, value in vars(found[0]).items() if name not in ORDINARY}
+        time.sleep(0.005)
+    raise AssertionError("it was not logged")
+
+
+def test_a_line_says_what_was_done(alice: User, log: pytest.LogCaptureFixture) -> None:
+    task = alice.create()
+    response = alice.client.get(f"{TASKS}/{task['id']}")
+    line = the_line(log, response)
+    assert set(line) == FIELDS
+    assert line["method"] == "GET"
+    assert line["route"] == "/api/v1/tasks/{task_id}"
+    assert (line["status"], line["code"], line["exchanges"]) == (200, None, 1)
+    assert 0 < float(str(line["database_ms"])) < float(str(line["duration_ms"]))
+
+
+def test_a_line_says_why_it_failed(
+    alice: User, anonymous: httpx2.Client, log: pytest.LogCaptureFixture
+) -> None:
+    for response, status, code, route in (
+        (anonymous.get(TASKS), 401, "missing_token", TASKS),
+        (alice.client.post(TASKS, json={}), 422, "validation_error", TASKS),
+        (alice.client.get("/secret/path?token=abc"), 404, "not_found", None),
+        (alice.client.put(TASKS), 405, "method_not_allowed", TASKS),
+        (anonymous.get("/livez"), 200, None, "/livez"),
+    ):
+        line = the_line(log, response)
+        assert (line["status"], line["code"], line["route"]) == (status, code, route)
+
+
+def test_a_user_is_a_salted_hash(
+    alice: User, bob: User, log: pytest.LogCaptureFixture, settings: Settings, signer: Signer
+) -> None:
+    ours = [the_line(log, user.client.get(TASKS))["user"] for user in (alice, bob, alice)]
+    assert ours[0] == ours[2] != ours[1]
+    assert all(re.fullmatch("[0-9a-f]{16}", str(name)) for name in ours)
+    salted = settings.model_copy(
+        update={"log_salt": None, "database_url": settings.database_url + "&a=b"}
+    )
+    assert pseudonyms("one salt")(alice.sub) != pseudonyms("another")(alice.sub)
+    assert pseudonyms(settings.database_url)(alice.sub) == ours[0]
+    assert pseudonyms(salted.database_url)(alice.sub) != ours[0]
+
+
+def test_nothing_that_was_said_is_logged(
+    alice: User, caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    secrets = ("T1tle-s3cret", "D3scription-s3cret", "k3y-s3cret", "cur5or")
+    with caplog.at_level("DEBUG"):
+        task = alice.create(title=secrets[0], description=secrets[1])
+        headers = {"Idempotency-Key": secrets[2]}
+        alice.client.post(TASKS, json={"title": secrets[0]}, headers=headers)
+        alice.client.get(TASKS, params={"cursor": secrets[3]})
+        answer = alice.client.get(f"{TASKS}/{task['id']}")
+        token = alice.client.headers["authorization"].split()[1]
+    everything = "\n".join(
+        formatter(form).format(record)
+        for form in ("json", "text")
+        for record in caplog.records
+        if record.name.startswith("tasks_backend")
+    )
+    password = psycopg2.extensions.parse_dsn(settings.database_url).get("password", "-none-")
+    assert answer.headers["x-request-id"] in everything
+    for said in (*secrets, alice.sub, token, token.split(".")[1], task["id"], password):
+        assert said not in everything
+
+
+def test_a_machine_reads_json_and_a_person_a_line() -> None:
+    record = logging.makeLogRecord(
+        {"name": "tasks_backend.requests", "levelname": "INFO", "msg": "request", "status": 200}
+    )
+    line = json.loads(formatter("json").format(record))
+    assert line["timestamp"].endswith("Z")
+    del line["timestamp"]
+    logged = {"event": "request", "level": "info", "logger": "tasks_backend.requests"}
+    assert line == {**logged, "status": 200}
+    text = formatter("text").format(record)
+    assert "request" in text
+    assert "status=200" in text
+    assert "\n" not in text
+
+
+def test_a_traceback_shows_no_values() -> None:
+    """structlog's own way would print every local variable beside it."""
+
+    def fail(token: str) -> None:
+        raise ValueError("planted")
+
+    try:
+        fail(f"t0ken-in-a-{'variable'}")  # not as its line in the source has it
+    except ValueError as error:
+        record = logging.makeLogRecord(
+            {"msg": "failed", "exc_info": (type(error), error, error.__traceback__)}
+        )
+    for form in ("json", "text"):
+        line = formatter(form).format(record)
+        assert "planted" in line
+        assert "t0ken-in-a-variable" not in line
+
+
+def test_what_is_no_terminal_gets_json() -> None:
+    assert config("info", "auto")["formatters"]["log"]["form"] == "json"
+
+
+def test_a_log_that_is_not_wanted_is_not_made(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level("ERROR", logger="tasks_backend.requests"),
+        served(create_app(settings)) as base,
+    ):
+        assert httpx2.get(f"{base}/livez").status_code == 200
+    assert not caplog.records

@@ -1,0 +1,130 @@
+"""Told to stop, the service finishes what runs, takes nothing new, and is gone within a bound."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psycopg2
+import pytest
+from support.key_server import KeyServer
+from support.service import connected, served
+from support.signing import AUDIENCE, ISSUER, Signer
+
+from tasks_backend import Settings, create_app, protocol
+
+TASKS = "/api/v1/tasks"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def process(
+    tmp_path: Path, database: str, key_server: KeyServer
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        **os.environ,
+        "DATABASE_URL": database,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "JWKS_URL": key_server.url,
+    }
+    command = [sys.executable, "-m", "tasks_backend", "serve", "--port", str(port)]
+    started = subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        give_up = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{base}/livez").status_code == 200:
+                    break
+            assert time.monotonic() < give_up, "it did not start"
+            time.sleep(0.05)
+        yield started, base
+    finally:
+        started.kill()
+        started.communicate(timeout=20)
+
+
+def wait_until_refused(base: str) -> None:
+    """Return when no new connection is taken."""
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        try:
+            connected(base).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("new connections are still taken")
+
+
+def test_what_runs_is_finished_and_nothing_new_is_taken(
+    process: tuple["subprocess.Popen[bytes]", str], database: str, signer: Signer
+) -> None:
+    running, base = process
+    headers = {"Authorization": f"Bearer {signer.token('last')}"}
+    blocker = psycopg2.connect(database)
+    with blocker.cursor() as cursor, ThreadPoolExecutor(1) as executor:
+        cursor.execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")
+        last = executor.submit(
+            httpx2.post, base + TASKS, headers=headers, json={"title": "last"}, timeout=30
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tasks_backend.tasks'::regclass"
+        while True:
+            cursor.execute(waiting)
+            if cursor.fetchone() != (0,):
+                break
+            time.sleep(0.01)
+        running.send_signal(signal.SIGTERM)
+        wait_until_refused(base)
+        blocker.close()
+        answer = last.result(30)
+    assert answer.status_code == 201
+    assert answer.headers["connection"] == "close"
+    running.wait(20)
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM tasks_backend.tasks WHERE id = %s", (answer.json()["id"],)
+        )
+        assert cursor.fetchone() == (1,)
+    connection.close()
+
+
+def test_a_request_that_was_on_its_way_is_answered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a connection that was idle when the order came: its next answer is the last."""
+    monkeypatch.setattr(protocol, "DRAIN", 20.0)
+    with ThreadPoolExecutor(1) as executor, contextlib.ExitStack() as stack:
+        base = stack.enter_context(served(create_app(settings)))
+        connection = connected(base)
+        connection.sendall(LIVEZ)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        stopped = executor.submit(stack.close)
+        wait_until_refused(base)
+        connection.sendall(LIVEZ)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer
+        connection.close()
+        stopped.result(30)
+
+
+def test_an_idle_connection_does_not_hold_the_service_up(settings: Settings) -> None:
+    with served(create_app(settings)) as base:
+        idle, silent = connected(base), connected(base)
+        idle.sendall(LIVEZ)
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+    assert idle.recv(1) == b""
+    assert silent.recv(1) == b""
+    idle.close()
+    silent.close()

@@ -1,0 +1,109 @@
+"""Who is next for a connection: users take turns, whoever leaves the line is skipped."""
+
+import asyncio
+import random
+
+import pytest
+
+from tasks_backend.db.turns import Turns
+from tasks_backend.errors import Overloaded
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def served_in_order(turns: Turns, arrivals: str) -> str:
+    """The order in which users, a letter each, get the one place that is held at first."""
+    order: list[str] = []
+
+    async def stand(user: str) -> None:
+        await turns.take(user)
+        order.append(user)
+        turns.give()
+
+    await turns.take("first")
+    line = [asyncio.create_task(stand(user)) for user in arrivals]
+    await asyncio.sleep(0)
+    assert turns.waiting == len(arrivals)
+    turns.give()
+    await asyncio.gather(*line)
+    assert (turns.held, turns.waiting) == (0, 0)
+    return "".join(order)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "order"),
+    [
+        ("aaaab", "abaaa"),
+        ("aabbcc", "abcabc"),
+        ("abc", "abc"),
+        ("aaa", "aaa"),
+        ("aaabaac", "abcaaaa"),
+    ],
+)
+async def test_a_crowd_delays_another_user_by_one_turn(arrivals: str, order: str) -> None:
+    assert await served_in_order(Turns(1, wait=20), arrivals) == order
+
+
+async def test_who_gives_up_is_skipped_and_nothing_is_lost() -> None:
+    turns = Turns(1, wait=20)
+    await turns.take("first")
+    leaving = [asyncio.create_task(turns.take("a")) for _ in range(3)]
+    staying = asyncio.create_task(turns.take("b"))
+    await asyncio.sleep(0)
+    for task in leaving:
+        task.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    assert turns.waiting == 1
+    turns.give()
+    await staying
+    turns.give()
+    assert turns.held == 0
+
+
+async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
+    turns = Turns(1, wait=20)
+    await turns.take("first")
+    leaving, staying = (asyncio.create_task(turns.take(user)) for user in "ab")
+    await asyncio.sleep(0)
+    turns.give()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await staying
+    assert turns.held == 1
+
+
+async def test_who_waits_too_long_is_overloaded() -> None:
+    turns = Turns(1, wait=0.01)
+    await turns.take("first")
+    with pytest.raises(Overloaded):
+        await turns.take("a")
+    turns.give()
+    assert (turns.held, turns.waiting) == (0, 0)
+
+
+async def test_places_are_neither_lost_nor_made_whatever_happens() -> None:
+    turns = Turns(3, wait=20)
+    chance = random.Random(7)
+    most = 0
+
+    async def live(user: str) -> None:
+        nonlocal most
+        await turns.take(user)
+        try:
+            most = max(most, turns.held)
+            await asyncio.sleep(chance.random() / 500)
+        finally:
+            turns.give()
+
+    people = [asyncio.create_task(live(chance.choice("abcd"))) for _ in range(300)]
+    for person in chance.sample(people, 100):
+        await asyncio.sleep(0)
+        person.cancel()
+    await asyncio.gather(*people, return_exceptions=True)
+    assert (most, turns.held, turns.waiting) == (3, 0, 0)

@@ -1,0 +1,53 @@
+"""A real Better Auth and the real service, as in tests/better_auth, and a Next.js app in front."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from better_auth.conftest import _title, deployment, owner, people, say, template
+from better_auth.log import tell
+from support.documents import document
+from support.node import NPM_TIMEOUT, installed
+
+from typescript.project import NEXT, Project, lay_out
+
+__all__ = ["_title", "deployment", "owner", "people", "say", "template"]
+
+GENERATOR_TIMEOUT = 120  # seconds
+TEST_TIMEOUT = NPM_TIMEOUT + GENERATOR_TIMEOUT + 300  # whichever runs first has them to wait for
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT))
+
+
+@pytest.fixture(scope="session")
+def openapi() -> dict[str, Any]:
+    """The service's own document."""
+    return dict(document())
+
+
+@pytest.fixture(scope="session")
+def project(openapi: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The app, with its packages installed and its client generated."""
+    directory = tmp_path_factory.mktemp("next")
+    started = time.monotonic()
+    installed(NEXT / "package.json", directory)
+    ready = time.monotonic()
+    project = lay_out(directory)
+    assert project.generate(openapi, timeout=GENERATOR_TIMEOUT)
+    tell(
+        f"\nNode.js {project.run('node', '--version', timeout=30).strip()};"
+        f" npm install: {ready - started:.1f} s;"
+        f" the client, generated: {time.monotonic() - ready:.1f} s"
+    )
+    return project
+
+
+@pytest.fixture(scope="session")
+def node(project: Project) -> Path:
+    """Where a deployment finds the programs of tests/better_auth."""
+    return project.programs

@@ -1,0 +1,75 @@
+"""A Next.js app made of what the documents show, with a client generated from this service."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NEXT = Path(__file__).parent / "next"
+BETTER_AUTH = ROOT / "tests/better_auth"
+DOCUMENT = ROOT / "docs/clients.md"
+CLIENT = "lib/tasks-api.ts"
+QUIET = {"NEXT_TELEMETRY_DISABLED": "1", "CI": "true"}
+
+
+@dataclass(frozen=True)
+class Project:
+    """The app's directory. `programs` has those of tests/better_auth, on the same packages."""
+
+    directory: Path
+
+    @property
+    def programs(self) -> Path:
+        return self.directory / "better_auth"
+
+    def run(self, *command: str, timeout: float, **environment: str) -> str:
+        """Run a command in the app to its end and return what it printed."""
+        done = self.attempt(*command, timeout=timeout, **environment)
+        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def attempt(
+        self, *command: str, timeout: float, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the app to its end, whatever comes of it."""
+        return subprocess.run(
+            command,
+            cwd=self.directory,
+            env=os.environ | QUIET | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def generate(self, openapi: Mapping[str, object], *more: str, timeout: float) -> bool:
+        """Generate the client with the documented command; whether the command was content."""
+        (self.directory / "openapi.json").write_text(json.dumps(openapi))
+        return self.attempt(*documented_command(), *more, timeout=timeout).returncode == 0
+
+
+def documented_command() -> list[str]:
+    """The command of docs/clients.md that generates the client."""
+    (command,) = re.findall(r"^npx (.*openapi-typescript@.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    return ["npx", *command.split()]
+
+
+def lay_out(directory: Path) -> Project:
+    """Copy the app, with the lines of docs/auth.md where docs/clients.md says that they go."""
+    shutil.copytree(NEXT, directory, dirs_exist_ok=True)
+    shown = BETTER_AUTH / "app"
+    (directory / "lib/auth.ts").write_text((shown / "auth.mjs").read_text())
+    route = directory / "app/api/auth/[...all]/route.ts"
+    route.parent.mkdir(parents=True)
+    route.write_text((shown / "route.mjs").read_text().replace("./auth.mjs", "@/lib/auth"))
+    deletion = (shown / "deletion.mjs").read_text().replace("({ id })", "({ id }: { id: string })")
+    (directory / "lib/deletion.ts").write_text(deletion)
+    project = Project(directory)
+    for name in ("app", "driver"):
+        shutil.copytree(BETTER_AUTH / name, project.programs / name)
+    return project

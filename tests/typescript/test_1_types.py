@@ -1,0 +1,80 @@
+"""The compiler's word on the client: what is right compiles, and what is wrong does not."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from better_auth.log import Say
+
+from typescript.project import CLIENT, NEXT, Project
+
+TIMEOUT = 120  # seconds
+REFUSED = "driver/refused.ts"
+
+
+def tsc(project: Project) -> str:
+    """What the compiler complains about."""
+    return project.attempt("npm", "run", "--silent", "check", timeout=TIMEOUT).stdout
+
+
+def test_the_client_compiles_under_the_strictest_settings(project: Project, say: Say) -> None:
+    options = project.run("npx", "tsc", "--showConfig", timeout=TIMEOUT)
+    for option in ("strict", "noUncheckedIndexedAccess", "exactOptionalPropertyTypes"):
+        assert f'"{option}": true' in options
+    assert tsc(project) == ""
+    version = project.run("npx", "tsc", "--version", timeout=TIMEOUT).strip()
+    generated = (project.directory / CLIENT).read_text()
+    mistakes = (NEXT / REFUSED).read_text().count("// @ts-expect-error")
+    say(
+        f"TypeScript: {version}; generated: {len(generated.splitlines())} lines, types alone;"
+        f" {mistakes} mistakes, each refused"
+    )
+
+
+def test_a_client_that_is_out_of_date_is_noticed(
+    project: Project, openapi: dict[str, Any], say: Say
+) -> None:
+    assert project.generate(openapi, "--check", timeout=TIMEOUT)
+    other = copy.deepcopy(openapi)
+    _another_code(other)
+    assert not project.generate(other, "--check", timeout=TIMEOUT)
+    say("--check: content with the document it was made from, and with no other")
+
+
+def _codes_are_any_string(openapi: dict[str, Any]) -> None:
+    del openapi["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+
+
+def _another_code(openapi: dict[str, Any]) -> None:
+    openapi["components"]["schemas"]["Problem"]["properties"]["code"]["enum"].append("teapot")
+
+
+def _a_title_may_be_left_out(openapi: dict[str, Any]) -> None:
+    openapi["components"]["schemas"]["TaskReplace"]["required"].remove("title")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        pytest.param(_codes_are_any_string, f"{REFUSED}(", id="any code"),
+        pytest.param(_another_code, "lib/problems.ts(", id="another code"),
+        pytest.param(_a_title_may_be_left_out, f"{REFUSED}(", id="a field that is optional"),
+    ],
+)
+def test_the_compiler_sees_a_contract_that_has_changed(
+    project: Project,
+    openapi: dict[str, Any],
+    say: Say,
+    spoil: Callable[[dict[str, Any]], None],
+    complaint: str,
+) -> None:
+    other = copy.deepcopy(openapi)
+    spoil(other)
+    try:
+        assert project.generate(other, timeout=TIMEOUT)
+        complaints = tsc(project)
+    finally:
+        assert project.generate(openapi, timeout=TIMEOUT)
+    assert complaint in complaints
+    say(f"tsc: {complaints.splitlines()[0]}")
