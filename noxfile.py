@@ -37,7 +37,7 @@ def dev(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Pass the tests, on an embedded PostgreSQL (arguments go to pytest)."""
-    session.install("-e", ".[dev]", *group("test"))
+    session.install("-e", ".[dev,observability]", *group("test"))
     session.run("coverage", "erase")
     parallel = ["-n", "auto", "--maxprocesses", "4"]
     session.run("coverage", "run", "-m", "pytest", *parallel, *session.posargs)
@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="uv")
 def floors(session: nox.Session) -> None:
     """Pass the tests with the oldest dependencies that the package says it takes."""
-    session.install("--resolution=lowest-direct", "-e", ".[dev]", *group("test"))
+    session.install("--resolution=lowest-direct", "-e", ".[dev,observability]", *group("test"))
     session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
 
 
@@ -65,7 +65,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
     session.install(
-        "-e", ".[dev]", *group("test"), *group("fuzz"), *group("browser"), *group("types")
+        *("-e", ".[dev,observability]"),
+        *(*group("test"), *group("fuzz"), *group("browser"), *group("types")),
     )
     session.run("mypy")
 
@@ -97,6 +98,13 @@ def faults(session: nox.Session) -> None:
     session.install("-e", ".[dev]", *group("test"), *group("faults"))
     report = Path(session.create_tmp()).resolve() / "report.md"
     session.run("pytest", "tests/faults", "-s", f"--faults-report={report}", *session.posargs)
+
+
+@nox.session
+def overload(session: nox.Session) -> None:
+    """Ask for more than the service can do, and see who gets what (--overload-seconds)."""
+    session.install("-e", ".[dev]", *group("test"))
+    session.run("pytest", "tests/overload", "-s", *session.posargs)
 
 
 @nox.session(name="api-lint")

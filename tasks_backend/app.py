@@ -5,6 +5,7 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -29,6 +30,13 @@ from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 from tasks_backend.validation import invalid
 
+# FastAPI's own tells query strings and the texts of errors; the plugin `tracing` does not.
+TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = ("Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id")
 RESPONSE_HEADERS = (
@@ -59,6 +67,7 @@ def create_app(
         summary="A task list for every user of a Better Auth application.",
         version=__version__,
         openapi_url=None,  # the document and its page are routes of our own
+        telemetry=TELEMETRY,
         redirect_slashes=False,
         middleware=_middleware(settings, admission, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},

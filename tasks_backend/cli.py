@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ UserId = Annotated[
 ]
 
 
+def _root_path(value: str) -> str:
+    """Return the path, which goes in front of others that begin with a slash."""
+    if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+        raise typer.BadParameter("takes a path such as /todo, without a slash at its end")
+    return value
+
+
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of a callback
     if wanted:
         typer.echo(f"tasks-backend {__version__}")
@@ -69,7 +77,7 @@ def options(
     """Hold the options that belong to no command."""
 
 
-@app.command(epilog=examples("dev", "dev --port 8123 --seed 1000", "dev --reload-dir ../audit"))
+@app.command(epilog=examples("dev", "dev --port 8123 --seed 25", "dev --reload-dir ../audit"))
 def dev(
     *,
     port: Annotated[
@@ -128,7 +136,11 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
     root_path: Annotated[
-        str, typer.Option(help="The path under which a proxy serves this, and which it strips.")
+        str,
+        typer.Option(
+            help="The path under which a proxy serves this, and which it strips.",
+            callback=_root_path,
+        ),
     ] = "",
 ) -> None:
     """Serve the API, as the environment says."""

@@ -1,11 +1,20 @@
-"""How the log looks: a line that a person reads in a terminal, JSON for a machine elsewhere."""
+"""How the log looks: a line that a person reads in a terminal, JSON for a machine elsewhere.
 
+The formatters are our own because each request pays for its line: structlog's take 150 µs of a
+request's 650, these 30 (decision 0011).
+"""
+
+import logging
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import structlog
+
+_ORDINARY = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
+_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_PLAIN = "\x1b[0m"
 
 
 def config(level: str, form: str) -> dict[str, Any]:
@@ -19,45 +28,48 @@ def config(level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"log": {"()": f"{__name__}.formatter", "form": form}},
+        "formatters": {"log": {"()": f"{__name__}.{'Text' if form == 'text' else 'Json'}"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "log"}},
         "loggers": {"tasks_backend": logger, "uvicorn": logger},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }
 
 
-def formatter(form: str) -> structlog.stdlib.ProcessorFormatter:
-    """Return the formatter of this form."""
-    common: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        _without_uvicorns_colours,
-        structlog.processors.TimeStamper(fmt="iso"),
-    ]
-    if form == "json":
-        last: list[structlog.typing.Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(lambda line, **_: orjson.dumps(line, str).decode()),
-        ]
-    else:
-        # A traceback with the values of variables, structlog's default, could show a token.
-        last = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
-    return structlog.stdlib.ProcessorFormatter(
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        foreign_pre_chain=common,
-    )
+class Json(logging.Formatter):
+    """One JSON object a line: timestamp, level, logger, event, and what the event brings along."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. A traceback is text in `exception`, without values of variables."""
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_brought(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, str, orjson.OPT_UTC_Z).decode()
 
 
-def _without_uvicorns_colours(
-    logger: object,  # noqa: ARG001 - structlog's signature
-    name: str,  # noqa: ARG001
-    line: structlog.typing.EventDict,
-) -> structlog.typing.EventDict:
-    line.pop("color_message", None)
-    return line
+class Text(logging.Formatter):
+    """Time, level, event, and what the event brings along; coloured in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback below it if there is one."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        brought = " ".join(
+            f"{name}={value}" for name, value in _brought(record).items() if value is not None
+        )
+        line = f"{time} {record.levelname.lower():7} {record.getMessage()} {brought}".rstrip()
+        colour = _COLOURS.get(record.levelname)
+        if colour and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+            line = f"{colour}{line}{_PLAIN}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _brought(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what the call to the logger gave as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in _ORDINARY}

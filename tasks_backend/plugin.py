@@ -47,7 +47,8 @@ class Plugin:
             raise PluginError(
                 f"plugin {self.name!r}: a name is lower-case letters, digits and hyphens, 40 at most"
             )
-        if not (self.routers or self.operations or self.middleware or self.lifespan):
+        parts = (self.routers, self.operations, self.middleware, self.lifespan, self.migrations)
+        if not any(parts):
             raise PluginError(f"plugin {self.name!r}: it has nothing to add")
         for version, router in self.routers.items():
             if not isinstance(router, APIRouter):

@@ -4,6 +4,7 @@ import socket
 from typing import Any
 
 import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend import logs
 from tasks_backend.protocol import Protocol
@@ -25,19 +26,33 @@ def run(
 ) -> None:
     """Serve the application of a factory until told to stop. Raises PortTaken at once."""
     require_free(host, port)
-    uvicorn.run(
-        factory,
-        factory=True,
-        host=host,
-        port=port,
-        **HTTP,
-        access_log=False,  # it would log query strings, where a mistaken client may put its token
-        log_config=logs.config(log_level, log_format),
-        log_level=log_level,
-        timeout_graceful_shutdown=GRACE,
-        timeout_worker_healthcheck=WORKER_START,
-        **options,
-    )
+    options |= HTTP | {
+        "factory": True,
+        "host": host,
+        "port": port,
+        "access_log": False,  # it would log query strings, where a mistaken client may put its token
+        "log_config": logs.config(log_level, log_format),
+        "log_level": log_level,
+        "timeout_graceful_shutdown": GRACE,
+        "timeout_worker_healthcheck": WORKER_START,
+    }
+    if options.get("workers", 1) > 1:
+        config = uvicorn.Config(factory, **options)
+        Workers(config, sockets=[config.bind_socket()]).run()
+    else:
+        uvicorn.run(factory, **options)
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, which stops listening when it stops."""
+
+    def terminate_all(self) -> None:
+        """Tell all workers to stop. A socket that is still open, with nobody to accept, would take
+        connections that are lost when this process ends.
+        """
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
 
 
 def require_free(host: str, port: int) -> None:

@@ -17,7 +17,7 @@ EXIT_CODES = """\
 def examples(*lines: str) -> str:
     """Return the end of a command's help: lines that can be pasted."""
     shown = "\n".join(f"  tasks-backend {line}".rstrip() for line in lines)
-    return f"[bold]Examples[/]\n{shown}"
+    return f"\n[bold]Examples[/]\n{shown}"  # the first line feed keeps the others' indentation
 
 
 def complain(message: str) -> None:

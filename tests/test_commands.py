@@ -93,6 +93,12 @@ def welcome(process: "subprocess.Popen[str]") -> str:
     raise AssertionError("".join(lines))
 
 
+def until_said(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read the log up to a line with these words."""
+    assert process.stdout
+    assert any(words in line for line in process.stdout)
+
+
 @pytest.mark.proves("SC-007", "SC-008", "FR-007")
 def test_dev_starts_everything_and_keeps_it(tmp_path: Path) -> None:
     """Its token works, its three lines work when pasted, and tasks outlive Ctrl-C."""
@@ -141,6 +147,25 @@ def test_dev_starts_everything_and_keeps_it(tmp_path: Path) -> None:
         assert httpx2.get(url + TASKS, headers=headers).json()["items"] == []
     assert not (tmp_path / "here" / "postgres" / "postmaster.pid").exists(), "everything is stopped"
     assert (tmp_path / "here" / "issuer.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_saved_source_restarts_the_service_and_nothing_else(tmp_path: Path) -> None:
+    """PostgreSQL, the keys and the token outlive it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    with running(tmp_path, "dev", "--port", str(port), "--reload-dir", "plugin") as process:
+        text = welcome(process)
+        token = re.search(r"^ey[\w.-]+$", text, re.MULTILINE)
+        assert token
+        until_said(process, "Application startup complete")
+        postmaster = (tmp_path / ".tasks-backend/postgres/postmaster.pid").read_text()
+        (plugin / "routes.py").write_text("changed = True\n")
+        until_said(process, "Application startup complete")
+        headers = {"Authorization": f"Bearer {token[0]}"}
+        assert httpx2.get(url + TASKS, headers=headers, timeout=30).status_code == 200
+        assert (tmp_path / ".tasks-backend/postgres/postmaster.pid").read_text() == postmaster
 
 
 @pytest.mark.proves("SC-002")

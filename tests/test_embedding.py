@@ -13,6 +13,7 @@ from threading import Thread
 import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from support import commands
 from support.commands import serving
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
@@ -236,6 +237,13 @@ def test_behind_a_proxy_that_strips_a_prefix(
         stripping_proxy("/todo", target) as base,
     ):
         all_is_right(base, "/todo", headers)
+
+
+@pytest.mark.parametrize("wrong", ["todo", "/todo/", "/", "//todo", "https://example.com/todo"])
+def test_a_prefix_that_would_match_nothing_is_refused(tmp_path: Path, wrong: str) -> None:
+    result = commands.run(tmp_path, "serve", "--root-path", wrong)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "takes a path such as /todo" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import httpx2
 import pytest
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, FastAPI, Query
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.documents import COMMITTED, SETTINGS, document
+from support.service import served
 
 from tasks_backend import Plugin, create_app
 from tasks_backend.errors import ApiError
@@ -154,6 +156,14 @@ def test_the_server_is_where_the_application_says_that_it_is() -> None:
     behind = create_app(SETTINGS)
     behind.root_path = "/todo"
     assert [server["url"] for server in behind.openapi()["servers"]] == ["/todo"]
+
+
+def test_in_a_larger_application_the_first_server_is_the_prefix() -> None:
+    larger = FastAPI()
+    larger.mount("/todo", create_app(SETTINGS))
+    with served(larger) as url:
+        described = httpx2.get(f"{url}/todo/openapi.json", timeout=30).json()
+    assert described["servers"][0]["url"] == "/todo"
 
 
 def test_the_document_is_made_once() -> None:

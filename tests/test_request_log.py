@@ -13,7 +13,7 @@ from support.service import User, served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.logs import config, formatter
+from tasks_backend.logs import Json, Text, config
 from tasks_backend.request_log import pseudonyms
 
 TASKS = "/api/v1/tasks"
@@ -94,8 +94,8 @@ def test_nothing_that_was_said_is_logged(
         answer = alice.client.get(f"{TASKS}/{task['id']}")
         token = alice.client.headers["authorization"].split()[1]
     everything = "\n".join(
-        formatter(form).format(record)
-        for form in ("json", "text")
+        form().format(record)
+        for form in (Json, Text)
         for record in caplog.records
         if record.name.startswith("tasks_backend")
     )
@@ -109,12 +109,12 @@ def test_a_machine_reads_json_and_a_person_a_line() -> None:
     record = logging.makeLogRecord(
         {"name": "tasks_backend.requests", "levelname": "INFO", "msg": "request", "status": 200}
     )
-    line = json.loads(formatter("json").format(record))
+    line = json.loads(Json().format(record))
     assert line["timestamp"].endswith("Z")
     del line["timestamp"]
     logged = {"event": "request", "level": "info", "logger": "tasks_backend.requests"}
     assert line == {**logged, "status": 200}
-    text = formatter("text").format(record)
+    text = Text().format(record)
     assert "request" in text
     assert "status=200" in text
     assert "\n" not in text
@@ -132,14 +132,14 @@ def test_a_traceback_shows_no_values() -> None:
         record = logging.makeLogRecord(
             {"msg": "failed", "exc_info": (type(error), error, error.__traceback__)}
         )
-    for form in ("json", "text"):
-        line = formatter(form).format(record)
+    for form in (Json, Text):
+        line = form().format(record)
         assert "planted" in line
         assert "t0ken-in-a-variable" not in line
 
 
 def test_what_is_no_terminal_gets_json() -> None:
-    assert config("info", "auto")["formatters"]["log"]["form"] == "json"
+    assert config("info", "auto") == config("info", "json") != config("info", "text")
 
 
 def test_a_log_that_is_not_wanted_is_not_made(

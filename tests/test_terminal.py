@@ -113,13 +113,25 @@ def test_the_version(tmp_path: Path) -> None:
     assert piped(tmp_path, PROGRAM, "--version").stdout == f"tasks-backend {__version__}\n"
 
 
+LOG = """
+import logging.config
+from tasks_backend import logs
+logging.config.dictConfig(logs.config("info", "auto"))
+logging.getLogger("tasks_backend").warning("the database is away")
+"""
+
+
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("migrate",), ("doctor",), ("dev", "--port", "x")]
+    "command",
+    [
+        *((PROGRAM, "--help"), (PROGRAM, "migrate"), (PROGRAM, "doctor")),
+        *((PROGRAM, "dev", "--port", "x"), (sys.executable, "-c", LOG)),
+    ],
+    ids=["help", "error", "doctor", "usage", "log"],
 )
 def test_colour_only_in_a_terminal_and_only_if_wanted(
-    tmp_path: Path, arguments: tuple[str, ...]
+    tmp_path: Path, command: tuple[object, ...]
 ) -> None:
-    command = (PROGRAM, *arguments)
     result = piped(tmp_path, *command)
     assert "\x1b" not in result.stdout + result.stderr
     code, shown = in_a_terminal(tmp_path, *command)

@@ -20,6 +20,8 @@ from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 logger = logging.getLogger("tasks_backend.db")
 
 _HARMLESS = {Failure.NEVER_SENT, Failure.ROLLED_BACK}
+_AWAY = {Failure.NEVER_SENT, Failure.IN_DOUBT, Failure.REFUSED}
+_FOR_A_PERSON = {Failure.CONFIGURATION, Failure.REFUSED}
 
 
 class LockTimeout(DatabaseUnavailable):
@@ -54,7 +56,7 @@ class Database:
             logger.warning("a statement did not finish by its deadline")
             raise DeadlineExceeded from None
         except DatabaseFailure as failure:
-            if failure.failure in {Failure.NEVER_SENT, Failure.IN_DOUBT}:
+            if failure.failure in _AWAY:
                 self.readiness.doubt()
             raise _answer(failure) from failure
         self.readiness.trust()
@@ -123,6 +125,6 @@ def _answer(failure: DatabaseFailure) -> Exception:
         return DeadlineExceeded()
     if failure.failure is Failure.DEFECT:
         return failure
-    level = logging.ERROR if failure.failure is Failure.CONFIGURATION else logging.WARNING
+    level = logging.ERROR if failure.failure in _FOR_A_PERSON else logging.WARNING
     logger.log(level, "the database failed: %s", failure)
     return DatabaseUnavailable()

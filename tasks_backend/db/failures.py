@@ -6,7 +6,8 @@
     timed out     the server's or our deadline              504, not repeated
     locked        another holds what is needed              503 (409 for an idempotency key)
     resource      disk full, read-only, too many            503, not repeated
-    configuration no schema, no rights, wrong password      503, not repeated, logged as an error
+    refused       wrong password, no such database          503, not repeated, logged as an error
+    configuration no schema, no rights                      503, not repeated, logged as an error
     anything else a bug                                     500, not repeated
 
 psycopg2 gives no SQLSTATE for a lost connection, so those are told apart by when they happen.
@@ -22,7 +23,7 @@ _TIMED_OUT = {"57014"}
 _RESOURCE = {"25006"}
 _RESOURCE_CLASS = "53"
 _CONFIGURATION = {"3D000", "3F000", "42P01", "42501", "42704", "42883"}
-_WRONG_ADDRESS = ("password authentication failed", "does not exist", "no pg_hba.conf entry")
+_REFUSALS = ("password authentication failed", "does not exist", "no pg_hba.conf entry")
 
 
 class Failure(Enum):
@@ -34,6 +35,7 @@ class Failure(Enum):
     LOCKED = auto()
     TIMED_OUT = auto()
     RESOURCE = auto()
+    REFUSED = auto()
     CONFIGURATION = auto()
     DEFECT = auto()
 
@@ -55,15 +57,16 @@ def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
 
 
 def classify_connecting(error: Exception) -> DatabaseFailure:
-    """Return the failure that an error while connecting stands for.
+    """Return the failure that an error while connecting stands for: no statement was sent.
 
-    No statement was sent, and psycopg2 gives no SQLSTATE here; libpq's sentence holds names and
-    addresses, but never the password.
+    psycopg2 gives no SQLSTATE here. libpq's sentence is searched but not kept: where a password
+    was put into an address without being encoded, it repeats a part of it.
     """
-    reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    if any(words in reason for words in _WRONG_ADDRESS):
-        return DatabaseFailure(Failure.CONFIGURATION, reason)
-    return DatabaseFailure(Failure.NEVER_SENT, reason)
+    sentence = str(error)
+    for words in _REFUSALS:
+        if words in sentence:
+            return DatabaseFailure(Failure.REFUSED, words)
+    return DatabaseFailure(Failure.NEVER_SENT, type(error).__name__)
 
 
 def _kind(state: str | None, *, lost: bool) -> Failure:

@@ -22,7 +22,7 @@ _PLAIN = (
     *("Order printer paper", "Pay the rent", "Pick up the parcel", "Plan the weekend hike"),
     *("Read chapter seven", "Reply to the landlord", "Return the library books"),
     *("Review Tomás' pull request", "Sharpen the kitchen knives", "Sort the photos of 2025"),
-    *("Sow the tomatoes", "Take the cat to the vet", "Update the emergency contacts"),
+    *("Sow the tomatoes", "Take the cat to the vet", "Check the emergency contacts"),
     *("Vote", "Wash the car", "Water the plants"),
 )
 

@@ -22,23 +22,25 @@ const token = () => ui.authSelectors.authorized()?.getIn([SCHEME, "value"]);
 async function become(user) {
   sessionStorage.setItem(REMEMBERED, user);
   if (token()) ui.authActions.logout([SCHEME]);
-  if (user) {
-    const response = await fetch(`docs/token?user=${user}`);
-    if (response.ok) {
-      offered = { user, token: (await response.json()).token };
-      ui.preauthorizeApiKey(SCHEME, offered.token);
-    } else {
-      status.textContent = "No token to be had here: paste the printed one at Authorize.";
-    }
-  }
+  if (!user) return;
+  const response = await fetch(`docs/token?user=${user}`);
+  if (!response.ok) return refuse();
+  offered = { user, token: (await response.json()).token };
+  ui.preauthorizeApiKey(SCHEME, offered.token);
+}
+
+function refuse() {
+  const { host } = location;
+  bar.textContent = `No token is offered at ${host}: open 127.0.0.1, or paste the printed token.`;
 }
 
 function show() {
   const used = token();
   choice.value = !used ? "" : used === offered?.token ? offered.user : "own";
-  status.textContent = used
-    ? "A fresh token comes with each load of this page."
-    : "Operations with a lock answer 401.";
+  status.textContent = {
+    "": "Operations with a lock answer 401.",
+    own: "Your token is forgotten when the page is loaded again.",
+  }[choice.value] ?? "A fresh token comes with each load of the page.";
 }
 
 addEventListener("ui-ready", async () => {

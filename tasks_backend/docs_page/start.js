@@ -20,6 +20,27 @@ function tryTheOthersOn(created) {
   }
 }
 
+/** Show a documented failure as one line that opens: there are many, all of one shape. */
+const foldedFailures = {
+  wrapComponents: {
+    response: (Response, { React: { createElement, useState } }) => (props) => {
+      const [open, setOpen] = useState(!/^[45]/.test(props.code));
+      if (open) return createElement(Response, props);
+      const sentence = createElement(
+        "button",
+        { className: "folded", type: "button", "aria-expanded": false, onClick: () => setOpen(true) },
+        props.response.get("description"),
+      );
+      return createElement(
+        "tr",
+        { className: "response", "data-code": props.code },
+        createElement("td", { className: "response-col_status" }, props.code),
+        createElement("td", { className: "response-col_description" }, sentence),
+      );
+    },
+  },
+};
+
 window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -29,6 +50,7 @@ window.ui = SwaggerUIBundle({
   docExpansion: "list",
   tagsSorter: (one, other) => (one === "health") - (other === "health"), // last: for machines
   defaultModelsExpandDepth: 0,
+  plugins: [foldedFailures],
   persistAuthorization: false, // a token outlives the page in no storage
   validatorUrl: null,
   responseInterceptor: (response) => {

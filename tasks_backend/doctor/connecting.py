@@ -52,7 +52,7 @@ async def opened(url: str) -> AsyncIterator[Connection]:
 
 def why_not(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
     """Return why the database did not do it, and what may help."""
-    if failure.failure is not Failure.NEVER_SENT:
+    if failure.failure not in {Failure.NEVER_SENT, Failure.REFUSED}:
         if login and _NO_RIGHT in str(failure):
             return f"the login lacks a right ({_NO_RIGHT}); {login.remedy}"
         reason = str(failure).partition(" ")[2]

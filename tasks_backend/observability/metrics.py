@@ -4,6 +4,7 @@ With several workers, PROMETHEUS_MULTIPROC_DIR names a directory that they share
 service starts; then every worker answers for all of them.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ class Metrics:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.instruments = Instruments()
+        self._is_shared = SHARED in os.environ
         self._refused = 0
         self._fetches: dict[str, int] = {}
 
@@ -54,7 +56,8 @@ class Metrics:
             self.instruments.in_progress.dec()
             if (observation := current()) is not None:
                 self._count(scope, observation, time.perf_counter() - began)
-            self.look(scope["app"])
+            if self._is_shared:  # another worker may be the one that is asked
+                self.look(scope["app"])
 
     def _count(self, scope: Scope, observation: Observation, duration: float) -> None:
         method = observation.method if observation.method in METHODS else OTHER
@@ -114,7 +117,8 @@ def _forget_the_dead(shared: Path) -> None:
     for path in shared.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         if not _is_alive(pid):
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # the package's
+            with contextlib.suppress(FileNotFoundError):  # a worker that starts too was faster
+                multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # the package's
 
 
 def _is_alive(pid: int) -> bool:

@@ -8,24 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext
 
-from tasks_backend.errors import (
-    MEDIA_TYPE,
-    ApiError,
-    AuthUnavailable,
-    BadRequest,
-    DatabaseUnavailable,
-    DeadlineExceeded,
-    ExpiredToken,
-    InternalError,
-    InvalidToken,
-    MethodNotAllowed,
-    MissingToken,
-    NotFound,
-    Overloaded,
-    PayloadTooLarge,
-    ValidationFailed,
-)
-from tasks_backend.openapi.parts import AND, HEADERS, SCHEMAS, Tag, problems
+from tasks_backend.openapi.answers import SCHEME, codes, complete, of_no_operation
+from tasks_backend.openapi.parts import HEADERS, SCHEMAS, Tag
 from tasks_backend.openapi.schemas import leave_null_to_json, name_the_body, tidy
 from tasks_backend.openapi.shapes import Problem
 from tasks_backend.resource import Resource
@@ -38,15 +22,7 @@ not exist is a 404 `not_found`, a method that an address does not take a 405 `me
 with `Allow`. Every response carries `X-Request-Id`, `Cache-Control: no-store` and
 `X-Content-Type-Options: nosniff`.
 """
-_SCHEME = "bearerAuth"
 _OF_NO_OPERATION = "x-of-no-operation"
-_INVALID = problems(ValidationFailed)
-_EVERY = problems(BadRequest, PayloadTooLarge, InternalError)
-_EVERY_CLOSED = problems(
-    *(MissingToken, InvalidToken, ExpiredToken),
-    *(DatabaseUnavailable, AuthUnavailable, Overloaded),
-    DeadlineExceeded,
-)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -78,41 +54,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operation in _operations(described):
         name_the_body(operation, schemas)
         leave_null_to_json(operation)
-        _complete(operation, path, closed=path in closed)
+        complete(operation, path, closed=path in closed)
     described["tags"] = _tags(mounted)
     problem_schema = Problem.model_json_schema(ref_template=SCHEMAS)
     schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
-    components["responses"] = {
-        "NotFound": _of_no_operation(NotFound(), "/api/v1/nothing"),
-        "MethodNotAllowed": _of_no_operation(
-            MethodNotAllowed(headers={"Allow": "GET, POST"}), "/api/v1/tasks"
-        ),
-    }
-    described[_OF_NO_OPERATION] = {
-        "404": {"$ref": "#/components/responses/NotFound"},
-        "405": {"$ref": "#/components/responses/MethodNotAllowed"},
-    }
-    components["headers"] = HEADERS
+    components["responses"], described[_OF_NO_OPERATION] = of_no_operation()
+    components["headers"] = deepcopy(HEADERS)
     components["securitySchemes"] = {
-        _SCHEME: {
+        SCHEME: {
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "A token of Better Auth's JWT plugin.",
+            "description": "A token of Better Auth's JWT plugin, by itself: without the word Bearer.",
         }
     }
-    problem_schema["properties"]["code"]["enum"] = _codes(described)
+    problem_schema["properties"]["code"]["enum"] = codes(described)
     tidy(described)
     return described
-
-
-def _codes(described: dict[str, Any]) -> list[str]:
-    """Return the code of every failure that the document has, a plugin's among them."""
-    responses = list(described["components"]["responses"].values())
-    for _, operation in _operations(described):
-        responses += operation["responses"].values()
-    contents = [response.get("content", {}).get(MEDIA_TYPE, {}) for response in responses]
-    return sorted({code for content in contents for code in content.get("examples", {})})
 
 
 def _operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -144,56 +102,3 @@ def _tags(mounted: list[Resource]) -> list[dict[str, str]]:
             about = {"description": tag.description} if isinstance(tag, Tag) else {}
             tags[str(tag)] = {"name": str(tag), **tags.get(str(tag), {}), **about}
     return list(tags.values())
-
-
-def _complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
-    """Add the failures that every operation shares, and what every response carries."""
-    responses = operation["responses"]
-    if "application/json" in responses.get("422", {}).get("content", {}):
-        del responses["422"]  # FastAPI's own, in a shape that is never sent
-        _add(responses, _INVALID)
-    _add(responses, _EVERY)
-    if closed:
-        _add(responses, _EVERY_CLOSED)
-    operation["security"] = [{_SCHEME: []}] if closed else []
-    operation["responses"] = dict(sorted(responses.items()))
-    instance = _example_of(path, operation)
-    for response in responses.values():
-        _enveloped(response, instance)
-
-
-def _add(responses: dict[str, Any], failures: dict[int | str, dict[str, Any]]) -> None:
-    """Add these failures; one of a status that the operation has already joins it there."""
-    for status, failure in deepcopy(failures).items():
-        own = responses.setdefault(str(status), failure)
-        if own is failure:
-            continue
-        sentences = [*own["description"].split(AND), *failure["description"].split(AND)]
-        own["description"] = AND.join(dict.fromkeys(sentences))
-        own["headers"] = failure["headers"] | own.get("headers", {})
-        added = failure["content"][MEDIA_TYPE]
-        content = own.setdefault("content", {}).setdefault(MEDIA_TYPE, added)
-        content["examples"] = content.get("examples", {}) | added["examples"]
-
-
-def _of_no_operation(error: ApiError, instance: str) -> dict[str, Any]:
-    """Return the response to a request that no operation takes."""
-    (response,) = problems(error).values()
-    _enveloped(response, instance)
-    return response
-
-
-def _enveloped(response: dict[str, Any], instance: str) -> None:
-    """Give a response what every one carries, and its examples the path that was asked for."""
-    headers = response.setdefault("headers", {})
-    headers["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
-    for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
-        example["value"]["instance"] = instance
-
-
-def _example_of(path: str, operation: dict[str, Any]) -> str:
-    """Return the path with its parameters' examples in their places."""
-    for parameter in operation.get("parameters", ()):
-        if parameter["in"] == "path" and (examples := parameter["schema"].get("examples")):
-            path = path.replace(f"{{{parameter['name']}}}", str(examples[0]))
-    return path

@@ -87,6 +87,6 @@ class DocsPage:
         dialog.get_by_role("button", name="Apply credentials").click()
         dialog.get_by_role("button", name="Close").first.click()
 
-    def keep(self, name: str) -> None:
-        """Keep a screenshot of the whole page."""
-        self.page.screenshot(path=self._screenshots / f"{name}.png", full_page=True)
+    def keep(self, name: str, *, whole: bool = True) -> None:
+        """Keep a screenshot, of the whole page or of what is in sight."""
+        self.page.screenshot(path=self._screenshots / f"{name}.png", full_page=whole)

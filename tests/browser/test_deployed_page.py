@@ -1,6 +1,8 @@
 """`/docs` of a deployed service, which is a part of a larger application here."""
 
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -21,7 +23,13 @@ def test_a_token_is_pasted_and_forgotten_and_every_address_is_right(
     screenshots: Path,
 ) -> None:
     service = create_app(settings)
-    outer = FastAPI(lifespan=lambda _: service.router.lifespan_context(service))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.router.lifespan_context(service):
+            yield
+
+    outer = FastAPI(lifespan=lifespan)
     outer.mount("/tasks", service)
     with served(outer) as url:
         docs = DocsPage(context.new_page(), f"{url}/tasks", defaultdict(set), screenshots)

@@ -4,7 +4,7 @@ import re
 
 import httpx2
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from browser.docs_page import DocsPage
 from browser.log import BrowserLog
@@ -97,20 +97,45 @@ def test_a_token_can_be_pasted(docs: DocsPage, dev: Development) -> None:
     docs.paste("ey.nonsense.x")
     assert docs.run(LIST).body["code"] == "invalid_token"
     docs.page.get_by_role("button", name="Authorize").click()
-    docs.keep("6-authorize")
+    docs.page.locator(".dialog-ux").wait_for()
+    docs.keep("6-authorize", whole=False)
 
 
-def test_reloading_keeps_the_user_and_no_token_is_kept_anywhere(docs: DocsPage) -> None:
+def test_reloading_keeps_the_user_and_no_token_is_kept_anywhere(
+    docs: DocsPage, dev: Development
+) -> None:
     docs.become("bob")
     docs.open()
     expect(docs.page.get_by_label("Try it as")).to_have_value("bob")
     assert docs.run(CREATE).body["user_id"] == "bob"
+    docs.paste(dev.token)
     kept = docs.page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
     assert "bob" in kept
     assert not re.search(r"ey[\w-]+\.", kept)
     docs.become("")
     docs.open()
     expect(docs.page.get_by_label("Try it as")).to_have_value("")
+
+
+def test_at_a_name_that_is_not_loopbacks_no_token_is_offered(
+    docs: DocsPage, log: BrowserLog
+) -> None:
+    """A page that rebinds its own name to this address would be there."""
+    docs.url = docs.url.replace("127.0.0.1", "rebound.localhost")
+    docs.open()
+    expect(docs.page.get_by_text("No token is offered at rebound.localhost")).to_be_visible()
+    assert docs.run(LIST).status == 401
+    assert len(log.taken("/docs/token?user=alice")) == 1
+
+
+def test_documented_failures_open_one_by_one(docs: DocsPage) -> None:
+    docs.run(LIST)
+    rows = docs.block(LIST).locator(".responses-table:not(.live-responses-table) tr.response")
+    example = rows.filter(has_text="The token has expired.").locator(".highlight-code")
+    assert example.count() == 0
+    docs.block(LIST).get_by_role("button", name="The token has expired.").press("Enter")
+    expect(example).to_contain_text("missing_token")
+    docs.keep("9-failures")
 
 
 def test_an_address_leads_to_an_operation(docs: DocsPage, log: BrowserLog) -> None:
@@ -122,11 +147,10 @@ def test_an_address_leads_to_an_operation(docs: DocsPage, log: BrowserLog) -> No
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
-def test_the_page_fits_and_follows_the_system(
-    context: BrowserContext, docs: DocsPage, width: int, scheme: str
-) -> None:
+def test_the_page_fits_and_follows_the_system(docs: DocsPage, width: int, scheme: str) -> None:
     docs.page.set_viewport_size({"width": width, "height": 812})
     docs.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    docs.open()
     assert docs.run(CREATE).status == 201
     docs.keep(f"7-{scheme}-{width}")
     assert docs.page.evaluate("document.documentElement.scrollWidth") == width

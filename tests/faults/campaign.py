@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from faults.deployment import SIDES, Deployment
-from faults.faults import Fault, Unavailable
-from faults.load import Load, clock
+from faults.fault import Fault, Unavailable
+from faults.tally import Tally, clock
 
 SETTLE = (1.5, 3.0)  # seconds of peace before a fault
+ENOUGH = 10  # kinds, if so many are to be drawn from
 GIVE_UP = 60.0  # seconds in which a service has to come back by itself
 
 
@@ -33,25 +34,31 @@ class Campaign:
     broken: str = ""
     """Why a fault could not be ended; no other follows it."""
 
+    @property
+    def done(self) -> set[str]:
+        """The names of the kinds that were done."""
+        return {event.name for event in self.events}
+
     async def run(
         self,
         deployment: Deployment,
-        load: Load,
+        tally: Tally,
         kinds: tuple[type[Fault], ...],
         chance: random.Random,
         seconds: float,
         tell: Callable[[str], None],
     ) -> None:
-        """Do faults until the time is over, each kind once before any is done again."""
+        """Do faults until the time is over and enough kinds of them are done, each kind once
+        before any is done again.
+        """
         end = clock() + seconds
         for kind in _drawn(kinds, chance):
             self.now = ""
             await asyncio.sleep(chance.uniform(*SETTLE))
-            if clock() >= end:
+            possible = len(kinds) - len(self.skipped)
+            if not possible or (clock() >= end and len(self.done) >= min(ENOUGH, possible)):
                 return
             if kind.name in self.skipped:
-                if len(self.skipped) == len(kinds):
-                    return
                 continue
             fault, self.now = kind(deployment, chance), kind.name
             try:
@@ -65,7 +72,7 @@ class Campaign:
                 tell(f"BROKEN: {self.broken}")
                 return
             self.events.append(event)
-            await _recovered(event, load)
+            await _recovered(event, tally)
             shown = (
                 f"{side} back after {event.back[side] - event.ended:.2f} s"
                 if side in event.back
@@ -90,11 +97,11 @@ def _drawn(kinds: tuple[type[Fault], ...], chance: random.Random) -> Iterator[ty
         yield from chance.sample(kinds, len(kinds))
 
 
-async def _recovered(event: Event, load: Load) -> None:
+async def _recovered(event: Event, tally: Tally) -> None:
     """Wait for a write of each side that was acknowledged after the fault's end."""
     while len(event.back) < len(SIDES) and clock() < event.ended + GIVE_UP:
         for side in SIDES:
-            later = [at for at in load.successes[side][-200:] if at >= event.ended]
+            later = [at for at in tally.successes[side][-200:] if at >= event.ended]
             if later and side not in event.back:
                 event.back[side] = later[0]
         await asyncio.sleep(0.02)

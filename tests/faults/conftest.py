@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from faults.deployment import Deployment, deployed
-from faults.faults import KINDS, Fault
+from faults.fault import Fault
+from faults.kinds import KINDS
 from faults.pgbouncer import executable
 
-TIME_TO_FINISH = 300  # seconds, for starting everything, for the last fault and for the checks
+TIME_TO_FINISH = (
+    600  # seconds, for starting everything, for faults that take long and for the checks
+)
 REPORT = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
-    group.addoption("--faults-seconds", type=int, default=150, help="how long faults are done: 150")
+    group.addoption("--faults-seconds", type=int, default=120, help="how long faults are done: 120")
     group.addoption(
         "--faults-seed", type=int, default=secrets.randbelow(2**32), help="by default a new one"
     )
@@ -43,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def kinds(pytestconfig: pytest.Config) -> tuple[type[Fault], ...]:
     """The kinds of faults that were asked for."""
     known = {kind.name: kind for kind in KINDS}
-    asked = [name.strip() for name in pytestconfig.getoption("faults_kinds").split(";") if name]
+    asked = [name.strip() for name in pytestconfig.getoption("faults_kinds").split(",") if name]
     if unknown := [name for name in asked if name not in known]:
         raise pytest.UsageError(f"no such fault: {unknown}; there are {list(known)}")
     return tuple(known[name] for name in asked) or KINDS

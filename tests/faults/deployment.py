@@ -6,6 +6,7 @@ import signal
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ SETTINGS = {
     "POOL_SIZE": "10",
     "JWT_ISSUER": ISSUER,
     "JWT_AUDIENCE": AUDIENCE,
-    "JWKS_TIMEOUT": "2",
+    "JWKS_TIMEOUT": "4",
     "JWKS_COOLDOWN": "1",
     "JWKS_REFRESH_AFTER": "2",
     "JWKS_MAX_AGE": "5",
@@ -155,8 +156,8 @@ def deployed() -> Iterator[Deployment]:
             dsn = f"postgresql://{owner}@{address}?{tls[side]}"
             services[side] = Service(directory, side, dsn, key_server.url)
             stack.callback(services[side].kill)
-        for side in SIDES:
-            services[side].start()
+        with ThreadPoolExecutor() as both:
+            list(both.map(Service.start, services.values()))
         yield Deployment(
             directory, postgres, pgbouncer, disk, networks, services, key_server, signer,
             database, owner,

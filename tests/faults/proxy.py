@@ -60,7 +60,8 @@ class End(asyncio.Protocol):
         self._peer = peer
         self._is_server = peer is not None
         self._pending = deque[bytes]()  # not yet delivered to the peer
-        self._dead = False
+        self._dead = False  # the network has forgotten it
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -77,6 +78,8 @@ class End(asyncio.Protocol):
             self._pending.clear()
         elif self._network.mode != "hold":
             self.deliver()
+        if self._ended:
+            self._finish()
 
     def joined(self, peer: "End") -> None:
         self._peer = peer
@@ -100,9 +103,21 @@ class End(asyncio.Protocol):
                 self._peer.transport.write(data)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._ended = True
+        if self._network.mode == "delay":
+            self.deliver()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Pass the end on, after what was sent before it: late packets are not lost packets.
+
+        The end of a forgotten connection is passed on too, as keepalives would do it, later.
+        """
+        if self._pending and self._network.mode == "hold":
+            return
         self._network.ends.discard(self)
         if self._peer is not None:
-            self._peer.transport.close()  # of a forgotten connection too: as keepalives would, later
+            self._peer.transport.close()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,23 +1,24 @@
 """Nothing is lost, nothing is done twice and nothing hangs, whatever fails underneath."""
 
 import asyncio
+import gc
 import random
 import time
+from collections.abc import Iterator
 
 import pytest
 import uvloop
 
-from faults.campaign import Campaign
+from faults.campaign import ENOUGH, Campaign
 from faults.check import check
 from faults.deployment import REQUEST_TIMEOUT, SIDES, Deployment
-from faults.faults import Fault
+from faults.fault import Fault
 from faults.load import Load
 from faults.record import History, Outcome, Row, Task
 from faults.report import details, written
 
 PROGRESS = 5.0  # seconds
 WARM_UP = 3.0
-MANY, LONG = 10, 120  # so many kinds of faults, if so many seconds are given
 LIFETIME = 86_400  # seconds; a run's tokens outlive it
 FINAL = """
 SELECT id::text, user_id, title, description, completed, created_at, updated_at, version
@@ -25,6 +26,15 @@ FROM tasks_backend.tasks
 """
 
 
+@pytest.fixture
+def _uncollected() -> Iterator[None]:
+    """Nothing of a history is garbage, and looking for it makes the load late."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_uncollected")
 def test_no_fault_loses_doubles_or_hangs_a_write(
     deployment: Deployment,
     kinds: tuple[type[Fault], ...],
@@ -45,9 +55,7 @@ def test_no_fault_loses_doubles_or_hangs_a_write(
     assert not campaign.broken, campaign.broken
     assert verdict.holds, details(verdict, tracebacks)
     assert not tracebacks, details(verdict, tracebacks)
-    done = {event.name for event in campaign.events}
-    if len(kinds) >= MANY and seconds >= LONG:
-        assert len(done) >= MANY, f"only {len(done)} kinds of faults: {done}"
+    assert len(campaign.done) >= min(ENOUGH, len(kinds) - len(campaign.skipped)), campaign.done
     for event in campaign.events:
         assert set(event.back) == set(SIDES), f"after {event.name} only {event.back} came back"
     assert verdict.writes[Outcome.ACKNOWLEDGED] > 0
@@ -64,7 +72,7 @@ async def _run(
     ports = {side: deployment.services[side].port for side in SIDES}
     exp = int(time.time()) + LIFETIME
     load = Load(users, ports, lambda sub: deployment.signer.token(sub, exp=exp), seed)
-    started = time.monotonic()
+    tally, started = load.tally, time.monotonic()
 
     def tell(line: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {line}", flush=True)  # noqa: T201 - the progress of a long run
@@ -72,12 +80,14 @@ async def _run(
     async def progress() -> None:
         while True:
             await asyncio.sleep(PROGRESS)
-            counts = f"{load.acknowledged} writes, {load.in_doubt} in doubt, {load.troubles} failed"
+            counts = (
+                f"{tally.acknowledged} writes, {tally.in_doubt} in doubt, {tally.failed} failed"
+            )
             tell(f"{counts}{f'; now: {campaign.now}' if campaign.now else ''}")
 
     async def faults() -> None:
         await asyncio.sleep(WARM_UP)
-        await campaign.run(deployment, load, kinds, random.Random(seed), seconds, tell)
+        await campaign.run(deployment, tally, kinds, random.Random(seed), seconds, tell)
 
     shown = asyncio.create_task(progress())
     try:

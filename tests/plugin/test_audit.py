@@ -76,6 +76,10 @@ def test_enabled_it_shows_everybody_their_own_changes(
     ):
         assert httpx2.get(f"{url}/readyz").status_code == 200
         problem(httpx2.get(url + AUDIT), 401, "missing_token")
+        described = httpx2.get(f"{url}/openapi.json").json()["paths"][AUDIT]["get"]
+        assert described["operationId"] == "audit_v1_list_entries"
+        assert {"200", "401", "422", "503"} <= described["responses"].keys()
+        assert described["security"]
         task = alice.create()
         key = {"Idempotency-Key": secrets.token_hex(8)}
         path = f"{TASKS}/{task['id']}"
@@ -210,6 +214,16 @@ def test_without_its_table_the_service_is_not_ready_and_says_why(
     assert newer.returncode == 1
     assert newer.stderr.startswith("error: plugin 'audit': its migrations fail: CommandError: ")
     assert newer.stderr.count("\n") == 1
+
+
+def test_dev_migrates_it_too(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-reload", start="dev", PLUGINS="audit") as url:
+        token = run(tmp_path, "token", "alice").stdout.strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx2.Client(base_url=url, headers=headers, timeout=30) as client:
+            alice = User("alice", client)
+            task = alice.create()
+            assert story(alice) == [("insert", task["id"], 1)]
 
 
 def test_its_history_is_its_own(cluster: Cluster) -> None:

@@ -49,7 +49,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Call:
-    """A request and the answer that it must have; `checks` are further sentences and conditions."""
+    """A request and the answer that it must have; `checks` are further sentences and conditions.
+
+    Without a body of its own it has the document's example; an empty text stands for none at all.
+    """
 
     operation: str
     status: int
@@ -110,7 +113,7 @@ def _shared(operation: Operation) -> Iterator[Call]:
     """What every operation of this kind answers alike."""
     this = operation.id
     length = {"Content-Length": "many"}
-    yield Call(this, 400, "bad_request", "a length that is no number", headers=length)
+    yield Call(this, 400, "bad_request", "a length that is no number", headers=length, body="")
     yield Call(
         this, 413, "payload_too_large", "a body too long", body="{{filling}}", sets=_TOO_LONG
     )

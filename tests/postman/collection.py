@@ -100,7 +100,7 @@ def _request(method: str, path: str, call: Call, body: Any) -> dict[str, Any]:
     request: dict[str, Any] = {"method": method}
     if call.token != "token":
         request["auth"] = _bearer(call.token) if call.token else _NO_TOKEN
-    if body is not None:
+    if body is not None and body != "":
         headers["Content-Type"] = call.media_type
         raw = body if isinstance(body, str) else json.dumps(body, indent=4)
         request["body"] = {"mode": "raw", "raw": raw, "options": {"raw": {"language": "json"}}}

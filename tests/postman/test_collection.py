@@ -79,6 +79,12 @@ def test_only_a_token_is_needed(run_newman: Newman, dev: dict[str, str]) -> None
     assert {status for _, status, _ in run.asserted} >= {200, 201, 204, 400, 401, 404, 412, 422}
 
 
+def test_who_has_no_token_is_told_what_to_do(run_newman: Newman, dev: dict[str, str]) -> None:
+    run = run_newman(COLLECTION, {"baseUrl": dev["baseUrl"]}, *LIVENESS)
+    assert run.exit_code == 1
+    assert "choose the environment and set its token" in " ".join(run.output.split())
+
+
 def _codes(kind: type[ApiError]) -> set[str]:
     own = {kind.code} if hasattr(kind, "code") else set()
     return own.union(*(_codes(child) for child in kind.__subclasses__()))

@@ -1,0 +1,12 @@
+"""Time to install the linters: whichever test runs first has that to wait for."""
+
+from pathlib import Path
+
+import pytest
+from support.node import NPM_TIMEOUT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(2 * NPM_TIMEOUT))

@@ -1,0 +1,101 @@
+"""What users want: a bit of everything, each write recognisable by what it leaves behind."""
+
+import itertools
+import random
+from dataclasses import dataclass, field
+
+from faults.record import Operation
+
+ENOUGH = 25  # tasks of a user; with more they rather delete than create
+MIX = {
+    "create": 26, "get": 14, "list": 6, "patch": 22, "put": 8, "toggle": 16, "delete": 5,
+    "foreign": 3,
+}  # fmt: skip
+
+
+@dataclass
+class User:
+    """Somebody with a token. `known` has the tasks they have seen, each with its last version."""
+
+    sub: str
+    token: str
+    known: dict[str, int | None] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+class Wishes:
+    """One user's wishes at one side, without an end. Numbers are the whole run's."""
+
+    def __init__(
+        self,
+        user: User,
+        side: str,
+        everybody: list[User],
+        numbers: "itertools.count[int]",
+        chance: random.Random,
+    ) -> None:
+        self._user = user
+        self._side = side
+        self._everybody = everybody
+        self._numbers = numbers
+        self._random = chance
+
+    def operation(self, kind: str, **fields: object) -> Operation:
+        number = next(self._numbers)
+        return Operation(number, self._user.sub, self._side, kind, **fields)  # type: ignore[arg-type] # the fields' names are checked by the dataclass
+
+    def next(self) -> Operation:
+        kind = self._random.choices(list(MIX), list(MIX.values()))[0]
+        if kind == "foreign" and (foreign := self._foreign()) is not None:
+            return foreign
+        known = self._user.known
+        if len(known) > ENOUGH and kind == "create":
+            kind = "delete"
+        if kind == "list":
+            return self.operation("list")
+        if kind in {"create", "foreign"} or not known:
+            return self._create()
+        task = self._random.choice(list(known))
+        operation = self.operation(kind, task=task)
+        if kind == "get":
+            return operation
+        if kind == "toggle" and self._random.random() < 0.5:
+            operation.key = f"k{operation.number}"
+        if self._random.random() < 0.3:
+            operation.if_match = known[task]
+        if kind in {"patch", "put"}:
+            operation.change = self._change(operation)
+        return operation
+
+    def _create(self) -> Operation:
+        operation = self.operation("create")
+        if self._random.random() < 0.5:
+            operation.key = f"k{operation.number}"
+        operation.change = {
+            "title": f"t{operation.number}",
+            "description": f"c{operation.number}",
+            "completed": self._random.random() < 0.5,
+        }
+        return operation
+
+    def _change(self, operation: Operation) -> dict[str, object]:
+        """Fields that tell which operation wrote them; the description begins with the origin."""
+        assert operation.task is not None
+        change = {
+            "title": f"t{operation.number}",
+            "description": f"{self._user.origins[operation.task]} d{operation.number}",
+            "completed": self._random.random() < 0.5,
+        }
+        if operation.kind == "patch":
+            fewer = self._random.sample(list(change), self._random.randint(1, 3))
+            return {name: change[name] for name in fewer}
+        return change
+
+    def _foreign(self) -> Operation | None:
+        other = self._random.choice(self._everybody)
+        if other is self._user or not other.known:
+            return None
+        task = self._random.choice(list(other.known))
+        kind = self._random.choice(["get", "patch", "toggle", "delete"])
+        change = {"title": "stolen"} if kind == "patch" else {}
+        return self.operation(kind, task=task, foreign=True, change=change)

@@ -1,0 +1,78 @@
+"""An OpenTelemetry collector on loopback: it takes spans by OTLP over HTTP and keeps them."""
+
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+PATIENCE = 20  # seconds until a test that waits for spans fails
+
+
+class Collector:
+    """Answers 200 until `answer` says another status; while `hanging`, it does not answer."""
+
+    def __init__(self) -> None:
+        self.answer = 200
+        self.hanging = False
+        self.spans: list[Span] = []
+        self.resources: list[dict[str, str]] = []
+        self.raw = b""
+        self._stopping = Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if outer.hanging:
+                    outer._stopping.wait(PATIENCE)
+                if outer.answer == 200:
+                    outer._take(body)
+                self.send_response(outer.answer)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def wait_for(self, condition: Callable[[list[Span]], bool]) -> list[Span]:
+        give_up = time.monotonic() + PATIENCE
+        while not condition(self.spans):
+            assert time.monotonic() < give_up, [span.name for span in self.spans]
+            time.sleep(0.02)
+        return self.spans
+
+    def _take(self, body: bytes) -> None:
+        self.raw += body
+        for told in ExportTraceServiceRequest.FromString(body).resource_spans:
+            self.resources.append(attributes(told.resource))
+            for scope in told.scope_spans:
+                self.spans.extend(scope.spans)
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def attributes(told: Any) -> dict[str, str]:
+    """The attributes of a span or a resource, as texts."""
+    values = {entry.key: entry.value for entry in told.attributes}
+    return {key: str(getattr(value, value.WhichOneof("value"))) for key, value in values.items()}
