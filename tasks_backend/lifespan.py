@@ -39,7 +39,10 @@ class Announcement:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection, or the lifespan."""
+        """Handle the lifespan; let everything else through."""
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
 
         async def announced(message: Message) -> None:
             error = sys.exception()
@@ -47,4 +50,4 @@ class Announcement:
                 message = {**message, "message": str(error)}
             await send(message)
 
-        await self.app(scope, receive, announced if scope["type"] == "lifespan" else send)
+        await self.app(scope, receive, announced)

@@ -1,15 +1,20 @@
 """How the service is served: uvicorn, with its own failures in our shape too."""
 
+import contextlib
 import socket
+import sys
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend import logs
 from tasks_backend.protocol import Protocol
 
 GRACE = 15  # seconds that running requests are given when the service is told to stop
+ACCEPTS = 16  # connections that are taken in one turn of the loop: uvloop takes one for each socket
+KEEP_ALIVE = 75  # seconds idle; more than the 60 of usual load balancers, who must hang up first
 WORKER_START = 60  # seconds that a new worker may take on a busy machine before it is given up
 
 
@@ -33,14 +38,24 @@ def run(
         "access_log": False,  # it would log query strings, where a mistaken client may put its token
         "log_config": logs.config(log_level, log_format),
         "log_level": log_level,
+        "timeout_keep_alive": KEEP_ALIVE,
         "timeout_graceful_shutdown": GRACE,
         "timeout_worker_healthcheck": WORKER_START,
     }
-    if options.get("workers", 1) > 1:
-        config = uvicorn.Config(factory, **options)
-        Workers(config, sockets=[config.bind_socket()]).run()
-    else:
+    if options.get("reload"):
         uvicorn.run(factory, **options)
+        return
+    config = uvicorn.Config(factory, **options)
+    listening = config.bind_socket()
+    sockets = [listening, *(listening.dup() for _ in range(ACCEPTS - 1))]
+    if config.workers > 1:
+        Workers(config, sockets).run()
+        return
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 class Workers(Multiprocess):

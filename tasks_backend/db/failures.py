@@ -48,6 +48,7 @@ class DatabaseFailure(Exception):
     def __init__(self, failure: Failure, reason: str) -> None:
         super().__init__(f"{failure.name.lower()} ({reason})")
         self.failure = failure
+        self.reason = reason
 
 
 def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:

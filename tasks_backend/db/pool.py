@@ -99,7 +99,7 @@ class Pool:
         except DatabaseFailure as failure:
             connection.close()
             if failure.failure is Failure.IN_DOUBT:  # what the caller wants was never sent
-                raise DatabaseFailure(Failure.NEVER_SENT, str(failure)) from failure
+                raise DatabaseFailure(Failure.NEVER_SENT, failure.reason) from failure
             raise
         if not rows or rows[0][0] is None:
             connection.close()

@@ -17,6 +17,12 @@ MAX_CONNECTIONS = 3000
 GIVE_UP = 15.0  # seconds that the last answers are waited for
 
 
+def percentile(values: list[float], share: float) -> float:
+    """A share of the values is below this; seconds come out as milliseconds."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else 0.0
+
+
 @dataclass
 class Outcome:
     """What became of the requests of one kind of client."""
@@ -29,13 +35,8 @@ class Outcome:
     refused: list[float] = field(default_factory=list)
     in_time: int = 0
     """Answers 2xx that came while the load was on."""
-
-    def percentile(self, share: float) -> float:
-        """A latency of served requests, in milliseconds."""
-        if not self.served:
-            return float("nan")
-        ordered = sorted(self.served)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+    lags: list[float] = field(default_factory=list)
+    """How late this generator itself was with each request, in seconds."""
 
     @property
     def goodput(self) -> float:
@@ -106,6 +107,7 @@ class Offer:
                 break
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
+            self._outcome.lags.append(loop.time() - due)
             self._send(request, due)
         await self._finish()
         return self._outcome

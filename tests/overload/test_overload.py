@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from .conftest import Running
-from .open_loop import Offer, Outcome
+from .open_loop import Offer, Outcome, percentile
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -52,18 +52,22 @@ def test_goodput_under_more_than_can_be_done(
     running: Running, capacity: float, seconds: float
 ) -> None:
     say(f"capacity {capacity:.0f}/s\n")
-    say("| of capacity | offered /s | served /s | of the peak | p50 ms | p99 ms | refused | lost |")
-    say("|---|---|---|---|---|---|---|---|")
+    say(
+        "| of capacity | offered /s | served /s | of the peak | p50 ms | p99 ms"
+        " | refused | refusal p50 ms | lost | not sent | generator's lag p99 ms |"
+    )
+    say("|---|---|---|---|---|---|---|---|---|---|---|")
     peak = 0.0
     for factor in (0.5, 1, 2, 4):
         rate = factor * capacity
         outcome = uvloop.run(many(running, rate, seconds))
         peak = max(peak, outcome.goodput)
-        lost = outcome.statuses[0] + outcome.statuses[-1]
         say(
             f"| {factor} | {rate:.0f} | {outcome.goodput:.0f} | {outcome.goodput / peak:.2f}"
-            f" | {outcome.percentile(0.5):.0f} | {outcome.percentile(0.99):.0f}"
-            f" | {outcome.statuses[503]} | {lost} |"
+            f" | {percentile(outcome.served, 0.5):.0f} | {percentile(outcome.served, 0.99):.0f}"
+            f" | {outcome.statuses[503]} | {percentile(outcome.refused, 0.5):.0f}"
+            f" | {outcome.statuses[0]} | {outcome.statuses[-1]}"
+            f" | {percentile(outcome.lags, 0.99):.0f} |"
         )
         assert set(outcome.statuses) <= {200, 503, 0, -1}, outcome.statuses
     say("")
@@ -78,8 +82,8 @@ def test_one_users_flood_leaves_the_others_alone(
 
     quiet = uvloop.run(many(running, 20, seconds))
     flood, others = uvloop.run(together())
-    say("| | served | refused | lost | p50 ms | p99 ms |")
-    say("|---|---|---|---|---|---|")
+    say("| | served | refused | lost | p50 ms | p99 ms | generator's lag p99 ms |")
+    say("|---|---|---|---|---|---|---|")
     for name, outcome in (
         ("one user's flood", flood),
         ("the others, beside it", others),
@@ -87,7 +91,8 @@ def test_one_users_flood_leaves_the_others_alone(
     ):
         say(
             f"| {name} | {len(outcome.served)} | {outcome.statuses[503]} | {outcome.statuses[0]}"
-            f" | {outcome.percentile(0.5):.0f} | {outcome.percentile(0.99):.0f} |"
+            f" | {percentile(outcome.served, 0.5):.0f} | {percentile(outcome.served, 0.99):.0f}"
+            f" | {percentile(outcome.lags, 0.99):.0f} |"
         )
     say("")
     assert others.statuses[503] == 0, others.statuses
