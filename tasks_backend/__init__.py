@@ -1,12 +1,21 @@
-"""A secure, persistent, multi-user task API. This module is its public door."""
+"""A secure, persistent, multi-user task API. This module is its public door.
+
+What is behind it is loaded when it is asked for: commands start, and complete what is typed,
+without waiting for the web framework.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from tasks_backend._version import __version__
-from tasks_backend.app import create_app
-from tasks_backend.db.database import OwnRows
-from tasks_backend.db.policy_statements import row_level_security
-from tasks_backend.db.statements import statement
-from tasks_backend.plugin import Plugin, PluginError
-from tasks_backend.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from tasks_backend.app import create_app
+    from tasks_backend.db.database import OwnRows
+    from tasks_backend.db.policy_statements import row_level_security
+    from tasks_backend.db.statements import statement
+    from tasks_backend.plugin import Plugin, PluginError
+    from tasks_backend.settings import Settings, SettingsError
 
 __all__ = [
     "OwnRows",
@@ -19,3 +28,23 @@ __all__ = [
     "row_level_security",
     "statement",
 ]
+
+_HOMES = {
+    "OwnRows": "tasks_backend.db.database",
+    "Plugin": "tasks_backend.plugin",
+    "PluginError": "tasks_backend.plugin",
+    "Settings": "tasks_backend.settings",
+    "SettingsError": "tasks_backend.settings",
+    "create_app": "tasks_backend.app",
+    "row_level_security": "tasks_backend.db.policy_statements",
+    "statement": "tasks_backend.db.statements",
+}
+
+
+if not TYPE_CHECKING:  # type checkers know each name by itself
+
+    def __getattr__(name: str) -> object:
+        """Load what is asked for (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)

@@ -136,8 +136,8 @@ def _middleware(
         Middleware(Announcement),
         Middleware(Envelope, request_log.pseudonyms(salt)),
         *([cors] if settings.cors_origins else []),
+        Middleware(Admitting, admission),  # outside of what may answer without it
         *([Middleware(CatchAll), *theirs] if theirs else []),
-        Middleware(Admitting, admission),
         Middleware(CatchAll),
     ]
 

@@ -17,8 +17,6 @@ from typing import Annotated
 import typer
 
 from tasks_backend._version import __version__
-from tasks_backend.app import create_app
-from tasks_backend.plugin import PluginError, named
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
 from tasks_backend.terminal import EXIT_CODES, complain, examples, progress
 
@@ -145,8 +143,9 @@ def serve(
 ) -> None:
     """Serve the API, as the environment says."""
     from tasks_backend import server
+    from tasks_backend.app import create_app
 
-    with _explained(server.PortTaken):
+    with _explained(server.PortTaken, server.NotStarted):
         settings: Settings = load()
         create_app(
             settings
@@ -166,6 +165,7 @@ def serve(
 def migrate() -> None:
     """Bring the database's schema up to date."""
     from tasks_backend.db import migrations
+    from tasks_backend.plugin import named
 
     with _explained(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
@@ -180,6 +180,8 @@ def migrate() -> None:
 @app.command(epilog=examples("openapi > openapi.json"))
 def openapi() -> None:
     """Print the OpenAPI document, as the settings make it."""
+    from tasks_backend.app import create_app
+
     with _explained():
         typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
 
@@ -282,7 +284,7 @@ def _explained(*failures: type[Exception]) -> Iterator[None]:
     """Say what went wrong in a line for each thing, without a traceback."""
     try:
         yield
-    except (SettingsError, PluginError) as error:
+    except SettingsError as error:
         code, message = 2, str(error)
     except failures as error:
         code, message = 1, str(error)

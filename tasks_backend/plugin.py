@@ -14,10 +14,12 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
+from tasks_backend.settings import SettingsError
+
 GROUP = "tasks_backend.plugins"
 
 
-class PluginError(Exception):
+class PluginError(SettingsError):
     """A plugin cannot be used. The message is one sentence for the person who starts the service."""
 
 
@@ -38,8 +40,8 @@ class Plugin:
     operations: APIRouter | None = None
     """Routes for operators, such as `/metrics`: at the root, without a version or a token."""
     middleware: Sequence[Middleware] = ()
-    """ASGI middleware around the API: it sees every request, refused ones too, and may ask
-    `tasks_backend.observation.current()` what a request did.
+    """ASGI middleware around the routes: it sees every request but what is refused as overload, and
+    may ask `tasks_backend.observation.current()` what a request did.
     """
 
     def __post_init__(self) -> None:

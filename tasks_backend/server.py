@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import sys
 from typing import Any
 
 import uvicorn
@@ -22,6 +21,10 @@ class PortTaken(Exception):
     """Another process listens at the address."""
 
 
+class NotStarted(Exception):
+    """The application could not be started; the log says why."""
+
+
 HTTP: dict[str, Any] = {"http": Protocol, "lifespan": "on", "server_header": False, "ws": "none"}
 """uvicorn's options that clients notice."""
 
@@ -29,7 +32,7 @@ HTTP: dict[str, Any] = {"http": Protocol, "lifespan": "on", "server_header": Fal
 def run(
     factory: str, *, host: str, port: int, log_level: str, log_format: str = "auto", **options: Any
 ) -> None:
-    """Serve the application of a factory until told to stop. Raises PortTaken at once."""
+    """Serve the application of a factory until told to stop. Raises PortTaken or NotStarted."""
     require_free(host, port)
     options |= HTTP | {
         "factory": True,
@@ -40,7 +43,6 @@ def run(
         "log_level": log_level,
         "timeout_keep_alive": KEEP_ALIVE,
         "timeout_graceful_shutdown": GRACE,
-        "timeout_worker_healthcheck": WORKER_START,
     }
     if options.get("reload"):
         uvicorn.run(factory, **options)
@@ -49,17 +51,29 @@ def run(
     listening = config.bind_socket()
     sockets = [listening, *(listening.dup() for _ in range(ACCEPTS - 1))]
     if config.workers > 1:
-        Workers(config, sockets).run()
-        return
-    server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets)
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        workers = Workers(config, sockets)
+        workers.run()
+        started = all(worker.exitcode != STARTUP_FAILURE for worker in workers.processes)
+    else:
+        server = uvicorn.Server(config)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets)
+        started = server.started
+    if not started:
+        raise NotStarted("the service did not start, for the reason above")
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which stops listening when it stops."""
+    """uvicorn's supervisor, which gives a new worker time and stops listening when it stops."""
+
+    def restart_all(self) -> None:
+        """Replace the workers. The usual bound, within which a worker has to say that it lives, is
+        too short for one that starts on a busy machine.
+        """
+        usual = self.config.timeout_worker_healthcheck
+        self.config.timeout_worker_healthcheck = WORKER_START
+        super().restart_all()
+        self.config.timeout_worker_healthcheck = usual
 
     def terminate_all(self) -> None:
         """Tell all workers to stop. A socket that is still open, with nobody to accept, would take

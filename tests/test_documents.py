@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from support import documents
 
 from tasks_backend import Plugin, Settings, create_app, errors
+from tasks_backend.db.failures import Failure
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +36,22 @@ def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
     for name, status, code in drawn:
         kind = getattr(errors, name)
         assert (kind.status, kind.code) == (int(status), code)
+
+
+def test_each_class_of_failure_is_explained_and_each_bound_is_the_default() -> None:
+    document = (ROOT / "docs/reliability.md").read_text()
+    explained = set(re.findall(r"^\| ([a-z ]+) \|.*\| (?:\d{3}) `", document, re.MULTILINE))
+    classes = {kind.name.lower().replace("_", " ") for kind in Failure} - {"defect"}
+    assert explained == classes | {"anything else"}
+    bounds = re.findall(r"^\|[^|`]+\| ([^|]*`[A-Z_]+`[^|]*) \| ([^|]+) \|$", document, re.MULTILINE)
+    assert len(bounds) == 6
+    for names, values in bounds:
+        for name, value in zip(
+            re.findall(r"`([A-Z_]+)`", names), re.split("[,;] ", values), strict=False
+        ):
+            number, _, unit = value.partition(" ")
+            default = Settings.model_fields[name.lower()].default
+            assert int(number) * {"KiB": 1024}.get(unit, 1) == default, name
 
 
 def test_links_between_documents_lead_somewhere() -> None:

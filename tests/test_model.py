@@ -327,7 +327,8 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
-        ("TOGGLE", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
+        ("DELETE", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
+        ("GET", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
         ("LIST", "tasks_backend.tasks.completed = %(completed)s", "true"),
         ("UPDATE", "%(any_version)s", "true"),
     ],
