@@ -6,48 +6,21 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from support.commands import COMMAND, environment, free_port, run
 from support.databases import NEON_OWNER, Cluster
 from support.service import problem
 from support.signing import AUDIENCE, ISSUER, Signer
 
 from tasks_backend.dev.issuer import Issuer
 
-COMMAND = [sys.executable, "-m", "tasks_backend"]
 TASKS = "/api/v1/tasks"
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """Nothing of this machine's but what a process needs; no PostgreSQL on PATH."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    return {"PATH": "/usr/sbin:/sbin", "HOME": str(home), "COLUMNS": "200", **kept, **variables}
-
-
-def run(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(home, **variables),
-        cwd=home,
-        check=False,
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -3,9 +3,7 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ from pathlib import Path
 import httpx2
 import psycopg2
 import pytest
+from support.commands import COMMAND, free_port
 from support.key_server import KeyServer
 from support.service import connected, served
 from support.signing import AUDIENCE, ISSUER, Signer
@@ -28,9 +27,7 @@ LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 def process(
     tmp_path: Path, database: str, key_server: KeyServer
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     variables = {
         **os.environ,
         "DATABASE_URL": database,
@@ -38,7 +35,7 @@ def process(
         "JWT_AUDIENCE": AUDIENCE,
         "JWKS_URL": key_server.url,
     }
-    command = [sys.executable, "-m", "tasks_backend", "serve", "--port", str(port)]
+    command = [*COMMAND, "serve", "--port", str(port)]
     started = subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE)
     base = f"http://127.0.0.1:{port}"
     try:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from support.commands import free_port
 
 from browser.docs_page import DocsPage, Seen
 from browser.log import BrowserLog
-from browser.programs import Development, development, free_port
+from browser.programs import Development, development
 from browser.sites import Site
 
 ARGUMENTS = [

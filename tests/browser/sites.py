@@ -1,14 +1,13 @@
 """A page of another origin than the API's."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from support.background import Background
 
 PAGE = b"<!doctype html><title>An application</title><link rel=icon href='data:,'>An application."
 
 
-class Site:
+class Site(Background):
     """Serves one page under two names, which are two origins to a browser."""
 
     def __init__(self) -> None:
@@ -27,16 +26,3 @@ class Site:
         self._server.daemon_threads = True
         self.listed = f"http://localhost:{self._server.server_port}"
         self.unlisted = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

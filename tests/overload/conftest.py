@@ -1,18 +1,13 @@
 """The service as a process of its own, one worker, and people with a task each."""
 
 import itertools
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from support.commands import serving
 from support.key_server import KeyServer
 from support.signing import AUDIENCE, ISSUER, Signer
 
@@ -40,38 +35,20 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def running(database: str, signer: Signer, key_server: KeyServer) -> Iterator[Running]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
+def running(
+    database: str, signer: Signer, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("service")
+    variables = {
         "DATABASE_URL": database,
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
         "JWKS_URL": key_server.url,
     }
-    command = [sys.executable, "-m", "tasks_backend", "serve", "--port", str(port)]
-    with tempfile.TemporaryDirectory() as empty, (Path(empty) / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=empty, stderr=log)
-        try:
-            base = f"http://127.0.0.1:{port}"
-            _wait(base)
-            yield Running("127.0.0.1", port, [_a_task(base, signer, n) for n in range(PEOPLE)])
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait(base: str) -> None:
-    give_up = time.monotonic() + 30
-    while time.monotonic() < give_up:
-        try:
-            if httpx2.get(f"{base}/readyz", timeout=5).status_code == 200:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the service did not start")
+    with serving(home, **variables) as base:
+        address = urlsplit(base)
+        requests = [_a_task(base, signer, number) for number in range(PEOPLE)]
+        yield Running(address.hostname or "", address.port or 0, requests)
 
 
 def _a_task(base: str, signer: Signer, number: int) -> bytes:

@@ -3,17 +3,18 @@
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Event
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from support.background import Background
+
 PATIENCE = 20  # seconds until a test that waits for spans fails
 
 
-class Collector:
+class Collector(Background):
     """Answers 200 until `answer` says another status; while `hanging`, it does not answer."""
 
     def __init__(self) -> None:
@@ -57,19 +58,9 @@ class Collector:
             for scope in told.scope_spans:
                 self.spans.extend(scope.spans)
 
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
         self._stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().stop()
 
 
 def attributes(told: Any) -> dict[str, str]:

@@ -26,7 +26,7 @@ def run(
         capture_output=True,
         text=True,
         timeout=START_TIMEOUT,
-        env=_environment(home, variables),
+        env=environment(home, **variables),
         cwd=home,
         check=False,
     )
@@ -55,7 +55,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(home, variables),
+            env=environment(home, **variables),
             cwd=home,
             start_new_session=True,
         )
@@ -79,6 +79,7 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _environment(home: Path, variables: dict[str, str]) -> dict[str, str]:
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """Nothing of this machine's but what a process needs; no PostgreSQL on PATH."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return {"PATH": "/usr/sbin:/sbin", "HOME": str(home), "COLUMNS": "200", **kept, **variables}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from threading import Event
+
+from support.background import Background
 
 PATIENCE = 5  # seconds until an endpoint gives up on a client that neither reads nor leaves
 
@@ -55,7 +55,7 @@ PLAIN = OK + b"\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-class HostileEndpoint:
+class HostileEndpoint(Background):
     """Counts its connections; `behaviour` may be changed at any time."""
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -75,20 +75,10 @@ class HostileEndpoint:
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/api/auth/jwks"
 
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
         """Stop, once every connection is done with."""
         self._over.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().stop()
 
 
 def answer(

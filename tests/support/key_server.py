@@ -5,9 +5,9 @@ import ssl
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from threading import Event
+
+from support.background import Background
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 PATIENCE = 20  # seconds until a test that waits for something fails
@@ -54,7 +54,7 @@ async def soon(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-class KeyServer:
+class KeyServer(Background):
     """Counts its requests; `answer` may be changed at any time."""
 
     def __init__(self, answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -79,16 +79,3 @@ class KeyServer:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/api/auth/jwks"
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

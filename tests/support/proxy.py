@@ -6,15 +6,15 @@ import struct
 import time
 from collections import Counter
 from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
 
 from psycopg2.extensions import make_dsn, parse_dsn
+
+from support.background import Background
 
 CHUNK = 65536
 
 
-class PostgresProxy:
+class PostgresProxy(Background):
     """Listens on loopback. Every message of a client, but for its start, is counted by type."""
 
     def __init__(self, url: str) -> None:
@@ -75,21 +75,12 @@ class PostgresProxy:
             assert time.monotonic() < give_up, "connections stay open"
             time.sleep(0.005)
 
-    def __enter__(self) -> Self:
-        Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
         self._stopping.set()
         self._flowing.set()
         self.refuse()
 
-    def _accept(self) -> None:
+    def serve(self) -> None:
         while not self._stopping.is_set():
             if self._refusing:
                 self._stopping.wait(0.01)

@@ -1,0 +1,31 @@
+"""Something of the test's own that serves in a thread while a block runs."""
+
+from socketserver import BaseServer
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+
+class Background:
+    """Serves `self._server` from the block's beginning to its end."""
+
+    _server: BaseServer
+
+    def serve(self) -> None:
+        self._server.serve_forever(0.02)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        Thread(target=self.serve, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
