@@ -112,6 +112,16 @@ def overload(session: nox.Session) -> None:
     session.run("pytest", "tests/overload", "-s", *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the cost of a request beside peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers)."""
+    if shutil.which("wrk") is None:
+        missing = session.error if session.env.get("CI") else session.skip
+        missing("wrk is not installed: apt-get install wrk")
+    session.install("-e", ".[dev]", *group("test"))
+    session.run("pytest", "tests/benchmarks", "-s", *session.posargs)
+
+
 @nox.session(name="api-lint")
 def api_lint(session: nox.Session) -> None:
     """Lint the OpenAPI document with Redocly and Spectral (needs Node.js)."""

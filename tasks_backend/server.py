@@ -56,7 +56,7 @@ def run(
         started = all(worker.exitcode != STARTUP_FAILURE for worker in workers.processes)
     else:
         server = uvicorn.Server(config)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # its way to say that it failed
             server.run(sockets)
         started = server.started
     if not started:
