@@ -1,0 +1,121 @@
+"""The servers, started on one database with the same rows for each; how long, and which."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.databases import Cluster
+from support.key_server import KeyServer
+from support.signing import AUDIENCE, ISSUER, Signer
+
+from benchmarks.data import PEOPLE, Data
+from benchmarks.operations import Operations
+from benchmarks.pgbench import Pgbench
+from benchmarks.servers import Server, chosen
+from benchmarks.starting import Running, started
+from tasks_backend.dev.postgres import embedded
+
+LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
+TIME_TO_START = 1800  # seconds, for installing and starting everything
+MOST_FOR_A_BURST = 60  # seconds beside the burst itself, for its rows and on a slow machine
+SETTINGS_OF_POSTGRESQL = (
+    *("autovacuum = off", "checkpoint_timeout = '1h'", "max_wal_size = '16GB'"),
+    "max_connections = 300",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bench")
+    group.addoption("--bench-seconds", type=int, default=2, help="for each burst: 2")
+    group.addoption("--bench-rounds", type=int, default=3, help="bursts of each kind: 3")
+    group.addoption("--bench-peers", default="all", help="which peers and limits, by commas: all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rounds = config.getoption("bench_rounds") + 1
+    burst = config.getoption("bench_seconds") + MOST_FOR_A_BURST
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            count = rounds * sum(len(one.operations) for one in chosen("all"))
+            item.add_marker(pytest.mark.timeout(TIME_TO_START + count * burst))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """An embedded PostgreSQL that has room for the pools of all servers, and nothing else to do."""
+    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-bench-"))
+    try:
+        with embedded(directory / "postgres") as url, Cluster(url).cursor() as cursor:
+            for setting in SETTINGS_OF_POSTGRESQL:
+                cursor.execute(f"ALTER SYSTEM SET {setting}")
+        with embedded(directory / "postgres") as url:  # some settings take a start
+            yield Cluster(url)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> list[Server]:
+    """The service and the peers that were asked for, whose programs are all there."""
+    try:
+        asked = chosen(pytestconfig.getoption("bench_peers"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    installed = [server for server in asked if server.source and server.command]
+    needed = {"wrk", *("npm" if s.command[0] == "node" else "uv" for s in installed)}
+    if missing := [program for program in sorted(needed) if shutil.which(program) is None]:
+        reason = f"not installed: {', '.join(missing)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def tokens(signer: Signer) -> dict[str, str]:
+    """A token for each person."""
+    expiry = int(time.time()) + LIFE_OF_A_TOKEN
+    people = [f"person-{number}" for number in range(PEOPLE)]
+    return {person: signer.token(person, exp=expiry) for person in people}
+
+
+@pytest.fixture(scope="session")
+def data(cluster: Cluster, database: str) -> Data:
+    return Data(cluster, database)
+
+
+@pytest.fixture(scope="session")
+def operations(
+    data: Data, tokens: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Operations:
+    return Operations(data, tokens, tmp_path_factory.mktemp("requests"))
+
+
+@pytest.fixture(scope="session")
+def side_by_side(
+    servers: list[Server],
+    data: Data,
+    database: str,
+    key_server: KeyServer,
+    tokens: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Running | Pgbench]]:
+    """All servers, each of which has shown that it does the job."""
+    variables = {
+        "DATABASE_URL": database,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "JWKS_URL": key_server.url,
+    }
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                started(server, data, tokens, variables, tmp_path_factory.mktemp("server") / "home")
+            )
+            for server in servers
+        ]

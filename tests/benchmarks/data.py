@@ -1,0 +1,104 @@
+"""The rows that requests are about, and what brings the tables back between bursts."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extensions import parse_dsn
+from support.databases import Cluster
+
+PEOPLE = 500
+TASKS = 100_000
+SERVICE = "tasks_backend"
+MADE = "Made by a burst"
+NEW = {"title": MADE, "description": "With a word on what it is about."}
+CHANGED = {"title": "A better title", "completed": True}
+PEER_SCHEMA = Path(__file__).parent / "peers" / "schema.sql"
+
+_FILL = f"""
+INSERT INTO {SERVICE}.users (id) SELECT 'person-' || n FROM generate_series(0, {PEOPLE - 1}) AS n;
+INSERT INTO {SERVICE}.tasks (id, user_id, title, description, completed)
+SELECT uuidv7(), 'person-' || n % {PEOPLE}, 'Task number ' || n,
+    'What there is to say about a task is seldom longer than this.', n % 3 = 0
+FROM generate_series(1, {TASKS}) AS n
+"""
+_MAKE = """
+INSERT INTO {schema}.tasks (id, user_id, title, completed)
+SELECT uuidv7(), 'person-' || n %% %(people)s, %(title)s, false
+FROM generate_series(1, %(count)s) AS n
+RETURNING user_id, id::text
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that a request can be about."""
+
+    owner: str
+    id: str
+
+
+class Data:
+    """One database with the service's schema and, of the same rows, one for each peer."""
+
+    def __init__(self, cluster: Cluster, url: str) -> None:
+        self._cluster = cluster
+        self._database = parse_dsn(url)["dbname"]
+        self._do(_FILL)
+        self.tidy(SERVICE)
+
+    def make_schema(self, name: str) -> str:
+        """Fill a schema for a peer, and return the login that finds its tables there."""
+        login = self._cluster.login("")
+        self._do(
+            f"CREATE SCHEMA {name}; SET search_path = {name}; {PEER_SCHEMA.read_text()};"
+            f"GRANT USAGE ON SCHEMA {name} TO {login};"
+            f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO {login};"
+            f"ALTER ROLE {login} SET search_path = {name}"
+        )
+        self.tidy(name)
+        return login
+
+    def sample(self, each: int) -> list[Task]:
+        """Return some tasks of each person, the same ones in every schema, in no order."""
+        rows = self._rows(
+            "SELECT user_id, id::text FROM ("
+            " SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY md5(id::text)) AS place"
+            f" FROM {SERVICE}.tasks) AS placed WHERE place <= %s ORDER BY id",
+            (each,),
+        )
+        tasks = [Task(*row) for row in rows]
+        random.Random(0).shuffle(tasks)
+        return tasks
+
+    def make(self, schema: str, count: int) -> Iterator[Task]:
+        """Make tasks that are there to be deleted."""
+        values = {"people": PEOPLE, "title": MADE, "count": count}
+        for row in self._rows(_MAKE.format(schema=schema), values):
+            yield Task(*row)
+
+    def tidy(self, schema: str) -> None:
+        """Take away what bursts have made, and the dead rows that they have left."""
+        self._do(f"DELETE FROM {schema}.tasks WHERE title = '{MADE}'")
+        self._do(f"VACUUM (ANALYZE) {schema}.tasks")
+
+    def postmaster(self) -> int:
+        """Return the process id of the database server."""
+        ((directory,),) = self._rows("SHOW data_directory")
+        return int(Path(directory, "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def setting(self, name: str) -> str:
+        """Return what the database server says of itself."""
+        ((value,),) = self._rows("SELECT current_setting(%s)", (name,))
+        return str(value)
+
+    def _do(self, statements: str) -> None:
+        with self._cluster.cursor(self._database) as cursor:
+            cursor.execute(statements)
+
+    def _rows(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
+        with self._cluster.cursor(self._database) as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())

@@ -1,0 +1,86 @@
+"""Servers that run side by side, and one burst of requests at a time to one of them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import isnan
+
+from benchmarks import usage
+from benchmarks.data import Data
+from benchmarks.load import Burst
+from benchmarks.operations import CHANGING, OPERATIONS, Operations
+from benchmarks.pgbench import Pgbench
+from benchmarks.progress import tell
+from benchmarks.starting import Running
+
+Subject = Running | Pgbench
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A burst and what it cost: CPU in seconds for one request, resident memory in bytes."""
+
+    burst: Burst
+    server_cpu: float
+    database_cpu: float
+    memory: float
+
+    def __str__(self) -> str:
+        """A line of progress."""
+        server = "" if isnan(self.server_cpu) else f" server {self.server_cpu * 1e6:.0f} µs,"
+        return (
+            f"{self.burst.requests / self.burst.seconds:.0f}/s,{server}"
+            f" database {self.database_cpu * 1e6:.0f} µs, {self.burst.errors} errors"
+        )
+
+
+Samples = dict[tuple[str, str], list[Sample]]
+"""By operation and name of the server."""
+
+
+def measure(
+    running: list[Subject], operations: Operations, data: Data, *, seconds: int, rounds: int
+) -> Samples:
+    """Give each server a burst of each operation, round after round.
+
+    The servers take turns within an operation, another one first in each round, so that what the
+    machine does meanwhile falls on all of them. A first round warms up and is not counted.
+    """
+    postmaster = data.postmaster()
+    samples: Samples = defaultdict(list)
+    for number in range(rounds + 1):
+        first = number % len(running)
+        length = seconds if number else 1
+        for operation in OPERATIONS:
+            for one in running[first:] + running[:first]:
+                if operation not in one.server.operations:
+                    continue
+                sample = _sample(one, operation, operations, data, postmaster, length)
+                if number:
+                    samples[operation, one.server.name].append(sample)
+                when = f"round {number} of {rounds}" if number else "warming up"
+                tell(f"{when}: {operation}, {one.server.name}: {sample}")
+    return samples
+
+
+def _sample(
+    one: Subject,
+    operation: str,
+    operations: Operations,
+    data: Data,
+    postmaster: int,
+    seconds: int,
+) -> Sample:
+    schema = one.server.schema
+    requests = operations.prepare(operation, schema, seconds)
+    before, database_before = one.usage(), usage.of_tree(postmaster)
+    burst = one.send(operation, requests, seconds)
+    after, database_after = one.usage(), usage.of_tree(postmaster)
+    if operation in CHANGING:
+        data.tidy(schema)
+    assert burst.requests, f"{one.server.name} answered nothing"
+    return Sample(
+        burst=burst,
+        server_cpu=(after.cpu - before.cpu) / burst.requests,
+        database_cpu=(database_after.cpu - database_before.cpu) / burst.requests,
+        memory=after.memory,
+    )

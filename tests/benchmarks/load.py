@@ -1,0 +1,64 @@
+"""Bursts of requests by wrk, whose figures come back as JSON."""
+
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+CONNECTIONS = 16
+TIMEOUT = 10  # seconds that wrk waits for an answer
+SCRIPT = Path(__file__).with_name("requests.lua")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of a burst."""
+
+    method: str
+    path: str
+    token: str
+    body: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method}\t{self.path}\t{self.token}\t{self.body}\n"
+
+
+@dataclass(frozen=True)
+class Burst:
+    """What came of a burst, as the client saw it: times in seconds, errors whatever is not 2xx."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    errors: int
+
+
+def write(requests: Iterable[Request], path: Path) -> None:
+    """Write the requests of a burst to a file."""
+    path.write_text("".join(map(str, requests)))
+
+
+def send(base: str, requests: Path, seconds: int) -> Burst:
+    """Send the requests in turn, from the first again after the last, 16 at a time."""
+    done = subprocess.run(
+        [
+            *("wrk", "--threads", "1", "--connections", str(CONNECTIONS)),
+            *("--duration", f"{seconds}s", "--timeout", f"{TIMEOUT}s"),
+            *("--script", str(SCRIPT), base, "--", str(requests)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=seconds + TIMEOUT + 50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Burst(
+        requests=told["requests"],
+        seconds=told["duration"] / 1e6,
+        p50=told["p50"] / 1e6,
+        p99=told["p99"] / 1e6,
+        errors=told["errors"],
+    )

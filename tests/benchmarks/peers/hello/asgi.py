@@ -1,0 +1,13 @@
+"""A constant answer with no framework at all: what any Python server pays for HTTP."""
+
+BODY = b'{"hello":"world"}'
+START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))],
+}
+
+
+async def app(scope, receive, send) -> None:
+    await send(START)
+    await send({"type": "http.response.body", "body": BODY})

@@ -1,0 +1,88 @@
+"""Servers as child processes, each ended by its own id, and what they need installed first."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx2
+
+INSTALL_TIMEOUT = 300  # seconds
+START_TIMEOUT = 60
+STOP_TIMEOUT = 30
+
+
+def install(source: Path, directory: Path) -> None:
+    """Copy a peer's files to a directory and put beside them the packages that they name."""
+    shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    if (directory / "package.json").exists():
+        _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=directory)
+    else:
+        _run("uv", "venv", "--quiet", "--python", sys.executable, ".venv", cwd=directory)
+        packages = ("--python", ".venv/bin/python", "-r", "requirements.txt")
+        _run("uv", "pip", "install", "--quiet", *packages, cwd=directory)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], directory: Path, variables: Mapping[str, str], ready: str
+) -> Iterator[int]:
+    """Run a server until the block ends, and yield its process id once it answers at an address.
+
+    Whatever it answers there will do. Its log is in its directory.
+    """
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        give_up = time.monotonic() + START_TIMEOUT
+        while not _answers(ready):
+            assert process.poll() is None, log.read_text(errors="replace")
+            assert time.monotonic() < give_up, f"no answer: {log.read_text(errors='replace')}"
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        _end(process)
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx2.TransportError):
+        httpx2.get(url, timeout=5)
+        return True
+    return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End it in order, and then by force whatever is left of the session that it leads."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_TIMEOUT)
+
+
+def _run(*command: str, cwd: Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"

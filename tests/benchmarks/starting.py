@@ -1,0 +1,78 @@
+"""From the description of a server to one that answers and has shown that it does the job."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg2.extensions import parse_dsn
+from support.commands import free_port
+
+from benchmarks import load, same_job, usage
+from benchmarks.data import Data
+from benchmarks.load import Burst
+from benchmarks.pgbench import Pgbench
+from benchmarks.programs import install, running
+from benchmarks.progress import tell
+from benchmarks.servers import Server
+from benchmarks.usage import Usage
+
+PEERS = Path(__file__).parent / "peers"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    server: Server
+    base: str
+    pid: int
+
+    def usage(self) -> Usage:
+        """Return what it has used so far, all its processes together."""
+        return usage.of_tree(self.pid)
+
+    def send(self, operation: str, requests: Path, seconds: int) -> Burst:
+        """Send it the requests of a file, which are of this operation."""
+        return load.send(self.base, requests, seconds)
+
+
+@contextlib.contextmanager
+def started(
+    server: Server,
+    data: Data,
+    tokens: Mapping[str, str],
+    variables: Mapping[str, str],
+    home: Path,
+) -> Iterator[Running | Pgbench]:
+    """Run a server until the block ends, in a directory that is made for it.
+
+    The variables are the service's own settings; a peer's database comes beside them.
+    """
+    if not server.command:
+        home.mkdir()
+        yield Pgbench(server, variables["DATABASE_URL"], data.sample(1), home)
+        return
+    if server.source:
+        tell(f"installing {server.name}")
+        install(PEERS / server.source, home)
+    else:
+        home.mkdir()
+    port = str(free_port())
+    given = {**variables, **dict(server.variables), "PORT": port}
+    if server.kind == "peer":
+        given |= _libpq(variables["DATABASE_URL"], data.make_schema(server.schema))
+    base = f"http://127.0.0.1:{port}"
+    command = [part.replace("{port}", port) for part in server.command]
+    with running(command, home, given, f"{base}/livez") as pid:
+        if server.kind != "limit":
+            (person, token), (_, other_token) = list(tokens.items())[:2]
+            same_job.check(base, person, token, other_token)
+        yield Running(server, base, pid)
+
+
+def _libpq(database: str, login: str) -> dict[str, str]:
+    """The variables of libpq, which the drivers of all languages read."""
+    known = parse_dsn(database)
+    told = {"PGHOST": known["host"], "PGDATABASE": known["dbname"], "PGUSER": login}
+    return told | ({"PGPORT": known["port"]} if "port" in known else {})
