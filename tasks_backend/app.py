@@ -170,12 +170,11 @@ def _checked(plugin: Plugin, mounted: Iterable[Resource]) -> list[Resource]:
 
 def _revisions(plugins: Sequence[Plugin]) -> dict[str, str]:
     """Return the revisions that the schemas of the plugins must have. Raises PluginError."""
-    with_tables = [plugin for plugin in plugins if plugin.migrations is not None]
-    if not with_tables:
+    if not any(plugin.migrations for plugin in plugins):
         return {}
     from tasks_backend.db import migrations  # noqa: PLC0415 - Alembic, which only these need
 
-    return {plugin.schema: migrations.head_of(plugin) for plugin in with_tables}
+    return {plugin.schema: revision for plugin, revision in migrations.heads(plugins)}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

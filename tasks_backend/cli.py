@@ -169,12 +169,12 @@ def migrate() -> None:
 
     with _explained(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
-        plugins = [plugin for plugin in named(settings.plugins) if plugin.migrations]
+        plugins = named(settings.plugins)
         with progress("Bringing the schema up to date"):
             migrations.upgrade(settings.migration_url, plugins)
         typer.echo(f"The schema is at revision {migrations.head()}.")
-        for plugin in plugins:
-            typer.echo(f"That of {plugin.name} is at revision {migrations.head_of(plugin)}.")
+        for plugin, revision in migrations.heads(plugins):
+            typer.echo(f"That of {plugin.name} is at revision {revision}.")
 
 
 @app.command(epilog=examples("openapi > openapi.json"))

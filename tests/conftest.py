@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
+from support.proxy import PostgresProxy
 from support.service import User, served
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
 
@@ -37,6 +38,13 @@ def database(cluster: Cluster) -> str:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     return url
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[PostgresProxy]:
+    """A way to the database that counts what passes, and can fail."""
+    with PostgresProxy(database) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,6 @@ TASKS = "/api/v1/tasks"
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[PostgresProxy]:
-    with PostgresProxy(database) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
     sub = secrets.token_hex(16)
     hurried = {

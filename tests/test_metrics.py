@@ -41,12 +41,6 @@ Labels = dict[str, str]
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[PostgresProxy]:
-    with PostgresProxy(database) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
     """A user of a service with metrics, behind a proxy that can fail."""
     changed = {"database_url": proxy.url, "plugins": ("metrics",)}

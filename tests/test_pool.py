@@ -1,7 +1,6 @@
 """The pool and its connections by themselves, on a loop of the test's own."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from psycopg2.extensions import make_dsn
@@ -22,12 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-def proxy(database: str) -> Iterator[PostgresProxy]:
-    with PostgresProxy(database) as proxy:
-        yield proxy
 
 
 def pool_of(url: str, *, size: int = 2) -> Pool:

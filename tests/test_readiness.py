@@ -16,12 +16,6 @@ TASKS = "/api/v1/tasks"
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[PostgresProxy]:
-    with PostgresProxy(database) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def client(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[httpx2.Client]:
     app = create_app(settings.model_copy(update={"database_url": proxy.url, "pool_size": 2}))
     headers = {"Authorization": f"Bearer {signer.token('prober')}"}

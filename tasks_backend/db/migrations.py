@@ -38,9 +38,7 @@ def upgrade(url: str, plugins: Iterable[Plugin] = ()) -> None:
     Raises MigrationError, with nothing half done of the history that failed, or PluginError, with
     nothing done at all.
     """
-    others = [plugin for plugin in plugins if plugin.migrations is not None]
-    for plugin in others:
-        head_of(plugin)
+    others = [plugin for plugin, _ in heads(plugins)]
     with _locked(url) as connection:
         for history in (None, *others):
             _run(connection, lambda config: command.upgrade(config, "head"), history)
@@ -76,8 +74,15 @@ def engine(url: str) -> Engine:
     )
 
 
-def head_of(plugin: Plugin) -> str:
-    """Return the newest revision of a plugin. Raises PluginError if there is none, or several."""
+def heads(plugins: Iterable[Plugin]) -> list[tuple[Plugin, str]]:
+    """Return the plugins that have tables, each with its newest revision.
+
+    Raises PluginError if one has none, or several.
+    """
+    return [(plugin, _head_of(plugin)) for plugin in plugins if plugin.migrations is not None]
+
+
+def _head_of(plugin: Plugin) -> str:
     try:
         revision = ScriptDirectory.from_config(_config(plugin)).get_current_head()
     except Exception as error:

@@ -53,8 +53,6 @@ def revision_of(schema: str) -> str:
     """  # noqa: S608 - a name of ours
 
 
-REVISION = revision_of(SCHEMA)
-
 _DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy has not typed its dialects
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from tasks_backend.db import migrations
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import EXPECTED_REVISION, REVISION, revision_of
+from tasks_backend.db.statements import EXPECTED_REVISION, SCHEMA, revision_of
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import opened, why_not
 from tasks_backend.doctor.findings import Finding, broken, note, ok, problem, shown
@@ -46,7 +46,7 @@ async def _revision(url: str, server: Server, plugins: Sequence[tuple[Plugin, st
         return problem(check, "The schema is not there: run `tasks-backend migrate`.")
     role = {"role": server.login.role or "none"}
     async with opened(url) as connection:
-        rows = await connection.fetch(REVISION, role)
+        rows = await connection.fetch(revision_of(SCHEMA), role)
         found = rows[0][0] if rows else None
         if found != EXPECTED_REVISION:
             return problem(
@@ -76,8 +76,7 @@ def _with_tables(settings: DatabaseSettings) -> list[tuple[Plugin, str]]:
     be used, which is said elsewhere.
     """
     try:
-        plugins = [plugin for plugin in named(settings.plugins) if plugin.migrations is not None]
-        return [(plugin, migrations.head_of(plugin)) for plugin in plugins]
+        return migrations.heads(named(settings.plugins))
     except PluginError:
         return []
 

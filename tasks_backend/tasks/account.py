@@ -51,7 +51,8 @@ async def export(
 ) -> None:
     """Write a user with all tasks, oldest first, and what plugins keep, as one JSON document.
 
-    `progress` is told after each page how many tasks were written so far. Only a page of them is held at a time, and each task is as it was when its page was read.
+    Only a page of them is held at a time, and each task is as it was when its page was read.
+    `progress` is told after each page how many tasks were written so far.
     Raises AccountError, for an unknown user before anything is written.
     """
     async with _account(url, user_id) as account:

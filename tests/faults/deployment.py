@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+from support.commands import free_port
 from support.databases import NEON_OWNER
 from support.key_server import KeyServer, json_answer
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
@@ -19,7 +20,7 @@ from support.signing import AUDIENCE, ISSUER, Signer, key_set
 from faults.network import Network
 from faults.pgbouncer import PgBouncer
 from faults.postgres import Postgres, SmallDisk, small_disk
-from faults.programs import Program, free_port, wait_until
+from faults.programs import Program, wait_until
 from tasks_backend.db import migrations
 
 SIDES = ("direct", "pooled")

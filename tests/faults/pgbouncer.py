@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.commands import free_port
 
-from faults.programs import Program, directory_of, free_port, ordinary_user, wait_until
+from faults.programs import Program, directory_of, ordinary_user, wait_until
 
 # Neon: transaction mode, TLS, query_wait_timeout, max_client_conn. Its pool takes 90 % of the slots; here
 # the direct half of the run needs some. server_login_retry is left at PgBouncer's default, 15 s.

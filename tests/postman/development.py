@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+from support.commands import free_port
 
 COMMAND = (sys.executable, "-m", "tasks_backend")
 START_TIMEOUT = 90  # seconds, on a machine that has other things to do
@@ -20,7 +20,7 @@ LEEWAY = 10  # seconds for which the service takes a token that has expired
 @contextlib.contextmanager
 def development(directory: Path) -> Iterator[dict[str, str]]:
     """Run it in a directory; yield the environment of the collection, as a person would fill it."""
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     log = directory / "dev.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -84,9 +84,3 @@ def _environment() -> dict[str, str]:
     """What any program needs, and none of the settings that this shell may have."""
     kept = ("PATH", "HOME", "TMPDIR", "LANG")
     return {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
