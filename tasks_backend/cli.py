@@ -151,7 +151,7 @@ def serve(
             settings
         )  # what is wrong with a plugin is said here, once, and not by each worker
         server.run(
-            "tasks_backend:create_app",
+            "tasks_backend.server:application",
             host=host,
             port=port,
             log_level=settings.log_level,

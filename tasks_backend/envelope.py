@@ -6,8 +6,8 @@ Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflig
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
@@ -127,4 +127,4 @@ def failed(scope: Scope, error: HTTPException) -> Response:
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:
     """Return the id of a request: the client's, if it is a harmless one, or a new one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given.decode() if _ACCEPTED_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode() if _ACCEPTED_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

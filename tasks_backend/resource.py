@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.datastructures import URLPath
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
 from tasks_backend.auth.gate import Gate
+from tasks_backend.direct import directly
 from tasks_backend.errors import MethodNotAllowed
 from tasks_backend.observation import current
 
@@ -29,6 +31,11 @@ class Resource(BaseRoute):
         self._gate = gate
         self._by_method = {
             method: operation for operation in self.operations for method in operation.methods or ()
+        }
+        self._direct = {
+            method: answer
+            for method, operation in self._by_method.items()
+            if (answer := directly(operation)) is not None
         }
         self._allow = ", ".join(sorted(self._by_method))
 
@@ -53,7 +60,13 @@ class Resource(BaseRoute):
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})
         scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
-        await operation.app(scope, await self._gate(scope, receive), send)
+        receive = await self._gate(scope, receive)
+        answer = self._direct.get(scope["method"])
+        if answer is None or scope["app"].dependency_overrides:
+            await operation.app(scope, receive, send)
+            return
+        response = await answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         """Return the path of the operation of this name. Raises NoMatchFound."""

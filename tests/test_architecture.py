@@ -23,7 +23,7 @@ LAYERS = [
     {"_version", "errors", "settings", "caller", "observation"},
     {"validation", "plugin", "paging", "strict_json", "incoming", "request_log"},
     {"envelope", "body", "auth", "db"},
-    {"resource", "admission", "lifespan"},
+    {"resource", "direct", "admission", "lifespan"},
     {"openapi"},
     {"tasks", "health", "docs_page", "observability"},
     {"app"},

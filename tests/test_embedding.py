@@ -1,5 +1,6 @@
 """The service inside of another application and behind a proxy, as docs/embedding.md has it."""
 
+import gc
 import os
 import re
 import subprocess
@@ -20,7 +21,7 @@ from support.key_server import KeyServer, json_answer
 from support.service import problem, served
 from support.signing import Signer, key_set
 
-from tasks_backend import Plugin, Settings, create_app
+from tasks_backend import Plugin, Settings, create_app, server
 from tasks_backend.db import migrations
 
 DOCUMENT = Path(__file__).parents[1] / "docs/embedding.md"
@@ -271,3 +272,17 @@ def test_forwarded_headers_count_from_trusted_proxies_only(
     with served(app) as base:
         forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
         assert tuple(httpx2.get(f"{base}/api/v1/seen", headers=forwarded).json()) == seen
+
+
+def test_only_a_process_of_its_own_has_its_garbage_collector_changed(
+    only: pytest.MonkeyPatch, environment: Environment
+) -> None:
+    for name, value in environment.items():
+        only.setenv(name, value)
+    create_app()
+    assert gc.get_freeze_count() == 0
+    try:
+        server.application()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

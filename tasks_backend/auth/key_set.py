@@ -77,8 +77,9 @@ class KeySet:
         """Whether any key is known at this moment."""
         return bool(self._known_keys())
 
-    async def key(self, kid: str) -> PyJWK:
-        """Return the key of this id: at once if it is known, else within two timeouts.
+    async def key(self, kid: str, deadline: float = math.inf) -> PyJWK:
+        """Return the key of this id: at once if it is known, else within two timeouts, and by the
+        deadline, on the loop's clock.
 
         Raises InvalidToken if the endpoint does not publish it. Raises AuthUnavailable if that
         cannot be known: the endpoint does not answer, or too many requests wait for its answer.
@@ -94,7 +95,8 @@ class KeySet:
             raise AuthUnavailable
         self._waiting += 1
         try:
-            async with asyncio.timeout(2 * self._timeout):
+            latest = asyncio.get_running_loop().time() + 2 * self._timeout
+            async with asyncio.timeout_at(min(deadline, latest)):
                 return await self._key_of_a_later_fetch(kid)
         except TimeoutError:
             raise AuthUnavailable from None

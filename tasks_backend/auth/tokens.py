@@ -8,6 +8,7 @@ is no name after.
 
 import base64
 import logging
+import math
 import re
 from typing import Any
 
@@ -54,11 +55,14 @@ class TokenVerifier:
         self._max_lifetime = max_lifetime
         self._jwt = _StrictJWT()
 
-    async def subject(self, token: str) -> str:
-        """Return the user's id. Raises InvalidToken, ExpiredToken or AuthUnavailable (FR-009)."""
+    async def subject(self, token: str, *, deadline: float = math.inf) -> str:
+        """Return the user's id. Raises InvalidToken, ExpiredToken or AuthUnavailable (FR-009).
+
+        `deadline` is on the loop's clock; only a key that is not yet known is ever waited for.
+        """
         if len(token) > self._max_bytes or not _COMPACT.fullmatch(token):
             raise InvalidToken
-        key = await self._key_set.key(self._key_id(token.partition(".")[0]))
+        key = await self._key_set.key(self._key_id(token.partition(".")[0]), deadline)
         claims = self._claims(token, key)
         if claims["exp"] - claims["iat"] > self._max_lifetime:
             raise InvalidToken

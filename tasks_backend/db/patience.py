@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect
 
-PATIENCE = 0.1  # seconds; what is done sooner costs less than a new connection would
+PATIENCE = 1.0  # seconds; under overload a place in the line is worth half of one
 
 
 @contextmanager

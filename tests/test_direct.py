@@ -1,0 +1,192 @@
+"""The short way to an endpoint answers as FastAPI's does, and is taken where it can be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter, BackgroundTasks, Body, Cookie, Depends, Header, Request, Response
+from fastapi.routing import RouteContext, iter_route_contexts
+from support.service import served
+from support.signing import Signer
+
+from tasks_backend import Settings, create_app
+from tasks_backend.direct import directly
+from tasks_backend.resource import Resource
+
+NOBODYS = "01234567-89ab-7def-8123-456789abcdef"
+
+
+async def host(request: Request) -> str:
+    return str(request.url.hostname)
+
+
+async def nothing() -> None:
+    """Is a dependency for what it does, not for its value."""
+
+
+async def generated() -> AsyncIterator[str]:
+    yield "x"
+
+
+async def nested(name: Annotated[str, Depends(host)]) -> str:
+    return name
+
+
+async def with_query(page: int = 1) -> int:
+    return page
+
+
+def threaded() -> str:
+    return "x"
+
+
+async def plain(number: int, request: Request, name: Annotated[str, Depends(host)]) -> Response:
+    return Response(f"{number} {request.method} {name}")
+
+
+def sync() -> Response:
+    return Response()
+
+
+async def model() -> dict[str, int]:
+    return {}
+
+
+async def untold():  # type: ignore[no-untyped-def] # that is the case
+    return Response()
+
+
+async def header(accept: Annotated[str, Header()]) -> Response:
+    return Response(accept)
+
+
+async def cookie(session: Annotated[str, Cookie()]) -> Response:
+    return Response(session)
+
+
+async def body(value: Annotated[int, Body()]) -> Response:
+    return Response(str(value))
+
+
+async def into(response: Response) -> Response:
+    return response
+
+
+async def later(tasks: BackgroundTasks) -> Response:
+    return Response(background=tasks)
+
+
+async def of_generated(value: Annotated[str, Depends(generated)]) -> Response:
+    return Response(value)
+
+
+async def of_nested(value: Annotated[str, Depends(nested)]) -> Response:
+    return Response(value)
+
+
+async def of_query(value: Annotated[int, Depends(with_query)]) -> Response:
+    return Response(str(value))
+
+
+async def of_threaded(value: Annotated[str, Depends(threaded)]) -> Response:
+    return Response(value)
+
+
+async def twice(
+    one: Annotated[str, Depends(host)], other: Annotated[str, Depends(host)]
+) -> Response:
+    return Response(one + other)
+
+
+def operation(endpoint: Callable[..., Any], path: str = "/") -> RouteContext:
+    router = APIRouter(dependencies=[Depends(nothing)])
+    router.add_api_route(path, endpoint)
+    (only,) = iter_route_contexts(router.routes)
+    return only
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *(sync, model, untold, header, cookie, body, into, later),
+        *(of_generated, of_nested, of_query, of_threaded, twice),
+    ],
+    ids=lambda endpoint: endpoint.__name__,
+)
+def test_an_endpoint_that_asks_for_more_is_left_to_fastapi(
+    endpoint: Callable[..., Awaitable[Any]],
+) -> None:
+    assert directly(operation(endpoint)) is None
+
+
+def test_a_plain_endpoint_is_called_with_what_it_asks_for() -> None:
+    answer = directly(operation(plain, "/{number}"))
+    assert answer is not None
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/7",
+        "path_params": {"number": "7"},
+    }
+    scope |= {"query_string": b"", "headers": [(b"host", b"example.com")]}
+
+    async def called() -> Response:
+        return await answer(Request(scope))
+
+    assert asyncio.run(called()).body == b"7 GET example.com"
+
+
+def test_every_operation_of_the_service_takes_the_short_way(settings: Settings) -> None:
+    for resource in create_app(settings).routes:
+        if isinstance(resource, Resource) and resource.path.startswith("/api/"):
+            for one in resource.operations:
+                assert directly(one) is not None, one.name
+
+
+@pytest.fixture(scope="module")
+def both(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The service, and the service where every endpoint is FastAPI's, as overrides want it."""
+    by_fastapi = create_app(settings)
+    by_fastapi.dependency_overrides[threaded] = threaded
+    with served(create_app(settings)) as short, served(by_fastapi) as long:
+        yield short, long
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "json"),
+    [
+        ("GET", "", None),
+        ("GET", "?limit=0&order=up&nonsense=1&limit=2", None),
+        ("GET", "?limit=7&limit=8", None),
+        ("GET", "?cursor=nonsense", None),
+        ("GET", "/nonsense", None),
+        ("GET", f"/{NOBODYS}", None),
+        ("POST", "", {"title": ""}),
+        ("POST", "", None),
+        ("PATCH", "/nonsense", {"title": "x"}),
+        ("PATCH", "/nonsense", None),
+        ("PUT", f"/{NOBODYS}", {"title": "x", "nonsense": 1}),
+        ("PUT", "/nonsense", {}),
+        ("POST", f"/{NOBODYS}/toggle", None),
+        ("POST", "/nonsense/toggle", None),
+        ("DELETE", f"/{NOBODYS}", None),
+        ("DELETE", "/nonsense", None),
+    ],
+)
+def test_both_ways_give_one_answer(
+    both: tuple[str, str], signer: Signer, method: str, path: str, json: object
+) -> None:
+    headers = {"Authorization": f"Bearer {signer.token('both')}", "X-Request-Id": "same"}
+    short, long = (
+        httpx2.request(
+            *(method, f"{base}/api/v1/tasks{path}"), headers=headers, json=json, timeout=30
+        )
+        for base in both
+    )
+    assert short.status_code == long.status_code
+    assert short.content == long.content
+    for answer in (short, long):
+        del answer.headers["date"]
+    assert short.headers == long.headers
