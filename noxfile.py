@@ -114,12 +114,15 @@ def overload(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the cost of a request beside peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers)."""
+    """Measure the cost of a request beside peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     if shutil.which("wrk") is None:
         missing = session.error if session.env.get("CI") else session.skip
         missing("wrk is not installed: apt-get install wrk")
     session.install("-e", ".[dev]", *group("test"))
-    session.run("pytest", "tests/benchmarks", "-s", *session.posargs)
+    report = Path(session.create_tmp()).resolve() / "report.md"
+    named = any(argument.startswith("tests/benchmarks") for argument in session.posargs)
+    where = [] if named else ["tests/benchmarks"]
+    session.run("pytest", *where, "-s", f"--bench-report={report}", *session.posargs)
 
 
 @nox.session(name="api-lint")

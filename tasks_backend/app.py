@@ -60,7 +60,7 @@ def create_app(
     settings = settings or configuration.load()
     parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
-    database = _database(settings, _revisions(parts))
+    database = _database(settings, _histories(parts))
     admission = Admission(settings.max_concurrent_requests)
     app = FastAPI(
         title="tasks_backend",
@@ -109,14 +109,14 @@ def _verifier(settings: Settings, key_set: KeySet) -> TokenVerifier:
     )
 
 
-def _database(settings: Settings, revisions: Mapping[str, str]) -> Database:
+def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> Database:
     pool = Pool(
         settings.database_url,
         size=settings.pool_size,
         wait=settings.pool_timeout,
         connect_timeout=settings.connect_timeout,
     )
-    return Database(pool, statement_timeout=settings.statement_timeout, revisions=revisions)
+    return Database(pool, statement_timeout=settings.statement_timeout, histories=histories)
 
 
 def _middleware(
@@ -168,13 +168,13 @@ def _checked(plugin: Plugin, mounted: Iterable[Resource]) -> list[Resource]:
         raise PluginError(f"plugin {plugin.name!r}: {error}") from error
 
 
-def _revisions(plugins: Sequence[Plugin]) -> dict[str, str]:
-    """Return the revisions that the schemas of the plugins must have. Raises PluginError."""
+def _histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:
+    """Return the revisions that the schemas of the plugins have had. Raises PluginError."""
     if not any(plugin.migrations for plugin in plugins):
         return {}
     from tasks_backend.db import migrations  # noqa: PLC0415 - Alembic, which only these need
 
-    return {plugin.schema: revision for plugin, revision in migrations.heads(plugins)}
+    return {plugin.schema: history for plugin, history in migrations.histories(plugins)}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

@@ -173,8 +173,8 @@ def migrate() -> None:
         with progress("Bringing the schema up to date"):
             migrations.upgrade(settings.migration_url, plugins)
         typer.echo(f"The schema is at revision {migrations.head()}.")
-        for plugin, revision in migrations.heads(plugins):
-            typer.echo(f"That of {plugin.name} is at revision {revision}.")
+        for plugin, (*_, newest) in migrations.histories(plugins):
+            typer.echo(f"That of {plugin.name} is at revision {newest}.")
 
 
 @app.command(epilog=examples("openapi > openapi.json"))

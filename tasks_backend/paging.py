@@ -3,13 +3,9 @@
 import base64
 import uuid
 import zlib
-from typing import Literal
 
 from tasks_backend.errors import InvalidCursor
 
-Order = Literal["desc", "asc"]
-
-_FIRST: dict[str, uuid.UUID] = {"desc": uuid.UUID(int=2**128 - 1), "asc": uuid.UUID(int=0)}
 _LENGTH = 16  # of the id; the rest is the checksum
 
 
@@ -19,14 +15,12 @@ def encode(last: str, query: str) -> str:
     return base64.urlsafe_b64encode(packed + _checksum(packed, query)).rstrip(b"=").decode()
 
 
-def decode(cursor: str | None, query: str, order: Order) -> uuid.UUID:
-    """Return the id that the page starts after; without a cursor, one before every other.
+def decode(cursor: str, query: str) -> uuid.UUID:
+    """Return the id that the page starts after.
 
     Raises InvalidCursor for what `encode` did not make, or made for another query: a page in
     another order or of other rows would skip and repeat without a word.
     """
-    if cursor is None:
-        return _FIRST[order]
     try:
         last = uuid.UUID(bytes=base64.urlsafe_b64decode(f"{cursor}=")[:_LENGTH])
     except ValueError as error:

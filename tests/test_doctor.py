@@ -124,7 +124,7 @@ def test_all_is_well(patient: Patient) -> None:
     assert {outcome for outcome, _ in diagnosis.found.values()} == {"ok"}
     diagnosis.says("database.reachable", "ok", "PostgreSQL 18 at ")
     diagnosis.says("database.role", "ok", "switches to tasks_app")
-    diagnosis.says("database.schema", "ok", "revision 0001")
+    diagnosis.says("database.schema", "ok", "revision 0002")
     diagnosis.says("keys.usable", "ok", "1 usable key (EdDSA).")
     diagnosis.says("clock.difference", "ok", "the key server and of the database agrees")
 
@@ -302,7 +302,7 @@ def test_another_revision_wants_to_be_migrated(
             cursor.execute("INSERT INTO tasks_backend.alembic_version VALUES (%s)", (revision,))
     diagnosis = patient.examined(DATABASE_URL=url)
     assert diagnosis.problems == {"database.schema"}
-    words = (f"At revision {revision or 'none'}", "needs 0001", "`tasks-backend migrate`")
+    words = (f"At revision {revision or 'none'}", "needs 0002", "`tasks-backend migrate`")
     diagnosis.says("database.schema", "problem", *words)
 
 

@@ -1,12 +1,13 @@
 """The schema by Alembic only: up, no drift, down, up again, for every kind of login."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
-from tasks_backend.db.statements import EXPECTED_REVISION
+from tasks_backend.db.statements import REVISIONS
 
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'tasks_backend'"
 
@@ -25,8 +26,10 @@ def test_up_and_down_and_up_again_without_drift(cluster: Cluster, attributes: st
             assert cursor.fetchone() == (1,), "only Alembic's own is left"
 
 
-def test_the_service_expects_the_newest_revision() -> None:
-    assert migrations.head() == EXPECTED_REVISION
+def test_the_service_knows_the_history_and_expects_the_newest() -> None:
+    files = sorted((Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
+    assert tuple(file.stem.split("_")[3] for file in files) == REVISIONS
+    assert migrations.head() == REVISIONS[-1]
 
 
 def test_a_shared_database_keeps_its_other_tables(cluster: Cluster) -> None:

@@ -307,8 +307,8 @@ def test_the_service_agrees_with_the_model(anonymous: httpx2.Client, signer: Sig
 
 def _rewritten(statement: Statement, right: str, wrong: str) -> Statement:
     changed = copy.copy(statement)
-    object.__setattr__(changed, "sql", statement.sql.replace(right, wrong))
-    assert changed.sql != statement.sql
+    object.__setattr__(changed, "message", statement.message.replace(right, wrong))
+    assert changed.message != statement.message
     return changed
 
 
@@ -329,7 +329,7 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
     [
         ("DELETE", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
         ("GET", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
-        ("LIST", "tasks_backend.tasks.completed = %(completed)s", "true"),
+        ("FIRST_PAGE", "tasks_backend.tasks.completed = %(completed)s", "true"),
         ("UPDATE", "%(any_version)s", "true"),
     ],
 )
@@ -341,9 +341,9 @@ def test_a_planted_defect_is_found(
     right: str,
     wrong: str,
 ) -> None:
-    if name == "LIST":
-        changed = _rewritten(statements.LIST["desc"], right, wrong)
-        monkeypatch.setitem(statements.LIST, "desc", changed)
+    if name == "FIRST_PAGE":
+        changed = _rewritten(statements.FIRST_PAGE["desc"], right, wrong)
+        monkeypatch.setitem(statements.FIRST_PAGE, "desc", changed)
     else:
         monkeypatch.setattr(statements, name, _rewritten(getattr(statements, name), right, wrong))
     search = settings(

@@ -20,7 +20,11 @@ from tasks_backend.tasks import statements
 TASKS = "/api/v1/tasks"
 WHOLE = {"title": "Mine now", "description": None, "completed": True}
 OWNED = {name: value for name, value in vars(statements).items() if isinstance(value, Statement)}
-OWNED |= {f"LIST.{order}": statement for order, statement in statements.LIST.items()}
+OWNED |= {
+    f"{pages}.{order}": statement
+    for pages in ("FIRST_PAGE", "NEXT_PAGE")
+    for order, statement in getattr(statements, pages).items()
+}
 
 
 @pytest.fixture(scope="module", params=["neon", "plain", "superuser", "least privileged"])
@@ -145,16 +149,20 @@ def test_every_statement_names_its_owner() -> None:
     assert len(MUTANTS) >= 14
 
 
+def plant(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Statement) -> None:
+    pages, _, order = name.partition(".")
+    if order:
+        monkeypatch.setitem(getattr(statements, pages), order, mutant)
+    else:
+        monkeypatch.setattr(statements, name, mutant)
+
+
 @pytest.mark.proves("SC-003")
 @pytest.mark.parametrize(("name", "number", "index"), MUTANTS)
 def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch, name: str, number: int, index: int
 ) -> None:
-    mutant = without_predicate(OWNED[name], number, index)
-    if name.startswith("LIST."):
-        monkeypatch.setitem(statements.LIST, name.removeprefix("LIST."), mutant)
-    else:
-        monkeypatch.setattr(statements, name, mutant)
+    plant(monkeypatch, name, without_predicate(OWNED[name], number, index))
     attack(*people, locked_only=True)
 
 
@@ -165,10 +173,7 @@ def test_without_any_owner_predicate_users_are_still_apart(
         mutant = statement
         while places := owner_predicates(mutant):
             mutant = without_predicate(mutant, *places[0])
-        if name.startswith("LIST."):
-            monkeypatch.setitem(statements.LIST, name.removeprefix("LIST."), mutant)
-        else:
-            monkeypatch.setattr(statements, name, mutant)
+        plant(monkeypatch, name, mutant)
     attack(*people, locked_only=True)
 
 

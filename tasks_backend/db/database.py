@@ -14,7 +14,7 @@ from tasks_backend.db.patience import unless_gone
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
-from tasks_backend.db.statements import IDENTITY, Statement
+from tasks_backend.db.statements import Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 
 logger = logging.getLogger("tasks_backend.db")
@@ -32,10 +32,14 @@ class Database:
     """The service's database. Errors are those of `tasks_backend.errors`, ready to be answered."""
 
     def __init__(
-        self, pool: Pool, *, statement_timeout: float, revisions: Mapping[str, str] | None = None
+        self,
+        pool: Pool,
+        *,
+        statement_timeout: float,
+        histories: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.pool = pool
-        self.readiness = Readiness(pool, revisions or {})
+        self.readiness = Readiness(pool, histories or {})
         self._statement_timeout = statement_timeout
         self._retries = RetryBudget()
 
@@ -68,7 +72,6 @@ class Database:
     ) -> list[Row]:
         """Send the statement; send it again where that is harmless, affordable and in time."""
         loop = asyncio.get_running_loop()
-        sql = IDENTITY + statement.sql
         retried = _HARMLESS | {Failure.IN_DOUBT} if statement.repeatable else _HARMLESS
         attempt = 0
         while True:
@@ -76,7 +79,7 @@ class Database:
             left = min(self._statement_timeout, caller.deadline - loop.time())
             parameters["statement_timeout"] = str(max(1, int(left * 1000)))
             try:
-                return await self.pool.fetch(sql, parameters, user=caller.user_id)
+                return await self.pool.fetch(statement.message, parameters, user=caller.user_id)
             except DatabaseFailure as failure:
                 delay = pause(attempt)
                 if (

@@ -38,7 +38,7 @@ def upgrade(url: str, plugins: Iterable[Plugin] = ()) -> None:
     Raises MigrationError, with nothing half done of the history that failed, or PluginError, with
     nothing done at all.
     """
-    others = [plugin for plugin, _ in heads(plugins)]
+    others = [plugin for plugin, _ in histories(plugins)]
     with _locked(url) as connection:
         for history in (None, *others):
             _run(connection, lambda config: command.upgrade(config, "head"), history)
@@ -58,7 +58,7 @@ def check(url: str) -> None:
 
 @cache
 def head() -> str:
-    """Return the revision that this code is written for."""
+    """Return the revision that the migrations of this installation lead to."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     if revision is None:
         raise MigrationError("the migrations are missing from this installation")
@@ -74,22 +74,24 @@ def engine(url: str) -> Engine:
     )
 
 
-def heads(plugins: Iterable[Plugin]) -> list[tuple[Plugin, str]]:
-    """Return the plugins that have tables, each with its newest revision.
+def histories(plugins: Iterable[Plugin]) -> list[tuple[Plugin, tuple[str, ...]]]:
+    """Return the plugins that have tables, each with its revisions, oldest first.
 
-    Raises PluginError if one has none, or several.
+    Raises PluginError if one has no revision, or several that nothing follows.
     """
-    return [(plugin, _head_of(plugin)) for plugin in plugins if plugin.migrations is not None]
+    return [(plugin, _history_of(plugin)) for plugin in plugins if plugin.migrations is not None]
 
 
-def _head_of(plugin: Plugin) -> str:
+def _history_of(plugin: Plugin) -> tuple[str, ...]:
     try:
-        revision = ScriptDirectory.from_config(_config(plugin)).get_current_head()
+        scripts = ScriptDirectory.from_config(_config(plugin))
+        scripts.get_current_head()  # raises where there are several
+        newest_first = [script.revision for script in scripts.walk_revisions()]
     except Exception as error:
         raise PluginError(plugin.blamed("its migrations cannot be read", error)) from error
-    if revision is None:
+    if not newest_first:
         raise PluginError(f"plugin {plugin.name!r}: there are no migrations in {plugin.migrations}")
-    return revision
+    return tuple(reversed(newest_first))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
-from tasks_backend.db.statements import EXPECTED_REVISION, SCHEMA, revision_of
+from tasks_backend.db.statements import REVISIONS, SCHEMA, revision_of
 from tasks_backend.errors import ApiError, DatabaseUnavailable
 
 logger = logging.getLogger("tasks_backend.db")
@@ -19,11 +19,14 @@ AWAKE = 60.0  # seconds after its last use in which a database is asked; Neon su
 
 
 class Readiness:
-    """What is known of the database, from what requests met and from asking it."""
+    """What is known of the database, from what requests met and from asking it.
 
-    def __init__(self, pool: Pool, revisions: Mapping[str, str]) -> None:
+    `histories` has the revisions of plugins' schemas, oldest first.
+    """
+
+    def __init__(self, pool: Pool, histories: Mapping[str, tuple[str, ...]]) -> None:
         self._pool = pool
-        self._revisions = {SCHEMA: EXPECTED_REVISION, **revisions}
+        self._histories = {SCHEMA: REVISIONS, **histories}
         self._ready = False
         self._used_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
@@ -38,7 +41,7 @@ class Readiness:
 
     async def check(self, *, timeout: float) -> None:
         """Raise DatabaseUnavailable, within `timeout` seconds, unless the database has the schema
-        that this code is written for.
+        that this code is written for, or a later one.
         """
         if self._ready and asyncio.get_running_loop().time() - self._used_at > AWAKE:
             return
@@ -52,8 +55,8 @@ class Readiness:
         ready = True
         try:
             async with asyncio.timeout(timeout):
-                for schema, revision in self._revisions.items():
-                    ready = ready and await self._has(schema, revision)
+                for schema, history in self._histories.items():
+                    ready = ready and await self._is_migrated(schema, history)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
             logger.warning("the database is not ready: %s", failure or "no answer in time")
             ready = False
@@ -61,17 +64,23 @@ class Readiness:
             self.trust()  # it has just come: look again while it is awake anyway
         self._ready = ready
 
-    async def _has(self, schema: str, revision: str) -> bool:
-        """Return whether a schema, the service's or a plugin's, is at the revision it needs."""
+    async def _is_migrated(self, schema: str, history: tuple[str, ...]) -> bool:
+        """Return whether a schema, the service's or a plugin's, has what this code needs.
+
+        A revision that it does not know is a later release's, whose migration leaves what this
+        one needs: it is made while this one still serves.
+        """
+        found: object = None
         try:
-            found = [row[0] for row in await self._pool.fetch(revision_of(schema), {})]
+            for (found,) in await self._pool.fetch(revision_of(schema), {}):
+                if found not in history[:-1]:
+                    return True
         except DatabaseFailure as failure:
             if failure.failure is not Failure.CONFIGURATION:  # as if it is not there at all
                 raise
-            found = [failure]
-        if found != [revision]:
-            logger.warning(
-                "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
-                *(schema, revision, found[0] if found else None),
-            )
-        return found == [revision]
+            found = failure
+        logger.warning(
+            "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
+            *(schema, history[-1], found),
+        )
+        return False

@@ -4,6 +4,7 @@ A message is one simple query: the identity, then the statement. PostgreSQL runs
 transaction, and everything that the identity sets ends with it (decision 0001).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,16 +13,16 @@ from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
-EXPECTED_REVISION = "0001"
-"""The schema's revision that this code is written for: Alembic's head, held by a test."""
+REVISIONS = ("0001", "0002")
+"""The schema's history, oldest first; this code is written for the last. Held by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
 
-IDENTITY = (
+_IDENTITY = (
     "SELECT set_config('role', %(role)s, true)"
     f", set_config('{USER_SETTING}', %(user_id)s, true)"
     ", set_config('statement_timeout', %(statement_timeout)s, true)"
-    ", set_config('TimeZone', 'UTC', true);\n"
+    ", set_config('TimeZone', 'UTC', true)"
 )
 
 ROLE_OF_LOGIN = f"""
@@ -62,16 +63,22 @@ class Statement:
 
     `repeatable` says that sending it twice does what sending it once does, so that the service
     may repeat it when an answer was lost: a read, or a write that carries an idempotency key.
+    `settings` are PostgreSQL's for this message alone, such as those of its planner.
     """
 
     constructs: tuple[Executable, ...]
     repeatable: bool
+    settings: Mapping[str, str] = field(default_factory=dict)
     sql: str = field(init=False, repr=False)
+    message: str = field(init=False, repr=False)
+    """What is sent: the identity and the settings, then the statement."""
     fixed: Mapping[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # Executable says less than its subclasses do
         object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
+        settings = "".join(_setting(*setting) for setting in self.settings.items())
+        object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{self.sql}")
         fixed: dict[str, Any] = {}
         for part in compiled:
             for name, value in part.params.items():
@@ -80,6 +87,15 @@ class Statement:
         object.__setattr__(self, "fixed", fixed)
 
 
-def statement(*constructs: Executable, repeatable: bool) -> Statement:
-    """Return the constructs as one compiled statement. Done at import, never in a request."""
-    return Statement(constructs, repeatable)
+def statement(*constructs: Executable, repeatable: bool, **settings: str) -> Statement:
+    """Return the constructs as one compiled statement. Done at import, never in a request.
+
+    Raises ValueError for constructs that disagree on a value, and for settings that are no words.
+    """
+    return Statement(constructs, repeatable, settings)
+
+
+def _setting(name: str, value: str) -> str:
+    if not re.fullmatch(r"[\w.]+ [\w.]+", f"{name} {value}", re.ASCII):
+        raise ValueError(f"{name!r} = {value!r} is no setting")
+    return f", set_config('{name}', '{value}', true)"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks_backend.db.connection import Connection, Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import IDENTITY, SCHEMA, Statement
+from tasks_backend.db.statements import SCHEMA, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
 from tasks_backend.doctor.statements import BEGIN, CHANGED, PLANTED, ROLLBACK, SEEN, TABLES
 from tasks_backend.tasks.ids import new_id
@@ -99,7 +99,7 @@ class _Trial:
             "statement_timeout": _STATEMENT_TIMEOUT,
         }
         return await self._connection.fetch(
-            IDENTITY + statement.sql, {**statement.fixed, **parameters, **identity}
+            statement.message, {**statement.fixed, **parameters, **identity}
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from tasks_backend.db import migrations
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import EXPECTED_REVISION, SCHEMA, revision_of
+from tasks_backend.db.statements import REVISIONS, SCHEMA, revision_of
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import opened, why_not
 from tasks_backend.doctor.findings import Finding, broken, note, ok, problem, shown
@@ -48,11 +48,11 @@ async def _revision(url: str, server: Server, plugins: Sequence[tuple[Plugin, st
     async with opened(url) as connection:
         rows = await connection.fetch(revision_of(SCHEMA), role)
         found = rows[0][0] if rows else None
-        if found != EXPECTED_REVISION:
+        if found != REVISIONS[-1]:
             return problem(
                 check,
                 f"At revision {shown(found or 'none')}, and this version needs"
-                f" {EXPECTED_REVISION}: run `tasks-backend migrate`, or install the version that"
+                f" {REVISIONS[-1]}: run `tasks-backend migrate`, or install the version that"
                 " the schema was migrated for.",
             )
         for plugin, needed in plugins:
@@ -76,7 +76,8 @@ def _with_tables(settings: DatabaseSettings) -> list[tuple[Plugin, str]]:
     be used, which is said elsewhere.
     """
     try:
-        return migrations.heads(named(settings.plugins))
+        found = migrations.histories(named(settings.plugins))
+        return [(plugin, newest) for plugin, (*_, newest) in found]
     except PluginError:
         return []
 

@@ -23,7 +23,7 @@ from tasks_backend.tasks.account_statements import (
     PLUGINS,
     rows_of,
 )
-from tasks_backend.tasks.statements import FIELDS, LIST
+from tasks_backend.tasks.statements import FIELDS, NEXT_PAGE
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
@@ -62,7 +62,7 @@ async def export(
         head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
         out.write(head.removesuffix(b"}") + b',"tasks":[')
         after, separator, written = _BEFORE_ALL, b"\n", 0
-        while page := await account.run(LIST["asc"], after=after, completed=None, limit=PAGE):
+        while page := await account.run(NEXT_PAGE["asc"], after=after, completed=None, limit=PAGE):
             for row in page:
                 task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
                 out.write(separator + orjson.dumps(task, option=orjson.OPT_UTC_Z))

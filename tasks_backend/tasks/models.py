@@ -90,7 +90,8 @@ class Task(Table, table=True):
         ),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_LENGTH}", name="description"),
         CheckConstraint("version >= 1", name="version"),
-        Index(None, "user_id", "id"),  # ids are made in order: this is the order of the list
+        # ids are made in order: this is the order of the list (decision 0014)
+        Index("ix_tasks_list", "user_id", text("id DESC NULLS LAST")),
     )
 
     id: uuid.UUID = Field(primary_key=True, sa_type=Uuid)

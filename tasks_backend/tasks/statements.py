@@ -79,9 +79,20 @@ _page = (
     .limit(bindparam("limit", type_=Integer))
 )
 _after = bindparam("after", type_=Uuid)
-LIST = {
-    "desc": statement(_page.where(task.id < _after).order_by(task.id.desc()), repeatable=True),
-    "asc": statement(_page.where(task.id > _after).order_by(task.id), repeatable=True),
+# A list is read in the order of its own index (decision 0014). PostgreSQL must not take the primary
+# key for that order, or it would walk through everybody's tasks: where nulls would go, if there were
+# any, tells the two apart. Nor must it read all of a user's tasks at once, to sort them.
+_pages = {
+    "desc": (_page.order_by(task.id.desc().nulls_last()), task.id < _after),
+    "asc": (_page.order_by(task.id.asc().nulls_first()), task.id > _after),
+}
+FIRST_PAGE = {
+    order: statement(page, repeatable=True, enable_bitmapscan="off")
+    for order, (page, _) in _pages.items()
+}
+NEXT_PAGE = {
+    order: statement(page.where(is_after), repeatable=True, enable_bitmapscan="off")
+    for order, (page, is_after) in _pages.items()
 }
 
 _changed = {"version": task.version + 1, "updated_at": func.clock_timestamp()}

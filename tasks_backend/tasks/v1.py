@@ -113,9 +113,11 @@ async def list_tasks(
     if len(request.query_params.multi_items()) != len(request.query_params):
         raise ValidationFailed([field_error("query", "", "repeated")])
     scope = f"{query.order} {query.completed}"
+    after = None if query.cursor is None else str(paging.decode(query.cursor, scope))
+    pages = statements.FIRST_PAGE if after is None else statements.NEXT_PAGE
     rows = await own.run(
-        statements.LIST[query.order],
-        after=str(paging.decode(query.cursor, scope, query.order)),
+        pages[query.order],
+        after=after,
         completed={"true": True, "false": False, None: None}[query.completed],
         limit=query.limit + 1,  # one more than asked tells whether there is a next page
     )

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,14 @@ from support.signing import AUDIENCE, ISSUER, Signer
 from benchmarks.data import PEOPLE, Data
 from benchmarks.operations import Operations
 from benchmarks.pgbench import Pgbench
+from benchmarks.progress import tell
 from benchmarks.servers import Server, chosen
 from benchmarks.starting import Running, started
 from tasks_backend.dev.postgres import embedded
 
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 TIME_TO_START = 1800  # seconds, for installing and starting everything
+SMALLEST_TABLE = 10_000
 MOST_FOR_A_BURST = 60  # seconds beside the burst itself, for its rows and on a slow machine
 SETTINGS_OF_POSTGRESQL = (
     *("autovacuum = off", "checkpoint_timeout = '1h'", "max_wal_size = '16GB'"),
@@ -34,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-seconds", type=int, default=2, help="for each burst: 2")
     group.addoption("--bench-rounds", type=int, default=3, help="bursts of each kind: 3")
     group.addoption("--bench-peers", default="all", help="which peers and limits, by commas: all")
+    group.addoption("--bench-delays", default="0,5", help="to the database, in ms: 0,5")
+    group.addoption("--bench-requests", type=int, default=10_000, help="for memory: 10000")
+    group.addoption("--bench-report", type=Path, help="a file for the results")
+    group.addoption("--bench-rows", default="10000,1000000", help="tasks: 10000,1000000")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,7 +72,7 @@ def servers(pytestconfig: pytest.Config) -> list[Server]:
         asked = chosen(pytestconfig.getoption("bench_peers"))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    installed = [server for server in asked if server.source and server.command]
+    installed = [server for server in asked if server.source and not server.protocol]
     needed = {"wrk", *("npm" if s.command[0] == "node" else "uv" for s in installed)}
     if missing := [program for program in sorted(needed) if shutil.which(program) is None]:
         reason = f"not installed: {', '.join(missing)}"
@@ -74,6 +80,31 @@ def servers(pytestconfig: pytest.Config) -> list[Server]:
             pytest.fail(reason)
         pytest.skip(reason)
     return asked
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Shows a result, and keeps it in the file that an option names, below those before it."""
+    path: Path | None = pytestconfig.getoption("bench_report")
+    if path is not None:
+        path.write_text("")
+
+    def show(result: str) -> None:
+        tell(result)
+        if path is not None:
+            with path.open("a") as file:
+                file.write(f"{result}\n")
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def sizes(pytestconfig: pytest.Config) -> list[int]:
+    """How many tasks the tables have that are compared by their size, smallest first."""
+    asked = pytestconfig.getoption("bench_rows").split(",")
+    if not all(one.isdecimal() and int(one) >= SMALLEST_TABLE for one in asked):
+        raise pytest.UsageError(f"--bench-rows: numbers by commas, {SMALLEST_TABLE} at least each")
+    return sorted({int(one) for one in asked})
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,11 @@ class Data:
         self._do(f"DELETE FROM {schema}.tasks WHERE title = '{MADE}'")
         self._do(f"VACUUM (ANALYZE) {schema}.tasks")
 
+    def versions(self, schema: str) -> int:
+        """Return the sum of the tasks' versions: one more for each task made or changed."""
+        ((total,),) = self._rows(f"SELECT sum(version) FROM {schema}.tasks")
+        return int(total)
+
     def postmaster(self) -> int:
         """Return the process id of the database server."""
         ((directory,),) = self._rows("SHOW data_directory")

@@ -3,16 +3,27 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
+from typing import Protocol
 
 from benchmarks import usage
 from benchmarks.data import Data
 from benchmarks.load import Burst
 from benchmarks.operations import CHANGING, OPERATIONS, Operations
-from benchmarks.pgbench import Pgbench
 from benchmarks.progress import tell
-from benchmarks.starting import Running
+from benchmarks.servers import Server
+from benchmarks.usage import Usage
 
-Subject = Running | Pgbench
+
+class Subject(Protocol):
+    """What can be sent the requests of an operation, and says what it has used so far."""
+
+    @property
+    def server(self) -> Server: ...
+
+    def usage(self) -> Usage: ...
+
+    def send(self, operation: str, requests: Path, seconds: int) -> Burst: ...
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,18 @@ def write(requests: Iterable[Request], path: Path) -> None:
     path.write_text("".join(map(str, requests)))
 
 
-def send(base: str, requests: Path, seconds: int) -> Burst:
-    """Send the requests in turn, from the first again after the last, 16 at a time."""
+def read(path: Path) -> Iterator[Request]:
+    """Read what `write` has written."""
+    with path.open() as lines:
+        for line in lines:
+            yield Request(*line.rstrip("\n").split("\t"))
+
+
+def send(base: str, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Burst:
+    """Send the requests in turn, from the first again after the last, so many at a time."""
     done = subprocess.run(
         [
-            *("wrk", "--threads", "1", "--connections", str(CONNECTIONS)),
+            *("wrk", "--threads", "1", "--connections", str(connections)),
             *("--duration", f"{seconds}s", "--timeout", f"{TIMEOUT}s"),
             *("--script", str(SCRIPT), base, "--", str(requests)),
         ],

@@ -1,11 +1,18 @@
-"""The service's own messages, sent by pgbench: what they cost the database by themselves."""
+"""The service's own messages, sent by pgbench: what they cost the database by themselves.
+
+Whole, each as one simple query; or their main statement alone, prepared once on each connection.
+A message of several statements cannot be prepared, so that is without the caller's identity, and
+the login sees past row-level security: what the database would do for a service that has neither.
+
+A backend that waits between two messages costs more CPU for each than one that is never idle; so
+the same messages are sent at a service's pace, too.
+"""
 
 import contextlib
 import math
 import subprocess
-import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +23,7 @@ from benchmarks.data import CHANGED, NEW, Task
 from benchmarks.load import CONNECTIONS, Burst
 from benchmarks.servers import Server
 from benchmarks.usage import Usage
-from tasks_backend.db.statements import IDENTITY, ROLE_OF_LOGIN, Statement
+from tasks_backend.db.statements import ROLE_OF_LOGIN, Statement
 from tasks_backend.tasks import statements
 
 with warnings.catch_warnings():
@@ -31,8 +38,8 @@ _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
     "create": (statements.CREATE, {"completed": False, **NEW, "id": AsIs("uuidv7()")}),
     "get": (statements.GET, {}),
     "list": (
-        statements.LIST["desc"],
-        {"after": str(uuid.UUID(int=2**128 - 1)), "completed": None, "limit": 51},
+        statements.FIRST_PAGE["desc"],
+        {"completed": None, "limit": 51},
     ),
     "patch": (
         statements.UPDATE,
@@ -47,8 +54,20 @@ _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
 }
 
 
+# Each client keeps its task in variables, which are then the parameters of what is prepared.
+_OWN_TASK = """\\if :known = 0
+SELECT (%(ids)s::text[])[:client_id + 1] AS id, (%(owners)s::text[])[:client_id + 1] AS user_id \\gset
+\\set known 1
+\\endif
+"""
+
+
 class Pgbench:
-    """Sends what the service sends, one message a transaction, on connections new in each burst."""
+    """Sends what the service sends, one message a transaction, on connections new in each burst.
+
+    A simple query is about one of 120 tasks, at random; a prepared statement about the one task
+    of its client.
+    """
 
     def __init__(
         self, server: Server, database: str, tasks: Sequence[Task], directory: Path
@@ -58,16 +77,10 @@ class Pgbench:
         self._directory = directory
         with contextlib.closing(psycopg2.connect(database)) as connection:
             cursor = connection.cursor()
-            cursor.execute(ROLE_OF_LOGIN)
-            ((role,),) = cursor.fetchall()
             for operation, (statement, values) in _MESSAGES.items():
-                for number, task in enumerate(tasks[:SCRIPTS]):
-                    caller = {"role": role, "user_id": task.owner, "statement_timeout": "5000"}
-                    given = {**statement.fixed, "id": task.id, **values, **caller}
-                    message = cursor.mogrify(IDENTITY + statement.sql, given).decode()
-                    # pgbench sends what \; joins as one simple query
-                    path = directory / f"{operation}-{number}.sql"
-                    path.write_text(message.replace(";\n", "\\;\n") + ";\n")
+                scripts = _whole if server.protocol == "simple" else _alone
+                for number, script in enumerate(scripts(cursor, statement, values, tasks)):
+                    (directory / f"{operation}-{number}.sql").write_text(f"{script};\n")
 
     def usage(self) -> Usage:
         """Tell nothing: pgbench is no server, and what it uses is the generator's."""
@@ -80,8 +93,10 @@ class Pgbench:
         scripts = [f"--file={path}" for path in self._directory.glob(f"{operation}-*.sql")]
         done = subprocess.run(
             [
-                *(str(PROGRAM), "--no-vacuum", "--protocol=simple", f"--client={CONNECTIONS}"),
-                *(f"--time={seconds}", "--log", "--log-prefix=times", *scripts, self._database),
+                *(str(PROGRAM), "--no-vacuum", f"--protocol={self.server.protocol}"),
+                *(f"--client={CONNECTIONS}", f"--time={seconds}", "--define=known=0"),
+                *([f"--rate={self.server.rate}"] if self.server.rate else []),
+                *("--log", "--log-prefix=times", *scripts, self._database),
             ],
             cwd=self._directory,
             capture_output=True,
@@ -99,3 +114,25 @@ class Pgbench:
             p99=times[int(len(times) * 0.99)] / 1e6,
             errors=0,  # pgbench gives up at the first
         )
+
+
+def _whole(
+    cursor: Any, statement: Statement, values: Mapping[str, Any], tasks: Sequence[Task]
+) -> Iterator[str]:
+    cursor.execute(ROLE_OF_LOGIN)
+    ((role,),) = cursor.fetchall()
+    for task in tasks[:SCRIPTS]:
+        caller = {"role": role, "user_id": task.owner, "statement_timeout": "5000"}
+        given = {**statement.fixed, "id": task.id, **values, **caller}
+        message = cursor.mogrify(statement.message, given).decode()
+        yield message.replace(";\n", "\\;\n")  # what pgbench sends as one simple query
+
+
+def _alone(
+    cursor: Any, statement: Statement, values: Mapping[str, Any], tasks: Sequence[Task]
+) -> Iterator[str]:
+    own = tasks[:CONNECTIONS]
+    lists = {"ids": [task.id for task in own], "owners": [task.owner for task in own]}
+    variables = {"id": AsIs(":id"), "user_id": AsIs(":user_id")}
+    given = {**statement.fixed, **variables, **values}
+    yield (cursor.mogrify(_OWN_TASK, lists) + cursor.mogrify(statement.sql, given)).decode()

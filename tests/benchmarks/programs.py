@@ -18,10 +18,15 @@ STOP_TIMEOUT = 30
 
 
 def install(source: Path, directory: Path) -> None:
-    """Copy a peer's files to a directory and put beside them the packages that they name."""
+    """Copy a peer's files to a directory and put beside them the packages that they name.
+
+    Of npm's scripts, only the peer's own `build` is run, if it has one.
+    """
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
     if (directory / "package.json").exists():
-        _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=directory)
+        quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
+        _run("npm", "install", *quiet, cwd=directory)
+        _run("npm", "run", "build", "--if-present", cwd=directory)
     else:
         _run("uv", "venv", "--quiet", "--python", sys.executable, ".venv", cwd=directory)
         packages = ("--python", ".venv/bin/python", "-r", "requirements.txt")

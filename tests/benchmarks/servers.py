@@ -19,7 +19,8 @@ _SERVICE = (sys.executable, "-m", "tasks_backend", "serve", "--port", "{port}")
 class Server:
     """How one is started: where its files are among the peers, and its command.
 
-    pgbench has none: it is started for each burst.
+    pgbench is started for each burst, by its protocol. The target is of the service's CPU to this
+    server's: what it shall be at most, of the server for a peer and of the database for a limit.
     """
 
     name: str
@@ -28,6 +29,10 @@ class Server:
     source: str = ""
     operations: tuple[str, ...] = OPERATIONS
     variables: tuple[tuple[str, str], ...] = ()
+    protocol: Literal["", "simple", "prepared"] = ""
+    rate: int = 0
+    """Requests a second that pgbench keeps to; 0: as many as it can."""
+    target: str = ""
 
     @property
     def schema(self) -> str:
@@ -42,15 +47,40 @@ SERVERS = (
         variables=(("LOG_LEVEL", "warning"),),
     ),
     Server("tasks_backend, 2 workers", "service", (*_SERVICE, "--workers", "2")),
-    Server("Fastify, postgres.js, jose", "peer", ("node", "server.mjs"), "fastify"),
-    Server("Express, Knex, jose", "peer", ("node", "server.mjs"), "express"),
-    Server("Litestar, asyncpg, PyJWT", "peer", (*_UVICORN, "app:app"), "litestar"),
-    Server("Django, ninja, PyJWT", "peer", (*_GUNICORN, "app:app"), "django"),
     Server(
-        "tutorial: FastAPI, Session, psycopg2, PyJWT", "peer", (*_UVICORN, "app:app"), "tutorial"
+        *("Fastify, postgres.js, jose", "peer", ("node", "server.mjs"), "fastify"),
+        target="1.3, list below 1",
+    ),
+    Server("Express, Knex, jose", "peer", ("node", "server.mjs"), "express", target="0.8"),
+    Server("Express, Prisma, jose", "peer", ("node", "server.mjs"), "prisma", target="1"),
+    Server("Litestar, asyncpg, PyJWT", "peer", (*_UVICORN, "app:app"), "litestar", target="1"),
+    Server("Django, ninja, PyJWT", "peer", (*_GUNICORN, "app:app"), "django", target="1"),
+    Server(
+        *("tutorial: FastAPI, Session, psycopg2, PyJWT", "peer", (*_UVICORN, "app:app")),
+        source="tutorial",
+        target="0.25",
+    ),
+    Server(
+        *("FastAPI's template: Session, psycopg 3, PyJWT", "peer", (*_UVICORN, "app:app")),
+        source="template",
+        target="1",
     ),
     Server("hello of FastAPI", "limit", (*_UVICORN, "framework:app"), "hello", ("get",)),
-    Server("pgbench, the service's messages", "limit", (), "pgbench", OPERATIONS[:-1]),
+    Server(
+        *("pgbench, the service's messages", "limit", (), "pgbench", OPERATIONS[:-1]),
+        protocol="simple",
+        target="1.25",
+    ),
+    Server(
+        *("pgbench, the same at 1,000 a second", "limit", (), "pgbench", OPERATIONS[:-1]),
+        protocol="simple",
+        rate=1000,
+        target="1.25",
+    ),
+    Server(
+        *("pgbench, prepared, without identity", "limit", (), "pgbench", OPERATIONS[:-1]),
+        protocol="prepared",
+    ),
     Server("hello of plain ASGI", "limit", (*_UVICORN, "asgi:app"), "hello", ("get",)),
 )
 

@@ -49,7 +49,7 @@ def started(
 
     The variables are the service's own settings; a peer's database comes beside them.
     """
-    if not server.command:
+    if server.protocol:
         home.mkdir()
         yield Pgbench(server, variables["DATABASE_URL"], data.sample(1), home)
         return
@@ -61,7 +61,8 @@ def started(
     port = str(free_port())
     given = {**variables, **dict(server.variables), "PORT": port}
     if server.kind == "peer":
-        given |= _libpq(variables["DATABASE_URL"], data.make_schema(server.schema))
+        login = data.make_schema(server.schema)
+        given |= {"SCHEMA": server.schema, **_libpq(variables["DATABASE_URL"], login)}
     base = f"http://127.0.0.1:{port}"
     command = [part.replace("{port}", port) for part in server.command]
     with running(command, home, given, f"{base}/livez") as pid:

@@ -1,23 +1,18 @@
 """The samples as Markdown: one table for each operation, medians over the rounds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isnan
 from statistics import median
 
 from benchmarks.lab import Sample, Samples
 from benchmarks.operations import OPERATIONS
+from benchmarks.ratios import database_cpu, measured_service, ratio, server_cpu
 from benchmarks.servers import Server
 
+RATIO = "to the fastest"
 HEAD = (
-    *(
-        "server",
-        "requests/s",
-        "p50 ms",
-        "p99 ms",
-        "server CPU µs (least to most)",
-        "to the fastest",
-    ),
-    *("database CPU µs", "to the fastest", "resident MB", "errors"),
+    *("server", "requests/s", "p50 ms", "p99 ms", "server CPU µs (least to most)", RATIO),
+    *("database CPU µs", RATIO, "resident MB", "errors"),
 )
 
 
@@ -25,7 +20,8 @@ def tables(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
     """Give the lines of the tables.
 
     CPU is per request. The fastest is the peer with the least CPU of its own in that operation;
-    both ratios are to its figures.
+    both ratios are to its figures, and left out where there is no peer. Below each table, the
+    service is compared with each server; at the end, with what is asked of it.
     """
     for operation in OPERATIONS:
         measured = {
@@ -34,12 +30,52 @@ def tables(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
             if (operation, server.name) in samples
         }
         peers = [taken for server, taken in measured.items() if server.kind == "peer"]
-        fastest = min(peers, key=_server_cpu, default=None)
+        fastest = min(peers, key=server_cpu, default=None)
+        head = [cell for cell in HEAD if fastest or cell != RATIO]
         yield f"\n### {operation}\n"
-        yield f"| {' | '.join(HEAD)} |"
-        yield f"|---|{'--:|' * (len(HEAD) - 1)}"
+        yield f"| {' | '.join(head)} |"
+        yield f"|---|{'--:|' * (len(head) - 1)}"
         for server, taken in measured.items():
             yield f"| {server.name} | {' | '.join(_cells(taken, fastest))} |"
+        yield from _comparison(measured)
+    yield from _targets(samples, servers)
+
+
+def _comparison(measured: Mapping[Server, list[Sample]]) -> Iterator[str]:
+    service = measured_service(list(measured))
+    ratios = [
+        f"{server.name}: {' / '.join(_ratios(measured[service], taken))}"
+        for server, taken in measured.items()
+        if server.kind == "peer" or server.protocol
+    ]
+    if ratios:
+        told = "server CPU and database CPU as a ratio to that of"
+        yield f"\n{service.name}, {told} {'; '.join(ratios)}."
+
+
+def _ratios(taken: list[Sample], other: list[Sample]) -> Iterator[str]:
+    for figure in (server_cpu, database_cpu):
+        yield ratio(figure, taken, other) or "-"
+
+
+def _targets(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
+    """Give the lines of a table: the service's CPU to that of each server that has a target."""
+    service = measured_service(servers)
+    against = [server for server in servers if server.target]
+    if not against:
+        return
+    yield f"\n### CPU of {service.name}, to that of\n"
+    yield f"| | {' | '.join(OPERATIONS)} | at most |"
+    yield f"|---|{'--:|' * len(OPERATIONS)}---|"
+    for server in against:
+        whose, figure = ("server", server_cpu)
+        if server.kind == "limit":
+            whose, figure = ("database", database_cpu)
+        cells = (
+            ratio(figure, samples[operation, service.name], samples.get((operation, server.name)))
+            for operation in OPERATIONS
+        )
+        yield f"| {server.name} ({whose}) | {' | '.join(cells)} | {server.target} |"
 
 
 def _cells(taken: list[Sample], fastest: list[Sample] | None) -> Iterator[str]:
@@ -49,28 +85,14 @@ def _cells(taken: list[Sample], fastest: list[Sample] | None) -> Iterator[str]:
     yield f"{_median(taken, lambda one: one.burst.p50) * 1e3:.1f}"
     yield f"{_median(taken, lambda one: one.burst.p99) * 1e3:.1f}"
     yield "" if isnan(cpu[0]) else f"{median(cpu):.0f} ({min(cpu):.0f}-{max(cpu):.0f})"
-    yield _ratio(_server_cpu, taken, fastest)
-    yield f"{_database_cpu(taken) * 1e6:.0f}"
-    yield _ratio(_database_cpu, taken, fastest)
+    if fastest:
+        yield ratio(server_cpu, taken, fastest)
+    yield f"{database_cpu(taken) * 1e6:.0f}"
+    if fastest:
+        yield ratio(database_cpu, taken, fastest)
     yield "" if isnan(memory) else f"{memory:.0f}"
     yield f"{sum(one.burst.errors for one in taken)}"
 
 
 def _median(taken: list[Sample], figure: Callable[[Sample], float]) -> float:
     return median(map(figure, taken))
-
-
-def _server_cpu(taken: list[Sample]) -> float:
-    return _median(taken, lambda one: one.server_cpu)
-
-
-def _database_cpu(taken: list[Sample]) -> float:
-    return _median(taken, lambda one: one.database_cpu)
-
-
-def _ratio(
-    figure: Callable[[list[Sample]], float], taken: list[Sample], fastest: list[Sample] | None
-) -> str:
-    if not fastest or isnan(figure(taken)):
-        return ""
-    return f"{figure(taken) / figure(fastest):.2f}"

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import pytest
@@ -13,18 +13,21 @@ from benchmarks.data import PEOPLE, TASKS, Data
 from benchmarks.lab import Subject, measure
 from benchmarks.load import CONNECTIONS
 from benchmarks.operations import Operations
-from benchmarks.progress import tell
 from benchmarks.table import tables
 
 
 def test_cost_of_each_operation(
-    side_by_side: list[Subject], operations: Operations, data: Data, pytestconfig: pytest.Config
+    side_by_side: list[Subject],
+    operations: Operations,
+    data: Data,
+    pytestconfig: pytest.Config,
+    report: Callable[[str], None],
 ) -> None:
     seconds: int = pytestconfig.getoption("bench_seconds")
     rounds: int = pytestconfig.getoption("bench_rounds")
     samples = measure(side_by_side, operations, data, seconds=seconds, rounds=rounds)
     servers = [one.server for one in side_by_side]
-    tell("\n".join([*_circumstances(data, seconds, rounds), *tables(samples, servers), ""]))
+    report("\n".join([*_circumstances(data, seconds, rounds), *tables(samples, servers), ""]))
     failed = {
         what: n for what, taken in samples.items() if (n := sum(s.burst.errors for s in taken))
     }

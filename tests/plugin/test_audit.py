@@ -67,7 +67,7 @@ def test_enabled_it_shows_everybody_their_own_changes(
     for _ in range(2):
         migrated = run(tmp_path, "migrate", **variables)
         assert (migrated.returncode, migrated.stdout.splitlines()) == (
-            *(0, ["The schema is at revision 0001.", "That of audit is at revision 0001."]),
+            *(0, ["The schema is at revision 0002.", "That of audit is at revision 0001."]),
         ), migrated.stderr
     with (
         serving(tmp_path, **variables) as url,
@@ -179,7 +179,7 @@ def test_disabled_there_is_no_route_and_no_table(
 ) -> None:
     name, variables = deploy(cluster, NEON_OWNER, environment)
     migrated = run(tmp_path, "migrate", **variables)
-    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0001.\n")
+    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0002.\n")
     with cluster.cursor(name) as cursor:
         cursor.execute("SELECT to_regnamespace('tasks_backend_audit')")
         assert cursor.fetchall() == [(None,)]
@@ -209,7 +209,7 @@ def test_without_its_table_the_service_is_not_ready_and_says_why(
     with cluster.cursor(name) as cursor:
         cursor.execute("UPDATE tasks_backend_audit.alembic_version SET version_num = '0002'")
     with serving(tmp_path, **variables) as url:
-        problem(httpx2.get(f"{url}/readyz"), 503, "database_unavailable")
+        assert httpx2.get(f"{url}/readyz").status_code == 200, "a later release's"
     newer = run(tmp_path, "migrate", **variables)
     assert newer.returncode == 1
     assert newer.stderr.startswith("error: plugin 'audit': its migrations fail: CommandError: ")

@@ -1,0 +1,45 @@
+"""How exact the delay proxy is: an echo behind it, asked one thing at a time."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
+
+from support.background import Background
+
+from benchmarks.network import Network
+
+
+class _Echo(BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+class Echo(Background):
+    """Says on a Unix socket what it is told."""
+
+    def __init__(self, path: Path) -> None:
+        self._server = ThreadingUnixStreamServer(str(path), _Echo)
+        self._server.daemon_threads = True
+
+
+@contextlib.contextmanager
+def connected(network: Network) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", network.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield client
+
+
+def times(network: Network, count: int) -> list[float]:
+    """Return how long so many round trips of one byte took, in seconds, the shortest first."""
+    taken = []
+    with connected(network) as client:
+        for _ in range(count):
+            began = time.perf_counter()
+            client.sendall(b"x")
+            client.recv(1)
+            taken.append(time.perf_counter() - began)
+    return sorted(taken)

@@ -1,0 +1,12 @@
+"""The settings of the service, and of its peers, as variables of their environment."""
+
+from support.signing import AUDIENCE, ISSUER
+
+
+def environment(database: str, key_set: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "JWKS_URL": key_set,
+    }

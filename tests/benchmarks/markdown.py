@@ -1,0 +1,10 @@
+"""A table as Markdown, its first column to the left and the others to the right."""
+
+from collections.abc import Iterable
+
+Row = tuple[str, ...]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    lines = [head, ("---", *("--:" for _ in head[1:])), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,35 @@
+"""What is compared: the CPU of a request, as medians over the rounds."""
+
+from collections.abc import Callable, Sequence
+from math import isnan
+from statistics import median
+
+from benchmarks.lab import Sample
+from benchmarks.servers import Server
+
+Figure = Callable[[Sequence[Sample]], float]
+
+
+def server_cpu(taken: Sequence[Sample]) -> float:
+    """Return the median, in seconds for one request; of pgbench, which is no server, NaN."""
+    return median(sample.server_cpu for sample in taken)
+
+
+def database_cpu(taken: Sequence[Sample]) -> float:
+    """Return the median, in seconds for one request."""
+    return median(sample.database_cpu for sample in taken)
+
+
+def ratio(figure: Figure, taken: Sequence[Sample], other: Sequence[Sample] | None) -> str:
+    """Return a figure of some samples to that of others; nothing where either has none.
+
+    A short burst on a busy machine may take less than a tick of the clock that counts CPU.
+    """
+    if not taken or not other or isnan(figure(taken)) or not figure(other) > 0:
+        return ""
+    return f"{figure(taken) / figure(other):.2f}"
+
+
+def measured_service(servers: Sequence[Server]) -> Server:
+    """Return the service as the targets mean it: the first there is, with one worker."""
+    return next(server for server in servers if server.kind == "service")

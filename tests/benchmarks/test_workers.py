@@ -1,0 +1,115 @@
+"""More workers, and more processes, on one database. The figures are printed; none is asserted."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from statistics import median
+
+import pytest
+from psycopg2.extensions import make_dsn
+from support.databases import Cluster
+from support.key_server import KeyServer
+
+from benchmarks.data import Data
+from benchmarks.environment import environment
+from benchmarks.lab import Sample, Subject, measure
+from benchmarks.load import CONNECTIONS
+from benchmarks.markdown import Row, table
+from benchmarks.needed import require
+from benchmarks.operations import Operations
+from benchmarks.pair import Pair
+from benchmarks.servers import SERVERS
+from benchmarks.starting import Running, started
+
+ONE = next(server for server in SERVERS if server.kind == "service")
+MEASURED = ("get", "list", "create")
+PROCESSES = "2 processes"
+HEAD = (
+    *("", "requests/s", "to 1 worker", "p50 ms", "p99 ms", "server CPU µs"),
+    *("database CPU µs", "connections to the database", "resident MB", "errors"),
+)
+
+
+@pytest.fixture(scope="module")
+def services(
+    data: Data,
+    database: str,
+    key_server: KeyServer,
+    tokens: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Subject]]:
+    """All of them, side by side; their connections are told apart by their names."""
+    require("wrk")
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, *arguments: str) -> Running:
+            server = replace(
+                ONE, name=name, command=(*ONE.command, *arguments), operations=MEASURED
+            )
+            variables = environment(str(make_dsn(database, application_name=name)), key_server.url)
+            home = tmp_path_factory.mktemp("server") / "home"
+            one = stack.enter_context(started(server, data, tokens, variables, home))
+            assert isinstance(one, Running)
+            return one
+
+        workers = [start(f"{count} workers", "--workers", str(count)) for count in (2, 3, 4)]
+        first, second = start(PROCESSES), start(PROCESSES)
+        yield [start("1 worker"), *workers, Pair(first.server, (first, second))]
+
+
+def test_workers_and_processes(
+    services: list[Subject],
+    operations: Operations,
+    data: Data,
+    cluster: Cluster,
+    pytestconfig: pytest.Config,
+    report: Callable[[str], None],
+) -> None:
+    seconds: int = pytestconfig.getoption("bench_seconds")
+    rounds: int = pytestconfig.getoption("bench_rounds")
+    samples = measure(services, operations, data, seconds=seconds, rounds=rounds)
+    connections = _connections(cluster)
+    lines = [
+        (
+            f"\nMedians of {rounds} rounds, bursts of {seconds} s, {CONNECTIONS} connections of wrk"
+            f" (two processes: {CONNECTIONS // 2} each, the latencies of the slower). The load"
+            f" generator, the database and the service share {os.cpu_count()} cores, so more workers"
+            " have little to gain here: look at what they cost. CPU is per request; connections are"
+            " those open at the end; memory is the sum over the processes, the supervisor of several"
+            " workers too, with what they share in each."
+        )
+    ]
+    for operation in MEASURED:
+        by_name = {one.server.name: samples[operation, one.server.name] for one in services}
+        single = _rate(by_name["1 worker"])
+        rows = [_row(name, taken, single, connections[name]) for name, taken in by_name.items()]
+        lines += [f"\n### {operation}\n", table(HEAD, rows)]
+    report("\n".join(lines))
+    assert not sum(sample.burst.errors for taken in samples.values() for sample in taken)
+
+
+def _row(name: str, taken: list[Sample], single: float, connections: int) -> Row:
+    return (
+        name,
+        f"{_rate(taken):.0f}",
+        f"{_rate(taken) / single:.2f}",
+        f"{median(one.burst.p50 for one in taken) * 1e3:.1f}",
+        f"{median(one.burst.p99 for one in taken) * 1e3:.1f}",
+        f"{median(one.server_cpu for one in taken) * 1e6:.0f}",
+        f"{median(one.database_cpu for one in taken) * 1e6:.0f}",
+        str(connections),
+        f"{median(one.memory for one in taken) / 2**20:.0f}",
+        str(sum(one.burst.errors for one in taken)),
+    )
+
+
+def _rate(taken: list[Sample]) -> float:
+    return median(one.burst.requests / one.burst.seconds for one in taken)
+
+
+def _connections(cluster: Cluster) -> dict[str, int]:
+    """Return how many are open, by the name that their server gave them."""
+    with cluster.cursor() as cursor:
+        cursor.execute("SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1")
+        return dict(cursor.fetchall())

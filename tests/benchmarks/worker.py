@@ -1,0 +1,83 @@
+"""One worker of the service, started by itself and watched from its first moment."""
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.commands import START_TIMEOUT, free_port
+
+from benchmarks import usage
+
+OFTEN = 0.005  # seconds between two questions whether it answers
+STOP_TIMEOUT = 30
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that was started at a time of the monotonic clock; what it says is in its log."""
+
+    pid: int
+    port: int
+    began: float
+    log: Path
+
+    def since(self) -> "Passed":
+        """Return what has passed since its start."""
+        return Passed(time.monotonic() - self.began, usage.of_tree(self.pid).cpu)
+
+    def status(self, path: str, token: str = "") -> int:
+        """Return the status of its answer to a GET, or 0 as long as it answers nothing."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            connection.request("GET", path, headers=headers)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Seconds by the clock, and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+@contextmanager
+def starting(home: Path, variables: Mapping[str, str], *options: str) -> Iterator[Worker]:
+    """Start the service, with options of the interpreter, and end it with the block."""
+    port, log, began = free_port(), home / "server.log", time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *options, "-m", "tasks_backend", "serve", "--port", str(port)],
+            cwd=home,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield Worker(process.pid, port, began, log)
+        process.terminate()
+        process.wait(STOP_TIMEOUT)
+    finally:
+        process.kill()
+        process.wait(STOP_TIMEOUT)
+
+
+def first_answer(worker: Worker) -> Passed:
+    """Return what has passed once the service has answered for the first time."""
+    while worker.status("/livez") != 200:
+        passed = worker.since()  # fails once it has ended
+        assert passed.wall < START_TIMEOUT, worker.log.read_text()
+        time.sleep(OFTEN)
+    return worker.since()

@@ -1,0 +1,147 @@
+"""What PostgreSQL does for each message: through which indexes, in which order, over how many pages."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import Text, cast, func, select
+from support.databases import NEON_OWNER, Cluster
+from support.plan_cases import EACH, FILL, MESSAGES, PAGES, Message, page
+from support.plans import Messages
+
+from tasks_backend.db import migrations
+from tasks_backend.db.statements import Statement, statement
+from tasks_backend.tasks import account_statements, statements
+
+_PAGE: Any = statements.FIRST_PAGE["desc"].constructs[0]
+_BY_TITLE = _PAGE.order_by(None).order_by(func.lower(statements.task.title))
+_AS_TEXT = cast(statements.task.id, Text) == cast(statements.TASK_ID, Text)
+_MINE = statements.task.user_id == statements.USER_ID
+LISTS = [*statements.FIRST_PAGE.values(), *statements.NEXT_PAGE.values()]
+DEFECTS = {
+    "newest": statement(_BY_TITLE, repeatable=True),
+    "get": statement(select(*statements.RETURNED).where(_AS_TEXT, _MINE), repeatable=True),
+}
+IMPORT = """
+INSERT INTO tasks_backend.tasks (id, user_id, title)
+SELECT uuidv7(), 'person-8', 'Imported' FROM generate_series(1, 5000)
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(cluster: Cluster) -> Iterator[tuple[Messages, dict[str, list[str]]]]:
+    """A connection to such a database as its owner, and users' ids of tasks, oldest first."""
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    migrations.upgrade(url)
+    tasks = {}
+    with cluster.cursor(name) as cursor:
+        cursor.execute(FILL)
+        for table in ("users", "tasks", "idempotency_keys"):
+            cursor.execute(f"VACUUM (ANALYZE) tasks_backend.{table}")
+        for user in ("large", "person-7", "person-8"):
+            cursor.execute(
+                "SELECT id::text FROM tasks_backend.tasks WHERE user_id = %s ORDER BY id", (user,)
+            )
+            tasks[user] = [task for (task,) in cursor.fetchall()]
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        yield Messages(connection.cursor()), tasks
+
+
+@pytest.fixture
+def messages(filled: tuple[Messages, dict[str, list[str]]]) -> Iterator[Messages]:
+    yield filled[0]
+    filled[0].cursor.connection.rollback()
+
+
+@pytest.fixture
+def tasks(filled: tuple[Messages, dict[str, list[str]]]) -> dict[str, list[str]]:
+    return filled[1]
+
+
+def check(messages: Messages, message: Message, user: str, own: list[str]) -> None:
+    """Hold a message against what it may take, by the server's counts and by its plans."""
+    values = message.values(own)
+    counts = messages.counts(message.statement, user, **values)
+    assert not +counts.sequential_scans
+    assert counts.blocks <= message.blocks
+    for plan in messages.plans(message.statement, user, **values):
+        assert not plan.of_type("Seq Scan"), plan.nodes
+        assert plan.indexes <= message.indexes, plan.nodes
+        assert not plan.of_type("Sort", "Incremental Sort"), plan.nodes
+        if message.statement in LISTS:  # or it reads more than a page
+            assert not plan.of_type("Bitmap Heap Scan"), plan.nodes
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("user", ["large", "person-7"])
+def test_a_message_takes_few_pages(
+    messages: Messages, tasks: dict[str, list[str]], name: str, user: str
+) -> None:
+    check(messages, MESSAGES[name], user, tasks[user])
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("user", ["large", "person-7"])
+def test_a_page_takes_few_pages(
+    messages: Messages, tasks: dict[str, list[str]], name: str, user: str
+) -> None:
+    check(messages, PAGES[name], user, tasks[user])
+
+
+def test_a_page_of_somebody_who_has_just_imported_many_tasks(messages: Messages) -> None:
+    messages.cursor.execute(IMPORT)
+    check(messages, page("desc", None, limit=101, blocks=140), "person-8", [])
+
+
+@pytest.mark.parametrize("name", ["get", "patch", "toggle", "toggle once", "delete", "whose"])
+def test_another_users_task_takes_no_more(
+    messages: Messages, tasks: dict[str, list[str]], name: str
+) -> None:
+    """The function that is asked whose it is has its scans counted too."""
+    message = MESSAGES[name]
+    counts = messages.counts(message.statement, "person-8", **message.values(tasks["person-7"]))
+    assert not +counts.sequential_scans
+    assert counts.blocks <= message.blocks
+
+
+def test_erasing_an_account_looks_at_no_other(
+    messages: Messages, tasks: dict[str, list[str]]
+) -> None:
+    erase = Message(
+        *(account_statements.ERASE, lambda _: {}),
+        frozenset({"ix_tasks_list", "pk_users", "ix_idempotency_keys_user_id_expires_at"}),
+        blocks=8 * EACH,
+    )
+    check(messages, erase, "person-7", tasks["person-7"])
+
+
+def test_no_statement_is_left_out() -> None:
+    looked_at = {message.statement.sql for message in (*MESSAGES.values(), *PAGES.values())}
+    known = [*vars(statements).values(), *LISTS]
+    assert {one.sql for one in known if isinstance(one, Statement)} <= looked_at
+
+
+def test_without_its_index_a_list_does_not_pass(
+    messages: Messages, tasks: dict[str, list[str]]
+) -> None:
+    messages.cursor.execute("DROP INDEX tasks_backend.ix_tasks_list")
+    with pytest.raises(AssertionError):
+        check(messages, PAGES["newest"], "person-7", tasks["person-7"])
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_statement_that_costs_does_not_pass(
+    messages: Messages, tasks: dict[str, list[str]], name: str
+) -> None:
+    costly = replace({**MESSAGES, **PAGES}[name], statement=DEFECTS[name])
+    with pytest.raises(AssertionError):
+        check(messages, costly, "person-7", tasks["person-7"])
+
+
+@pytest.mark.parametrize("setting", [("work_mem; --", "1"), ("work_mem", "1'")])
+def test_a_statements_settings_are_words(setting: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="is no setting"):
+        statement(select(1), repeatable=True, **dict([setting]))
