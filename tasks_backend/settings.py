@@ -94,7 +94,7 @@ class Settings(DatabaseSettings):
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout: float = Field(default=2.0, ge=0, le=60)
-    max_concurrent_requests: int = Field(default=512, ge=1)
+    max_concurrent_requests: int = Field(default=256, ge=1)
     idempotency_ttl: float = Field(default=86_400.0, gt=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
