@@ -102,3 +102,25 @@ def test_what_must_never_be_false_is_checked_by_the_database(cluster: Cluster, c
         )
         with pytest.raises(Exception, match=r"violates (check|foreign key|not-null) constraint"):
             cursor.execute(f"UPDATE tasks_backend.tasks SET {change}")
+
+
+def test_a_changed_task_finds_room_on_its_page(cluster: Cluster) -> None:
+    """As for decision 0015: no index is touched by a change, not even the first ones."""
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('u')")
+        cursor.execute(
+            "INSERT INTO tasks_backend.tasks (id, user_id, title)"
+            " SELECT uuidv7(), 'u', 'A title' FROM generate_series(1, 10000)"
+        )
+        cursor.execute(
+            "UPDATE tasks_backend.tasks SET completed = true WHERE ctid::text LIKE '%,7)'"
+        )
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables"
+            " WHERE relid = 'tasks_backend.tasks'::regclass"
+        )
+        ((changed, hot),) = cursor.fetchall()
+    assert changed == hot > 50

@@ -84,7 +84,7 @@ def test_the_wheel_has_the_types_and_the_migrations_and_no_tests(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     assert "tasks_backend/py.typed" in names
     assert "tasks_backend/migrations/env.py" in names
-    assert "tasks_backend/migrations/versions/2026_11_21_0002_list_index.py" in names
+    assert "tasks_backend/migrations/versions/2026_11_21_0002_list.py" in names
     assert {name.split("/")[0] for name in names} == {
         "tasks_backend",
         next(name.split("/")[0] for name in names if ".dist-info" in name),

@@ -1,7 +1,6 @@
 """The servers, started on one database with the same rows for each; how long, and which."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -11,9 +10,11 @@ from pathlib import Path
 import pytest
 from support.databases import Cluster
 from support.key_server import KeyServer
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.signing import Signer
 
 from benchmarks.data import PEOPLE, Data
+from benchmarks.environment import environment
+from benchmarks.needed import require
 from benchmarks.operations import Operations
 from benchmarks.pgbench import Pgbench
 from benchmarks.progress import tell
@@ -73,12 +74,7 @@ def servers(pytestconfig: pytest.Config) -> list[Server]:
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     installed = [server for server in asked if server.source and not server.protocol]
-    needed = {"wrk", *("npm" if s.command[0] == "node" else "uv" for s in installed)}
-    if missing := [program for program in sorted(needed) if shutil.which(program) is None]:
-        reason = f"not installed: {', '.join(missing)}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("wrk", *{"npm" if s.command[0] == "node" else "uv" for s in installed})
     return asked
 
 
@@ -137,12 +133,7 @@ def side_by_side(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Running | Pgbench]]:
     """All servers, each of which has shown that it does the job."""
-    variables = {
-        "DATABASE_URL": database,
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": AUDIENCE,
-        "JWKS_URL": key_server.url,
-    }
+    variables = environment(database, key_server.url)
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(

@@ -54,7 +54,7 @@ class Filled:
     """
 
     def __init__(
-        self, cluster: Cluster, rows: int, *, in_order: bool = False, fillfactor: int = 100
+        self, cluster: Cluster, rows: int, *, in_order: bool = False, fillfactor: int = 90
     ) -> None:
         self.rows = rows
         self.kinds = {kind.name: kind for kind in kinds(rows)}

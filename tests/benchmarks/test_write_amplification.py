@@ -1,6 +1,6 @@
 """What a write costs beside its row: WAL, indexes, room. Figures are printed; only errors asserted.
 
-Twice, with the table's default fillfactor of 100 and with 90, which leaves room on each page.
+Twice, with PostgreSQL's fillfactor of 100 and with the service's 90, which leaves room on each page.
 """
 
 import json
