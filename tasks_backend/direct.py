@@ -28,25 +28,24 @@ def directly(operation: RouteContext) -> Callable[[Request], Awaitable[Response]
     """
     asked: Dependant = operation.dependant
     endpoint: Any = asked.call
-    dependencies: list[tuple[str | None, Any, str | None]] = [
-        (each.name, each.call, each.request_param_name) for each in asked.dependencies
-    ]
+    calls: list[Any] = [each.call for each in asked.dependencies]
     if (
         not inspect.iscoroutinefunction(endpoint)
         or not _is_response(inspect.signature(endpoint).return_annotation)
         or _asks_for_more(asked, "path_params", "query_params", "dependencies")
         or any(_asks_for_more(each) for each in asked.dependencies)
-        or not all(inspect.iscoroutinefunction(call) for _, call, _ in dependencies)
-        or len({call for _, call, _ in dependencies}) < len(dependencies)  # asked once, used twice
+        or not all(map(inspect.iscoroutinefunction, calls))
+        or len(set(calls)) < len(calls)  # asked once, used twice
     ):
         return None
 
     async def answer(request: Request) -> Response:
         values: dict[str, Any] = {}
-        for name, call, of_request in dependencies:
+        for each, call in zip(asked.dependencies, calls, strict=True):
+            of_request = each.request_param_name
             value = await call(**({of_request: request} if of_request else {}))
-            if name:
-                values[name] = value
+            if each.name:
+                values[each.name] = value
         found, errors = request_params_to_args(asked.path_params, request.path_params)
         values |= found
         if asked.query_params:

@@ -1,7 +1,10 @@
 """The schema by Alembic only: up, no drift, down, up again, for every kind of login."""
 
+import contextlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
@@ -9,7 +12,22 @@ from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import REVISIONS
 
+FILL = """
+INSERT INTO tasks_backend.users (id) VALUES ('u');
+INSERT INTO tasks_backend.tasks (id, user_id, title)
+SELECT uuidv7(), 'u', 'A title' FROM generate_series(1, %s)
+"""
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'tasks_backend'"
+
+
+@contextlib.contextmanager
+def with_tasks(cluster: Cluster, count: int) -> Iterator[Any]:
+    """A superuser's cursor in a migrated database that has so many tasks, of one user."""
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute(FILL, (count,))
+        yield cursor
 
 
 @pytest.mark.proves("FR-007", "SC-007")
@@ -92,28 +110,14 @@ def test_what_stops_a_migration_is_said_without_the_password(url: str, reason: s
     ],
 )
 def test_what_must_never_be_false_is_checked_by_the_database(cluster: Cluster, change: str) -> None:
-    name, url = cluster.database(cluster.login(SUPERUSER))
-    migrations.upgrade(url)
-    with cluster.cursor(name) as cursor:
-        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('u')")
-        cursor.execute(
-            "INSERT INTO tasks_backend.tasks (id, user_id, title)"
-            " VALUES (gen_random_uuid(), 'u', 'x')"
-        )
-        with pytest.raises(Exception, match=r"violates (check|foreign key|not-null) constraint"):
-            cursor.execute(f"UPDATE tasks_backend.tasks SET {change}")
+    refused = r"violates (check|foreign key|not-null) constraint"
+    with with_tasks(cluster, 1) as cursor, pytest.raises(Exception, match=refused):
+        cursor.execute(f"UPDATE tasks_backend.tasks SET {change}")
 
 
 def test_a_changed_task_finds_room_on_its_page(cluster: Cluster) -> None:
     """As for decision 0015: no index is touched by a change, not even the first ones."""
-    name, url = cluster.database(cluster.login(SUPERUSER))
-    migrations.upgrade(url)
-    with cluster.cursor(name) as cursor:
-        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('u')")
-        cursor.execute(
-            "INSERT INTO tasks_backend.tasks (id, user_id, title)"
-            " SELECT uuidv7(), 'u', 'A title' FROM generate_series(1, 10000)"
-        )
+    with with_tasks(cluster, 10_000) as cursor:
         cursor.execute(
             "UPDATE tasks_backend.tasks SET completed = true WHERE ctid::text LIKE '%,7)'"
         )

@@ -20,6 +20,7 @@ _PAGE: Any = statements.FIRST_PAGE["desc"].constructs[0]
 _BY_TITLE = _PAGE.order_by(None).order_by(func.lower(statements.task.title))
 _AS_TEXT = cast(statements.task.id, Text) == cast(statements.TASK_ID, Text)
 _MINE = statements.task.user_id == statements.USER_ID
+ALL = MESSAGES | PAGES
 LISTS = [*statements.FIRST_PAGE.values(), *statements.NEXT_PAGE.values()]
 DEFECTS = {
     "newest": statement(_BY_TITLE, repeatable=True),
@@ -75,20 +76,12 @@ def check(messages: Messages, message: Message, user: str, own: list[str]) -> No
             assert not plan.of_type("Bitmap Heap Scan"), plan.nodes
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("user", ["large", "person-7"])
 def test_a_message_takes_few_pages(
     messages: Messages, tasks: dict[str, list[str]], name: str, user: str
 ) -> None:
-    check(messages, MESSAGES[name], user, tasks[user])
-
-
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("user", ["large", "person-7"])
-def test_a_page_takes_few_pages(
-    messages: Messages, tasks: dict[str, list[str]], name: str, user: str
-) -> None:
-    check(messages, PAGES[name], user, tasks[user])
+    check(messages, ALL[name], user, tasks[user])
 
 
 def test_a_page_of_somebody_who_has_just_imported_many_tasks(messages: Messages) -> None:
@@ -119,7 +112,7 @@ def test_erasing_an_account_looks_at_no_other(
 
 
 def test_no_statement_is_left_out() -> None:
-    looked_at = {message.statement.sql for message in (*MESSAGES.values(), *PAGES.values())}
+    looked_at = {message.statement.sql for message in ALL.values()}
     known = [*vars(statements).values(), *LISTS]
     assert {one.sql for one in known if isinstance(one, Statement)} <= looked_at
 
@@ -136,7 +129,7 @@ def test_without_its_index_a_list_does_not_pass(
 def test_a_statement_that_costs_does_not_pass(
     messages: Messages, tasks: dict[str, list[str]], name: str
 ) -> None:
-    costly = replace({**MESSAGES, **PAGES}[name], statement=DEFECTS[name])
+    costly = replace(ALL[name], statement=DEFECTS[name])
     with pytest.raises(AssertionError):
         check(messages, costly, "person-7", tasks["person-7"])
 

@@ -14,6 +14,7 @@ import httpx2
 
 INSTALL_TIMEOUT = 300  # seconds
 START_TIMEOUT = 60
+LOG = "server.log"
 STOP_TIMEOUT = 30
 
 
@@ -34,16 +35,12 @@ def install(source: Path, directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(
-    command: Sequence[str], directory: Path, variables: Mapping[str, str], ready: str
-) -> Iterator[int]:
-    """Run a server until the block ends, and yield its process id once it answers at an address.
-
-    Whatever it answers there will do. Its log is in its directory.
-    """
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+def process(
+    command: Sequence[str], directory: Path, variables: Mapping[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a server until the block ends. Its log is in its directory."""
+    with (directory / LOG).open("wb") as output:
+        started = subprocess.Popen(
             command,
             cwd=directory,
             env={"PATH": os.environ["PATH"], "HOME": str(directory), **variables},
@@ -53,14 +50,27 @@ def running(
             start_new_session=True,
         )
     try:
+        yield started
+    finally:
+        _end(started)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], directory: Path, variables: Mapping[str, str], ready: str
+) -> Iterator[int]:
+    """Run a server until the block ends, and yield its process id once it answers at an address.
+
+    Whatever it answers there will do.
+    """
+    log = directory / LOG
+    with process(command, directory, variables) as server:
         give_up = time.monotonic() + START_TIMEOUT
         while not _answers(ready):
-            assert process.poll() is None, log.read_text(errors="replace")
+            assert server.poll() is None, log.read_text(errors="replace")
             assert time.monotonic() < give_up, f"no answer: {log.read_text(errors='replace')}"
             time.sleep(0.1)
-        yield process.pid
-    finally:
-        _end(process)
+        yield server.pid
 
 
 def _answers(url: str) -> bool:

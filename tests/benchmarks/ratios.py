@@ -1,4 +1,4 @@
-"""What is compared: the CPU of a request, as medians over the rounds."""
+"""The figures of a server's bursts, as medians over the rounds, and how those of two compare."""
 
 from collections.abc import Callable, Sequence
 from math import isnan
@@ -18,6 +18,26 @@ def server_cpu(taken: Sequence[Sample]) -> float:
 def database_cpu(taken: Sequence[Sample]) -> float:
     """Return the median, in seconds for one request."""
     return median(sample.database_cpu for sample in taken)
+
+
+def rate(taken: Sequence[Sample]) -> float:
+    """Return the median of the requests per second."""
+    return median(sample.burst.requests / sample.burst.seconds for sample in taken)
+
+
+def p50(taken: Sequence[Sample]) -> float:
+    """Return the median of the bursts' medians, in seconds."""
+    return median(sample.burst.p50 for sample in taken)
+
+
+def p99(taken: Sequence[Sample]) -> float:
+    """Return the median of the bursts' 99th percentiles, in seconds."""
+    return median(sample.burst.p99 for sample in taken)
+
+
+def resident(taken: Sequence[Sample]) -> float:
+    """Return the median of the resident memory, in bytes; of pgbench, NaN."""
+    return median(sample.memory for sample in taken)
 
 
 def ratio(figure: Figure, taken: Sequence[Sample], other: Sequence[Sample] | None) -> str:

@@ -1,12 +1,22 @@
 """The samples as Markdown: one table for each operation, medians over the rounds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from statistics import median
 
 from benchmarks.lab import Sample, Samples
+from benchmarks.markdown import table
 from benchmarks.operations import OPERATIONS
-from benchmarks.ratios import database_cpu, measured_service, ratio, server_cpu
+from benchmarks.ratios import (
+    database_cpu,
+    measured_service,
+    p50,
+    p99,
+    rate,
+    ratio,
+    resident,
+    server_cpu,
+)
 from benchmarks.servers import Server
 
 RATIO = "to the fastest"
@@ -31,12 +41,11 @@ def tables(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
         }
         peers = [taken for server, taken in measured.items() if server.kind == "peer"]
         fastest = min(peers, key=server_cpu, default=None)
-        head = [cell for cell in HEAD if fastest or cell != RATIO]
         yield f"\n### {operation}\n"
-        yield f"| {' | '.join(head)} |"
-        yield f"|---|{'--:|' * (len(head) - 1)}"
-        for server, taken in measured.items():
-            yield f"| {server.name} | {' | '.join(_cells(taken, fastest))} |"
+        yield table(
+            tuple(cell for cell in HEAD if fastest or cell != RATIO),
+            [(server.name, *_cells(taken, fastest)) for server, taken in measured.items()],
+        )
         yield from _comparison(measured)
     yield from _targets(samples, servers)
 
@@ -80,10 +89,10 @@ def _targets(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
 
 def _cells(taken: list[Sample], fastest: list[Sample] | None) -> Iterator[str]:
     cpu = [sample.server_cpu * 1e6 for sample in taken]
-    memory = _median(taken, lambda one: one.memory) / 2**20
-    yield f"{_median(taken, lambda one: one.burst.requests / one.burst.seconds):.0f}"
-    yield f"{_median(taken, lambda one: one.burst.p50) * 1e3:.1f}"
-    yield f"{_median(taken, lambda one: one.burst.p99) * 1e3:.1f}"
+    memory = resident(taken) / 2**20
+    yield f"{rate(taken):.0f}"
+    yield f"{p50(taken) * 1e3:.1f}"
+    yield f"{p99(taken) * 1e3:.1f}"
     yield "" if isnan(cpu[0]) else f"{median(cpu):.0f} ({min(cpu):.0f}-{max(cpu):.0f})"
     if fastest:
         yield ratio(server_cpu, taken, fastest)
@@ -92,7 +101,3 @@ def _cells(taken: list[Sample], fastest: list[Sample] | None) -> Iterator[str]:
         yield ratio(database_cpu, taken, fastest)
     yield "" if isnan(memory) else f"{memory:.0f}"
     yield f"{sum(one.burst.errors for one in taken)}"
-
-
-def _median(taken: list[Sample], figure: Callable[[Sample], float]) -> float:
-    return median(map(figure, taken))

@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from statistics import median
 
 import pytest
 from psycopg2.extensions import make_dsn
@@ -19,6 +18,7 @@ from benchmarks.markdown import Row, table
 from benchmarks.needed import require
 from benchmarks.operations import Operations
 from benchmarks.pair import Pair
+from benchmarks.ratios import database_cpu, p50, p99, rate, resident, server_cpu
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running, started
 
@@ -82,7 +82,7 @@ def test_workers_and_processes(
     ]
     for operation in MEASURED:
         by_name = {one.server.name: samples[operation, one.server.name] for one in services}
-        single = _rate(by_name["1 worker"])
+        single = rate(by_name["1 worker"])
         rows = [_row(name, taken, single, connections[name]) for name, taken in by_name.items()]
         lines += [f"\n### {operation}\n", table(HEAD, rows)]
     report("\n".join(lines))
@@ -92,20 +92,16 @@ def test_workers_and_processes(
 def _row(name: str, taken: list[Sample], single: float, connections: int) -> Row:
     return (
         name,
-        f"{_rate(taken):.0f}",
-        f"{_rate(taken) / single:.2f}",
-        f"{median(one.burst.p50 for one in taken) * 1e3:.1f}",
-        f"{median(one.burst.p99 for one in taken) * 1e3:.1f}",
-        f"{median(one.server_cpu for one in taken) * 1e6:.0f}",
-        f"{median(one.database_cpu for one in taken) * 1e6:.0f}",
+        f"{rate(taken):.0f}",
+        f"{rate(taken) / single:.2f}",
+        f"{p50(taken) * 1e3:.1f}",
+        f"{p99(taken) * 1e3:.1f}",
+        f"{server_cpu(taken) * 1e6:.0f}",
+        f"{database_cpu(taken) * 1e6:.0f}",
         str(connections),
-        f"{median(one.memory for one in taken) / 2**20:.0f}",
+        f"{resident(taken) / 2**20:.0f}",
         str(sum(one.burst.errors for one in taken)),
     )
-
-
-def _rate(taken: list[Sample]) -> float:
-    return median(one.burst.requests / one.burst.seconds for one in taken)
 
 
 def _connections(cluster: Cluster) -> dict[str, int]:

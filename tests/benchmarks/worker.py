@@ -1,8 +1,6 @@
 """One worker of the service, started by itself and watched from its first moment."""
 
 import http.client
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,9 +11,9 @@ from pathlib import Path
 from support.commands import START_TIMEOUT, free_port
 
 from benchmarks import usage
+from benchmarks.programs import LOG, process
 
 OFTEN = 0.005  # seconds between two questions whether it answers
-STOP_TIMEOUT = 30
 
 
 @dataclass(frozen=True)
@@ -55,23 +53,10 @@ class Passed:
 @contextmanager
 def starting(home: Path, variables: Mapping[str, str], *options: str) -> Iterator[Worker]:
     """Start the service, with options of the interpreter, and end it with the block."""
-    port, log, began = free_port(), home / "server.log", time.monotonic()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, *options, "-m", "tasks_backend", "serve", "--port", str(port)],
-            cwd=home,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield Worker(process.pid, port, began, log)
-        process.terminate()
-        process.wait(STOP_TIMEOUT)
-    finally:
-        process.kill()
-        process.wait(STOP_TIMEOUT)
+    port, began = free_port(), time.monotonic()
+    command = [sys.executable, *options, "-m", "tasks_backend", "serve", "--port", str(port)]
+    with process(command, home, variables) as server:
+        yield Worker(server.pid, port, began, home / LOG)
 
 
 def first_answer(worker: Worker) -> Passed:
