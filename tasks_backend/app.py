@@ -1,5 +1,6 @@
 """The factory. Nothing happens at import; what is made here starts no thread and no connection."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
@@ -15,8 +16,7 @@ from starlette.responses import Response
 from tasks_backend import docs_page, health, openapi, request_log
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
-from tasks_backend.admission import Admission, Admitting
-from tasks_backend.auth.gate import Limits, closed_gate, open_gate
+from tasks_backend.auth.gate import Bounds, closed_gate, open_gate
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database, install
@@ -24,7 +24,9 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
 from tasks_backend.lifespan import Announcement, lifespan
+from tasks_backend.limiter import ConcurrencyLimiter
 from tasks_backend.plugin import Plugin, PluginError, distinct, named
+from tasks_backend.receive import BodyReader
 from tasks_backend.resource import Resource, resources
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
@@ -61,7 +63,6 @@ def create_app(
     parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
     database = _database(settings, _histories(parts))
-    admission = Admission(settings.max_concurrent_requests)
     app = FastAPI(
         title="tasks_backend",
         summary="A task list for every user of a Better Auth application.",
@@ -69,13 +70,12 @@ def create_app(
         openapi_url=None,  # the document and its page are routes of our own
         telemetry=TELEMETRY,
         redirect_slashes=False,
-        middleware=_middleware(settings, admission, parts),
+        middleware=_middleware(settings, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
         lifespan=lifespan(parts, key_set, database),
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
-    app.state.admission = admission
     install(app, database)
     _mount(app, settings, verifier, parts)
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
@@ -119,9 +119,7 @@ def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> D
     return Database(pool, statement_timeout=settings.statement_timeout, histories=histories)
 
 
-def _middleware(
-    settings: Settings, admission: Admission, plugins: Sequence[Plugin]
-) -> list[Middleware]:
+def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middleware]:
     """Return the layers around the routes, from the outside in."""
     salt = settings.log_salt.get_secret_value() if settings.log_salt else settings.database_url
     cors = Middleware(
@@ -136,22 +134,31 @@ def _middleware(
         Middleware(Announcement),
         Middleware(Envelope, request_log.pseudonyms(salt)),
         *([cors] if settings.cors_origins else []),
-        Middleware(Admitting, admission),  # outside of what may answer without it
         *([Middleware(CatchAll), *theirs] if theirs else []),
         Middleware(CatchAll),
     ]
+
+
+def _bounds(settings: Settings, places: int) -> Bounds:
+    return Bounds(
+        settings.request_timeout,
+        ConcurrencyLimiter(places),
+        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=settings.max_concurrent_requests),
+    )
 
 
 def _mount(
     app: FastAPI, settings: Settings, verifier: TokenVerifier, plugins: Sequence[Plugin]
 ) -> None:
     """Put every part behind its gate: closed, unless the plugin says out loud that it is public."""
-    limits = Limits(settings.max_body_bytes, settings.request_timeout)
-    opened, closed = open_gate(limits), closed_gate(verifier, limits)
-    app.router.routes.extend(resources(health.router, opened, public=True))
+    bounds = _bounds(settings, settings.max_concurrent_requests)
+    app.state.bounds = bounds
+    opened, closed = open_gate(bounds), closed_gate(verifier, bounds)
+    operators = open_gate(_bounds(settings, sys.maxsize))  # probes are always answered
+    app.router.routes.extend(resources(health.router, operators, public=True))
     for plugin in plugins:
         if plugin.operations is not None:
-            operations = _checked(plugin, resources(plugin.operations, opened, public=True))
+            operations = _checked(plugin, resources(plugin.operations, operators, public=True))
             app.router.routes.extend(operations)
         gate = opened if plugin.public else closed
         for version, router in plugin.routers.items():

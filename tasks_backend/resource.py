@@ -60,13 +60,14 @@ class Resource(BaseRoute):
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})
         scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
-        receive = await self._gate(scope, receive)
-        answer = self._direct.get(scope["method"])
-        if answer is None or scope["app"].dependency_overrides:
-            await operation.app(scope, receive, send)
-            return
-        response = await answer(Request(scope, receive, send))
-        await response(scope, receive, send)
+        body, place = await self._gate(scope, receive)
+        with place:
+            answer = self._direct.get(scope["method"])
+            if answer is None or scope["app"].dependency_overrides:
+                await operation.app(scope, body, send)
+                return
+            response = await answer(Request(scope, body, send))
+            await response(scope, body, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         """Return the path of the operation of this name. Raises NoMatchFound."""

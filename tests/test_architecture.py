@@ -21,13 +21,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import from its own line and from those above it.
 LAYERS = [
     {"_version", "errors", "settings", "caller", "observation"},
-    {"validation", "plugin", "paging", "strict_json", "incoming", "request_log"},
+    {"counted_warning"},
+    {"limiter", "validation", "plugin", "paging", "strict_json", "receive", "request_log"},
     {"envelope", "body", "auth", "db"},
-    {"resource", "direct", "admission", "lifespan"},
+    {"resource", "direct", "lifespan"},
     {"openapi"},
     {"tasks", "health", "docs_page", "observability"},
     {"app"},
-    {"__init__", "logs", "protocol", "server", "doctor", "terminal"},
+    {"__init__", "logs", "connection_bounds", "protocol", "server", "doctor", "terminal"},
     {"cli", "dev"},
     {"__main__"},
 ]

@@ -75,14 +75,14 @@ class Metrics:
                 to.retries.labels(exchange.outcome).inc()
 
     def look(self, app: FastAPI) -> None:
-        """Take over what others count: the pool, the admission, the key set."""
+        """Take over what others count: the pool, the limiter, the key set."""
         pool, key_set = app.state.database.pool, app.state.key_set
         to = self.instruments
         to.connections.labels("idle").set(pool.idle)
         to.connections.labels("in_use").set(pool.turns.held)
         to.waiting.set(pool.turns.waiting)
         to.key_set_age.set(-1 if key_set.age is None else key_set.age)
-        refused = app.state.admission.refused
+        refused = app.state.bounds.limiter.refused
         to.refused.inc(refused - self._refused)
         self._refused = refused
         for outcome, count in key_set.fetches.items():
