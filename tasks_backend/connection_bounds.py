@@ -6,6 +6,8 @@ request pays for none of them.
 
 import asyncio
 import logging
+import socket
+import struct
 from functools import cache
 from typing import Any, Self
 
@@ -23,6 +25,8 @@ HALF_CLOSED_TIMEOUT = 2.0  # seconds for the answer to a client that closed its 
 IDLE_CLOSE_DELAY = 0.5  # seconds that an idle connection outlives the order to stop
 CHECK_INTERVAL = 1.0  # seconds between two looks at the times of a connection
 RESERVED_DESCRIPTORS = 0.25  # of the process's limit: for the database, the key set and the log
+
+_RESET = struct.pack("ii", 1, 0)  # linger for no time: the peer gets a reset
 
 _no_room = CountedWarning(
     logger,
@@ -57,7 +61,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._check = self.loop.call_later(CHECK_INTERVAL, self._check_times)
         if len(self.connections) > max_connections():
             _no_room.add()
-            self._longest_silent().transport.abort()
+            self._longest_silent().cut_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End it."""
@@ -103,6 +107,12 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             self.loop.call_later(IDLE_CLOSE_DELAY, self._close_if_idle)
 
+    def cut_off(self) -> None:
+        """End the connection at once. What is unsent goes with it, the kernel's part too."""
+        connected = self.transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
     def _close_if_idle(self) -> None:
         if not self.in_request:
             self.transport.close()
@@ -115,10 +125,10 @@ class BoundedConnection(HttpToolsProtocol):
         if (self.unsent and now - self.taken_at > WRITE_STALL) or (
             self.unsent and now - self._unsent_since > WRITE_TIMEOUT
         ):
-            self.transport.abort()
+            self.cut_off()
         elif self._half_closed_since is not None:
             if now - self._half_closed_since > HALF_CLOSED_TIMEOUT:
-                self.transport.abort()
+                self.cut_off()
         elif self.head_since is not None and now - self.head_since > HEAD_TIMEOUT:
             self.transport.close()
 
@@ -139,7 +149,7 @@ class BoundedConnection(HttpToolsProtocol):
             if total <= MAX_UNSENT:
                 break
             total -= each.unsent
-            each.transport.abort()
+            each.cut_off()
 
     def _longest_silent(self) -> "BoundedConnection":
         """Return the connection whose head is awaited for longest: it may be this one."""

@@ -4,6 +4,7 @@ Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflig
 `CatchAll` is inside it, so that even a crash has CORS headers and a browser may read it.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -77,6 +78,8 @@ class Envelope:
                 await discard(receive)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
+            if message.get("more_body", False):
+                await asyncio.sleep(0)  # a body without an end must let others run
 
         try:
             await self.app(scope, receive, enveloped)

@@ -17,8 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from tasks_backend.auth.gate import Gate
 from tasks_backend.direct import directly
-from tasks_backend.errors import MethodNotAllowed
+from tasks_backend.errors import MethodNotAllowed, ValidationFailed
 from tasks_backend.observation import current
+from tasks_backend.validation import field_error
+
+MAX_PARAMETERS = 32  # of a query, counted before any is looked at
 
 
 class Resource(BaseRoute):
@@ -62,6 +65,10 @@ class Resource(BaseRoute):
         scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
         body, place = await self._gate(scope, receive)
         with place:
+            if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+                raise ValidationFailed(
+                    [field_error("query", "", "too_many_parameters", most=MAX_PARAMETERS)]
+                )
             answer = self._direct.get(scope["method"])
             if answer is None or scope["app"].dependency_overrides:
                 await operation.app(scope, body, send)

@@ -28,7 +28,16 @@ LAYERS = [
     {"openapi"},
     {"tasks", "health", "docs_page", "observability"},
     {"app"},
-    {"__init__", "logs", "connection_bounds", "protocol", "server", "doctor", "terminal"},
+    {
+        "__init__",
+        "logs",
+        "log_handler",
+        "connection_bounds",
+        "protocol",
+        "server",
+        "doctor",
+        "terminal",
+    },
     {"cli", "dev"},
     {"__main__"},
 ]

@@ -1,5 +1,6 @@
 """More than can be worked on is refused at once, and the one who floods first (FR-012)."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ import httpx2
 import psycopg2
 import pytest
 from fastapi import FastAPI
-from support.service import connected, problem, served
+from support.service import at_rest, connected, eventually, problem, served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.admission import Admission
+from tasks_backend.errors import Overloaded
+from tasks_backend.limiter import ConcurrencyLimiter
 
 TASKS = "/api/v1/tasks"
 LIMIT = 8
@@ -26,26 +28,30 @@ def anyio_backend() -> str:
 
 @pytest.mark.anyio
 async def test_one_flood_gets_half_and_there_is_always_room_for_the_next() -> None:
-    admission = Admission(512)
-    for flood, expected in ((b"a", 256), (b"b", 128), (b"c", 64)):
+    limiter = ConcurrencyLimiter(512)
+    for flood, expected in (("a", 256), ("b", 128), ("c", 64)):
         taken = 0
-        while admission.take(flood):
-            taken += 1
+        with contextlib.suppress(Overloaded):
+            while True:
+                limiter.acquire(flood)
+                taken += 1
         assert taken == expected
-    assert all(admission.take(f"one-{n}".encode()) for n in range(30))
-    assert admission.refused == 3
+    for number in range(30):
+        limiter.acquire(f"one-{number}")
+    assert limiter.refused == 3
 
 
 @pytest.mark.anyio
-async def test_what_is_given_back_can_be_taken_again() -> None:
-    admission = Admission(4)
+async def test_a_place_is_given_back_whatever_happens() -> None:
+    limiter = ConcurrencyLimiter(4)
     for _ in range(100):
-        assert admission.take(b"a")
-        assert admission.take(b"a")
-        assert not admission.take(b"a")
-        admission.give(b"a")
-        admission.give(b"a")
-    assert admission.left == 4
+        with limiter.acquire("token", "user"), limiter.acquire("another token", "user"):
+            with pytest.raises(Overloaded):
+                limiter.acquire("a third token", "user")
+            limiter.require_place("a third token")
+        with pytest.raises(ZeroDivisionError), limiter.acquire("token", "user"):
+            _ = 1 // 0
+    assert (limiter.left, limiter.senders) == (4, 0)
 
 
 @pytest.fixture
@@ -79,8 +85,9 @@ def answer(connection: socket.socket) -> httpx2.Response:
 def settled(app: FastAPI, left: int) -> None:
     """Return when so many places are left."""
     give_up = time.monotonic() + 20
-    while app.state.admission.left != left:
-        assert time.monotonic() < give_up, app.state.admission.left
+    limiter = app.state.bounds.limiter
+    while limiter.left != left:
+        assert time.monotonic() < give_up, limiter.left
         time.sleep(0.005)
 
 
@@ -155,3 +162,90 @@ def test_who_wants_the_connection_closed_gets_that_with_the_refusal(
         for each in (*waiting, connection):
             each.close()
         settled(busy, LIMIT)
+
+
+@pytest.mark.proves("EDGE-9", "FR-018")
+def test_a_head_that_cannot_be_read_keeps_no_place(busy: FastAPI) -> None:
+    """Findings A2: each was counted, and never given back."""
+    with served(busy) as base:
+        for number in range(3 * LIMIT):
+            with connected(base) as connection:
+                start = f"GET /api/{'x' * 65_600}".encode()
+                rest = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {number}\r\n\r\n".encode()
+                connection.sendall(start)
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(rest)
+                    connection.recv(65536)
+        assert httpx2.get(f"{base}{TASKS}").status_code == 401
+        at_rest(busy)
+
+
+@pytest.mark.proves("EDGE-9", "FR-018")
+def test_bodies_that_never_come_keep_nobody_out(busy: FastAPI, signer: Signer) -> None:
+    """Findings A4: one user, with many tokens in many spellings; none of them has a place."""
+    busy.state.release()
+    head = "POST {path} HTTP/1.1\r\nHost: x\r\n{name}: {scheme} {token}\r\nContent-Type: application/json\r\n"
+    with served(busy) as base:
+        uploads = []
+        for number in range(4 * LIMIT):
+            uploads.append(connected(base))
+            scheme = ("Bearer", "bearer", "BEARER ", "bEaReR   ")[number % 4]
+            text = head.format(
+                path=TASKS, name="Authorization", scheme=scheme, token=signer.token("slow")
+            )
+            uploads[-1].sendall(f"{text}Content-Length: 100\r\n\r\n{{".encode())
+        bodies = busy.state.bounds.bodies
+        eventually(lambda: bodies.waiting == LIMIT)
+        assert busy.state.bounds.limiter.left == LIMIT
+        for user in ("a", "b", "c"):
+            headers = {"Authorization": f"Bearer {signer.token(user)}"}
+            assert httpx2.get(f"{base}{TASKS}", headers=headers).status_code == 200
+            created = httpx2.post(f"{base}{TASKS}", headers=headers, json={"title": "x"})
+            assert created.status_code == 201
+        refused = [answer(connection) for connection in uploads[: 3 * LIMIT]]
+        for each in refused:
+            problem(each, 503, "overloaded")
+        for connection in uploads:
+            connection.close()
+        at_rest(busy)
+
+
+def test_the_longest_wait_of_the_busiest_sender_makes_room(busy: FastAPI, signer: Signer) -> None:
+    busy.state.release()
+    with served(busy) as base:
+
+        def upload(user: str) -> socket.socket:
+            return sent(base, signer.token(user), "Content-Length: 9", method="POST", body="{")
+
+        patient = upload("patient")
+        eventually(lambda: busy.state.bounds.bodies.waiting == 1)
+        flood = [upload("flood") for _ in range(LIMIT + 3)]
+        for connection in flood[:4]:
+            problem(answer(connection), 503, "overloaded")
+        patient.sendall(b'"a": "b"')
+        problem(answer(patient), 415, "unsupported_media_type")
+        for connection in (patient, *flood):
+            connection.close()
+        at_rest(busy)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_what_is_refused_has_a_body_only_where_it_may(
+    busy: FastAPI, signer: Signer, method: str
+) -> None:
+    """Findings A10: the answer to HEAD had one, and the next answer was out of step."""
+    token = signer.token("flood")
+    with served(busy) as base:
+        waiting = [sent(base, token) for _ in range(4)]
+        settled(busy, 4)
+        connection = sent(base, token, method=method)
+        response = HTTPResponse(connection, method=method)
+        response.begin()
+        assert response.status in {405, 503}
+        assert bool(response.read()) == (method == "GET")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer(connection).json() == {"status": "alive"}
+        busy.state.release()
+        for each in (*waiting, connection):
+            each.close()
+        at_rest(busy)
