@@ -118,7 +118,8 @@ def test_a_reader_that_went_away_is_no_failure(reader: Reader) -> None:
 def test_a_line_that_cannot_be_formatted_is_reported_as_python_does(
     reader: Reader, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reader.logger.warning("%d", "no number")
+    broken = {"msg": "%d", "args": ("no number",), "levelno": logging.WARNING}
+    reader.handler.handle(logging.makeLogRecord(broken))
     assert "Logging error" in capsys.readouterr().err
     reader.line("next")
     reader.handler.flush()

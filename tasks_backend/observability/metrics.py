@@ -82,9 +82,13 @@ class Metrics:
         to.connections.labels("in_use").set(pool.turns.held)
         to.waiting.set(pool.turns.waiting)
         to.key_set_age.set(-1 if key_set.age is None else key_set.age)
-        refused = app.state.bounds.limiter.refused
-        to.refused.inc(refused - self._refused)
-        self._refused = refused
+        limiter, bodies = app.state.bounds.limiter, app.state.bounds.bodies
+        to.places.labels("free").set(limiter.left)
+        to.places.labels("in_use").set(limiter.limit - limiter.left)
+        to.senders.set(limiter.senders)
+        to.bodies.set(bodies.waiting)
+        to.refused.inc(limiter.refused - self._refused)
+        self._refused = limiter.refused
         for outcome, count in key_set.fetches.items():
             to.key_set_fetches.labels(outcome).inc(count - self._fetches.get(outcome, 0))
             self._fetches[outcome] = count
