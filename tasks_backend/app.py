@@ -1,6 +1,5 @@
 """The factory. Nothing happens at import; what is made here starts no thread and no connection."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
@@ -12,11 +11,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from tasks_backend import docs_page, health, openapi, request_log
+from tasks_backend import docs_page, openapi, request_log
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
-from tasks_backend.auth.gate import Bounds, closed_gate, open_gate
+from tasks_backend.auth.gate import Bounds
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database, install
@@ -25,9 +25,10 @@ from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
 from tasks_backend.lifespan import Announcement, lifespan
 from tasks_backend.limiter import ConcurrencyLimiter
-from tasks_backend.plugin import Plugin, PluginError, distinct, named
+from tasks_backend.mounting import mounted
+from tasks_backend.plugin import Plugin, distinct, named
 from tasks_backend.receive import BodyReader
-from tasks_backend.resource import Resource, resources
+from tasks_backend.router import Router
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 from tasks_backend.validation import invalid
@@ -72,18 +73,23 @@ def create_app(
         redirect_slashes=False,
         middleware=_middleware(settings, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
-        lifespan=lifespan(parts, key_set, database),
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
     install(app, database)
-    _mount(app, settings, verifier, parts)
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
-    if settings.docs_enabled:
-        development = settings.takes_development_keys
-        page = docs_page.routes(f"{app.title} API", app.openapi, development=development)
-        app.router.routes.extend(page)
+    app.state.bounds = _bounds(settings)
+    routes = mounted(parts, _page(app, settings), verifier, app.state.bounds)
+    app.router = Router(app, routes, lifespan(parts, key_set, database))
     return app
+
+
+def _page(app: FastAPI, settings: Settings) -> list[Route]:
+    """Return the routes of the document and its page, unless they are switched off."""
+    if not settings.docs_enabled:
+        return []
+    development = settings.takes_development_keys
+    return docs_page.routes(f"{app.title} API", app.openapi, development=development)
 
 
 def _key_set(settings: Settings) -> KeySet:
@@ -139,40 +145,13 @@ def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middlewar
     ]
 
 
-def _bounds(settings: Settings, places: int) -> Bounds:
+def _bounds(settings: Settings) -> Bounds:
+    places = settings.max_concurrent_requests
     return Bounds(
         settings.request_timeout,
         ConcurrencyLimiter(places),
-        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=settings.max_concurrent_requests),
+        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=places),
     )
-
-
-def _mount(
-    app: FastAPI, settings: Settings, verifier: TokenVerifier, plugins: Sequence[Plugin]
-) -> None:
-    """Put every part behind its gate: closed, unless the plugin says out loud that it is public."""
-    bounds = _bounds(settings, settings.max_concurrent_requests)
-    app.state.bounds = bounds
-    opened, closed = open_gate(bounds), closed_gate(verifier, bounds)
-    operators = open_gate(_bounds(settings, sys.maxsize))  # probes are always answered
-    app.router.routes.extend(resources(health.router, operators, public=True))
-    for plugin in plugins:
-        if plugin.operations is not None:
-            operations = _checked(plugin, resources(plugin.operations, operators, public=True))
-            app.router.routes.extend(operations)
-        gate = opened if plugin.public else closed
-        for version, router in plugin.routers.items():
-            prefix = f"/api/{version}/{plugin.name}"
-            mounted = resources(router, gate, prefix=prefix, public=plugin.public)
-            app.router.routes.extend(_checked(plugin, mounted))
-
-
-def _checked(plugin: Plugin, mounted: Iterable[Resource]) -> list[Resource]:
-    """Return a plugin's resources. Raises PluginError, naming it."""
-    try:
-        return list(mounted)
-    except Exception as error:
-        raise PluginError(f"plugin {plugin.name!r}: {error}") from error
 
 
 def _histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from tasks_backend.db.patience import unless_gone
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
-from tasks_backend.db.statements import Statement
+from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 
 logger = logging.getLogger("tasks_backend.db")
@@ -43,14 +43,15 @@ class Database:
         self._statement_timeout = statement_timeout
         self._retries = RetryBudget()
 
-    async def run(self, statement: Statement, caller: Caller, **parameters: Any) -> list[Row]:
+    async def run(self, statement: Statement, caller: Caller, /, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
 
+        No parameter replaces a literal of the statement or the identity: `user_id` is the caller's.
         Raises DatabaseUnavailable, Overloaded or DeadlineExceeded (FR-012), and LockTimeout; and
         ClientDisconnect if the caller has gone away, who then leaves the line.
         """
         parameters |= statement.fixed
-        parameters["user_id"] = caller.user_id
+        parameters[CALLER] = caller.user_id
         try:
             async with asyncio.timeout_at(caller.deadline):
                 with unless_gone(caller.hung_up):
@@ -77,7 +78,7 @@ class Database:
         while True:
             attempt += 1
             left = min(self._statement_timeout, caller.deadline - loop.time())
-            parameters["statement_timeout"] = str(max(1, int(left * 1000)))
+            parameters[STATEMENT_TIMEOUT] = str(max(1, int(left * 1000)))
             try:
                 return await self.pool.fetch(statement.message, parameters, user=caller.user_id)
             except DatabaseFailure as failure:
@@ -103,7 +104,7 @@ class CallerDatabase:
         self._database = database
         self.caller = caller
 
-    async def run(self, statement: Statement, **parameters: Any) -> list[Row]:
+    async def run(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Send one statement; `user_id` is always the caller's. Errors: see `Database.run`."""
         return await self._database.run(statement, self.caller, **parameters)
 

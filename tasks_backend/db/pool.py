@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from tasks_backend.db.connection import Connection, Row, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import APP_ROLE, PING, ROLE_OF_LOGIN
+from tasks_backend.db.statements import APP_ROLE, PING, ROLE, ROLE_OF_LOGIN
 from tasks_backend.db.turns import Turns
 from tasks_backend.observation import Exchange, current
 
@@ -44,7 +44,7 @@ class Pool:
             connection = await self._connection()
             try:
                 return await _noted(
-                    "statement", connection.fetch(sql, {"role": connection.role, **parameters})
+                    "statement", connection.fetch(sql, {**parameters, ROLE: connection.role})
                 )
             finally:
                 if not connection.closed:
