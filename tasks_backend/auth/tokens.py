@@ -115,6 +115,10 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError:
             raise ExpiredToken from None
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            # The id may be another key's now: ids begin anew with a new database of Better Auth's.
+            self._key_set.refresh()
+            raise InvalidToken from None
         except jwt.PyJWTError:
             raise InvalidToken from None
         except Exception as error:  # noqa: BLE001 - a token must not be able to crash its check

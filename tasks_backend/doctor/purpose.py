@@ -26,7 +26,7 @@ def of_type(typ: object) -> Finding:
     check = "token.type"
     if isinstance(typ, str) and typ.lower() == "jwt":
         return ok(check, "It is no special kind of token.")
-    kind = _kind(typ)
+    kind = _KINDS_BY_TYPE.get(str(typ).lower().removeprefix("application/"))
     means = f", {kind}" if kind else ": this token is for another purpose"
     return problem(
         check, f"Its typ is {shown(typ)}{means}. Only JWT or no typ is taken: {_REMEDY}."
@@ -46,12 +46,4 @@ def of_claims(names: Iterable[str]) -> Finding:
         f"It has {', '.join([*access, *identity])}, so it is {kind}. {_ISSUER}, and this service"
         f" takes none of them: {_REMEDY}. If Better Auth's definePayload adds that name, choose"
         " another.",
-    )
-
-
-def _kind(typ: object) -> str | None:
-    return (
-        _KINDS_BY_TYPE.get(typ.lower().removeprefix("application/"))
-        if isinstance(typ, str)
-        else None
     )
