@@ -32,7 +32,7 @@ logger = logging.getLogger("tasks_backend.auth")
 
 MAX_BYTES = 256 * 1024
 CONFIRM_TIMEOUT = 1.0  # seconds
-_COLD_START_FACTOR = 8  # by which more requests may wait while no key is known, so none can succeed
+_COLD_START_FACTOR = 8  # more may wait while no key is known, since none is served meanwhile
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -41,7 +41,10 @@ _HEADERS = {
 
 
 class KeySet:
-    """The keys at one address, kept in memory. Times are in seconds."""
+    """The keys at one address, kept in memory. Times are in seconds.
+
+    At most `max_waiting` requests wait for unknown keys, so that they do not use up the process.
+    """
 
     def __init__(
         self,
