@@ -100,6 +100,7 @@ def _key_set(settings: Settings) -> KeySet:
         cooldown=settings.jwks_cooldown,
         refresh_after=settings.jwks_refresh_after,
         max_age=settings.jwks_max_age,
+        max_waiting=max(1, settings.max_concurrent_requests // 8),
         development=settings.takes_development_keys,
     )
 

@@ -79,7 +79,7 @@ def at_rest(app: FastAPI) -> None:
             "bodies": app.state.bounds.bodies.waiting,
             "turns": pool.turns.held,
             "waiting for a turn": pool.turns.waiting,
-            "waiting for a key": getattr(app.state.key_set, "waiting", 0),
+            "waiting for a key": app.state.key_set.waiting,
         }
 
     eventually(lambda: not any(held().values()))
