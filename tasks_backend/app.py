@@ -123,7 +123,6 @@ def _middleware(
     settings: Settings, admission: Admission, plugins: Sequence[Plugin]
 ) -> list[Middleware]:
     """Return the layers around the routes, from the outside in."""
-    salt = settings.log_salt.get_secret_value() if settings.log_salt else settings.database_url
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -134,7 +133,7 @@ def _middleware(
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
         Middleware(Announcement),
-        Middleware(Envelope, request_log.pseudonyms(salt)),
+        Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         Middleware(Admitting, admission),  # outside of what may answer without it
         *([Middleware(CatchAll), *theirs] if theirs else []),
