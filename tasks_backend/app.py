@@ -128,7 +128,6 @@ def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> D
 
 def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middleware]:
     """Return the layers around the routes, from the outside in."""
-    salt = settings.log_salt.get_secret_value() if settings.log_salt else settings.database_url
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -139,7 +138,7 @@ def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middlewar
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
         Middleware(Announcement),
-        Middleware(Envelope, request_log.pseudonyms(salt)),
+        Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         *([Middleware(CatchAll), *theirs] if theirs else []),
         Middleware(CatchAll),

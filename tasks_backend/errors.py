@@ -13,6 +13,7 @@
     │   └── TaskNotFound           404  task_not_found
     ├── MethodNotAllowed           405  method_not_allowed
     ├── IdempotencyInProgress      409  idempotency_in_progress
+    ├── QuotaExceeded              409  quota_exceeded
     ├── VersionMismatch            412  version_mismatch
     ├── PayloadTooLarge            413  payload_too_large
     ├── UnsupportedMediaType       415  unsupported_media_type
@@ -147,6 +148,13 @@ class IdempotencyInProgress(ApiError):
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
+
+
+class QuotaExceeded(ApiError):
+    """The user has as much as one user may have. It is a 409, which no client repeats by itself."""
+
+    status, code, title = 409, "quota_exceeded", "Quota exceeded"
+    summary = "You have as many tasks as a user may have. Delete some first."
 
 
 class VersionMismatch(ApiError):

@@ -96,10 +96,24 @@ class Settings(DatabaseSettings):
     pool_timeout: float = Field(default=2.0, ge=0, le=60)
     max_concurrent_requests: int = Field(default=256, ge=1)
     idempotency_ttl: float = Field(default=86_400.0, gt=0)
+    max_tasks_per_user: int = Field(default=100_000, ge=0)
+    max_idempotency_keys_per_user: int = Field(default=10_000, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     log_salt: SecretStr | None = None
+
+    @property
+    def pseudonym_salt(self) -> str:
+        """What users' ids are hashed with in the log: LOG_SALT, or where the database is.
+
+        The latter is not secret, but the same in all workers, and no change of a login or of a
+        password changes it.
+        """
+        if self.log_salt is not None:
+            return self.log_salt.get_secret_value()
+        known = parse_dsn(self.database_url)
+        return f"{known.get('host', '')}/{known.get('dbname', '')}"
 
     @field_validator("jwt_algorithms")
     @classmethod

@@ -303,7 +303,7 @@ def test_another_revision_wants_to_be_migrated(
             cursor.execute("INSERT INTO tasks_backend.alembic_version VALUES (%s)", (revision,))
     diagnosis = patient.examined(DATABASE_URL=url)
     assert diagnosis.problems == {"database.schema"}
-    words = (f"At revision {revision or 'none'}", "needs 0002", "`tasks-backend migrate`")
+    words = (f"At revision {revision or 'none'}", "needs 0003", "`tasks-backend migrate`")
     diagnosis.says("database.schema", "problem", *words)
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,6 +10,8 @@ import httpx2
 import psycopg2
 import pytest
 from conftest import NewUser
+from psycopg2.extensions import parse_dsn
+from support.databases import Cluster
 from support.service import User, problem, served
 from support.signing import Signer
 
@@ -202,6 +205,91 @@ def test_a_key_in_use_elsewhere_is_a_409_after_a_short_wait(alice: User, databas
     finally:
         connection.close()
     assert create(alice, "k").status_code == 201
+
+
+@pytest.fixture
+def rows(cluster: Cluster, database: str) -> Iterator[Any]:
+    """A superuser's cursor in the service's database."""
+    with cluster.cursor(parse_dsn(database)["dbname"]) as cursor:
+        yield cursor
+
+
+LONG = "\U0001f95b" * 10_000  # 40 kB
+
+
+def test_the_key_of_a_toggle_does_not_copy_a_long_description(alice: User, rows: Any) -> None:
+    task = alice.create(description=LONG)
+    answers = [toggle(alice, task["id"], f"k-{n % 2}") for n in range(4)]
+    rows.execute(
+        "SELECT pg_column_size(k), pg_column_size(description)"
+        " FROM tasks_backend.idempotency_keys AS k WHERE user_id = %s",
+        (alice.sub,),
+    )
+    sizes = rows.fetchall()
+    assert len(sizes) == 2
+    assert all(size < 500 and description is None for size, description in sizes)
+    assert shown(answers[2]) == shown(answers[0])
+    assert shown(answers[3]) == shown(answers[1])
+    assert {answer.json()["description"] for answer in answers} == {LONG}
+
+
+@pytest.mark.parametrize("description", [None, "", "x" * 1000, "x" * 1001, LONG])
+def test_a_repeated_toggle_shows_the_task_as_it_was_then(
+    alice: User, description: str | None
+) -> None:
+    """Whatever was changed since, but for a description that is too long to be kept."""
+    task = alice.create(description=description)
+    first = toggle(alice, task["id"], "k")
+    path = f"{TASKS}/{task['id']}"
+    alice.client.patch(path, json={"title": "changed", "completed": False})
+    assert shown(toggle(alice, task["id"], "k")) == shown(first)
+    alice.client.patch(path, json={"description": "changed"})
+    again = toggle(alice, task["id"], "k")
+    if len(description or "") <= 1000:
+        assert shown(again) == shown(first)
+    else:
+        assert again.json() == {**first.json(), "description": "changed"}
+        assert again.headers["etag"] == first.headers["etag"]
+
+
+def test_the_key_of_a_create_keeps_what_its_request_brought(alice: User) -> None:
+    first = create(alice, "k", description=LONG)
+    alice.client.patch(first.headers["location"], json={"description": None})
+    assert shown(create(alice, "k", description=LONG)) == shown(first)
+
+
+def expire(rows: Any, sub: str) -> None:
+    rows.execute(
+        "UPDATE tasks_backend.idempotency_keys SET expires_at = now() WHERE user_id = %s", (sub,)
+    )
+
+
+def test_an_expired_key_is_a_new_one_at_once(alice: User, rows: Any) -> None:
+    task = alice.create()
+    create(alice, "c")
+    toggle(alice, task["id"], "t")
+    expire(rows, alice.sub)
+    second = create(alice, "c", title="another")
+    assert (second.status_code, second.json()["title"]) == (201, "another")
+    back = toggle(alice, task["id"], "t")
+    assert back.json()["completed"] is False
+    for answer in (second, back):
+        assert "idempotency-replayed" not in answer.headers
+    assert shown(create(alice, "c", title="another")) == shown(second)
+    assert shown(toggle(alice, task["id"], "t")) == shown(back)
+
+
+@pytest.mark.proves("SC-001")
+def test_of_concurrent_requests_with_an_expired_key_one_takes_it_over(
+    alice: User, rows: Any
+) -> None:
+    create(alice, "k", title="the first")
+    expire(rows, alice.sub)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: create(alice, "k", title="the second"), range(16)))
+    assert len({shown(answer) for answer in answers}) == 1
+    titles = [task["title"] for task in alice.client.get(TASKS).json()["items"]]
+    assert titles == ["the second", "the first"]
 
 
 def test_keys_expire_and_are_swept(settings: Settings, signer: Signer, database: str) -> None:

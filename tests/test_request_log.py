@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import psycopg2
 import pytest
+from pydantic import SecretStr
 from support.service import User, served
 from support.signing import Signer
 
@@ -74,12 +75,33 @@ def test_a_user_is_a_salted_hash(
     ours = [the_line(log, user.client.get(TASKS))["user"] for user in (alice, bob, alice)]
     assert ours[0] == ours[2] != ours[1]
     assert all(re.fullmatch("[0-9a-f]{16}", str(name)) for name in ours)
-    salted = settings.model_copy(
-        update={"log_salt": None, "database_url": settings.database_url + "&a=b"}
-    )
     assert pseudonyms("one salt")(alice.sub) != pseudonyms("another")(alice.sub)
-    assert pseudonyms(settings.database_url)(alice.sub) == ours[0]
-    assert pseudonyms(salted.database_url)(alice.sub) != ours[0]
+    assert pseudonyms(settings.pseudonym_salt)(alice.sub) == ours[0]
+    salted = settings.model_copy(update={"log_salt": SecretStr("salt")})
+    with served(create_app(salted)) as base:
+        response = httpx2.get(f"{base}{TASKS}", headers=alice.client.headers, timeout=30)
+    assert the_line(log, response)["user"] == pseudonyms("salt")(alice.sub) != ours[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("postgresql://login:other@host/database", True),
+        ("postgresql://new_login:other@host:6543/database?sslmode=require", True),
+        ("host=host dbname=database user=login password=other", True),
+        ("postgresql://login:password@elsewhere/database", False),
+        ("postgresql://login:password@host/another", False),
+    ],
+)
+def test_a_users_name_in_the_log_does_not_change_with_login_or_password(
+    settings: Settings, url: str, same: bool
+) -> None:
+    one, other = (
+        settings.model_copy(update={"database_url": address}).pseudonym_salt
+        for address in ("postgresql://login:password@host/database", url)
+    )
+    assert (one == other) is same
+    assert "password" not in one
 
 
 def test_nothing_that_was_said_is_logged(

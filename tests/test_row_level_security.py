@@ -16,6 +16,7 @@ from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import Statement
 from tasks_backend.tasks import statements
+from tasks_backend.tasks.quota import Limit
 
 TASKS = "/api/v1/tasks"
 WHOLE = {"title": "Mine now", "description": None, "completed": True}
@@ -73,6 +74,7 @@ def attack(alice: User, bob: User, *, locked_only: bool) -> None:
             )
             for headers in ({}, {"If-Match": '"1"'}, {"Idempotency-Key": secrets.token_hex(8)})
         ),
+        *attack_key(alice, bob),
     ]
     for answer in answers:
         assert "Bob's own" not in answer.text
@@ -80,10 +82,34 @@ def attack(alice: User, bob: User, *, locked_only: bool) -> None:
     assert bob.read(task["id"]) == task
     assert task["id"] in {item["id"] for item in bob.client.get(TASKS).json()["items"]}
     if not locked_only:
-        assert [answer.status_code for answer in answers] == [404, 200, 200] + [403] * 15
+        assert [answer.status_code for answer in answers] == [404, 200, 200] + [403] * 15 + [
+            201
+        ] * 2
+
+
+def attack_key(alice: User, bob: User) -> list[httpx2.Response]:
+    """Create with a key that is Bob's, too, and without one; Bob's stays as it is."""
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    bobs = bob.client.post(TASKS, json={"title": "Bob's own"}, headers=headers)
+    body = {"title": "Alice's"}
+    answers = [
+        alice.client.post(TASKS, json=body, headers=headers),
+        alice.client.post(TASKS, json=body),
+    ]
+    again = bob.client.post(TASKS, json={"title": "Bob's own"}, headers=headers)
+    assert (again.status_code, again.content) == (201, bobs.content)
+    return answers
+
+
+@pytest.fixture(params=[False, True], ids=["uncounted", "counted"])
+def counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether every write that may be counted is: these are other statements."""
+    monkeypatch.setattr(Limit, "must_count", lambda *_: request.param)
+    return bool(request.param)
 
 
 @pytest.mark.proves("SC-003", "FR-010", "EDGE-1")
+@pytest.mark.usefixtures("counted")
 def test_every_kind_of_login_keeps_users_apart(people: tuple[User, User]) -> None:
     alice, bob = people
     attack(alice, bob, locked_only=False)
@@ -146,7 +172,7 @@ MUTANTS = [
 def test_every_statement_names_its_owner() -> None:
     """But for the creation without a key, which has nothing to look up."""
     assert {name for name in OWNED if not owner_predicates(OWNED[name])} == {"CREATE"}
-    assert len(MUTANTS) >= 14
+    assert len(MUTANTS) >= 25
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Statement) -> None:
@@ -163,9 +189,12 @@ def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch, name: str, number: int, index: int
 ) -> None:
     plant(monkeypatch, name, without_predicate(OWNED[name], number, index))
+    counted = name.endswith("COUNTED") or name == "TASKS_LEFT"
+    monkeypatch.setattr(Limit, "must_count", lambda *_: counted)
     attack(*people, locked_only=True)
 
 
+@pytest.mark.usefixtures("counted")
 def test_without_any_owner_predicate_users_are_still_apart(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
-from tasks_backend.db.statements import REVISIONS, SCHEMA, revision_of
+from tasks_backend.db.statements import READY, REVISIONS, SCHEMA, revision_of
 from tasks_backend.errors import ApiError, DatabaseUnavailable
 
 logger = logging.getLogger("tasks_backend.db")
@@ -40,8 +40,9 @@ class Readiness:
         self._ready = False
 
     async def check(self, *, timeout: float) -> None:
-        """Raise DatabaseUnavailable, within `timeout` seconds, unless the database has the schema
-        that this code is written for, or a later one.
+        """Raise DatabaseUnavailable, within `timeout` seconds, unless a caller's message would work:
+        the schema is the one that this code is written for, or a later one, the role has its
+        rights, and row-level security binds it.
         """
         if self._ready and asyncio.get_running_loop().time() - self._used_at > AWAKE:
             return
@@ -56,7 +57,9 @@ class Readiness:
         try:
             async with asyncio.timeout(timeout):
                 for schema, history in self._histories.items():
-                    ready = ready and await self._is_migrated(schema, history)
+                    sql = READY if schema == SCHEMA else revision_of(schema)
+                    limit = {"statement_timeout": str(int(timeout * 1000))}
+                    ready = ready and await self._is_usable(schema, history, sql, limit)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
             logger.warning("the database is not ready: %s", failure or "no answer in time")
             ready = False
@@ -64,7 +67,9 @@ class Readiness:
             self.trust()  # it has just come: look again while it is awake anyway
         self._ready = ready
 
-    async def _is_migrated(self, schema: str, history: tuple[str, ...]) -> bool:
+    async def _is_usable(
+        self, schema: str, history: tuple[str, ...], sql: str, limit: dict[str, object]
+    ) -> bool:
         """Return whether a schema, the service's or a plugin's, has what this code needs.
 
         A revision that it does not know is a later release's, whose migration leaves what this
@@ -72,7 +77,11 @@ class Readiness:
         """
         found: object = None
         try:
-            for (found,) in await self._pool.fetch(revision_of(schema), {}):
+            for found, *missing in await self._pool.fetch(sql, limit):
+                if any(missing):
+                    logger.error("a caller's message does not work: missing %s", *missing)
+                    self._pool.close()  # a new connection chooses its role anew, or is refused
+                    return False
                 if found not in history[:-1]:
                     return True
         except DatabaseFailure as failure:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """The schema's history, oldest first; this code is written for the last. Held by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
@@ -56,6 +56,49 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 """The role in which row-level security binds this login: one that it may become, or itself."""
 
 PING = "SELECT 1"
+
+
+_RIGHTS = """
+    ('users', 'SELECT'), ('users', 'INSERT'),
+    ('tasks', 'SELECT'), ('tasks', 'INSERT'), ('tasks', 'DELETE'),
+    ('idempotency_keys', 'SELECT'), ('idempotency_keys', 'INSERT'), ('idempotency_keys', 'DELETE')
+"""
+_COLUMN_RIGHTS = """
+    ('tasks', 'title, description, completed, version, updated_at'),
+    ('idempotency_keys', 'fingerprint, attempt, task_id, title, description, description_in_task,'
+        ' completed, version, created_at, updated_at, expires_at')
+"""
+_FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
+
+READY = f"""
+SELECT set_config('role', %(role)s, true), set_config('{USER_SETTING}', '', true)
+    , set_config('statement_timeout', %(statement_timeout)s, true)
+    , set_config('enable_seqscan', 'off', true);
+SELECT version_num, array_to_string(ARRAY(
+    SELECT 'row-level security on ' || name FROM (VALUES ('users'), ('tasks'), ('idempotency_keys'))
+    AS tables (name), LATERAL to_regclass('{SCHEMA}.' || name) AS found
+    WHERE NOT row_security_active(found)
+    OR NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = found AND polname = 'own_rows')
+    UNION ALL
+    SELECT 'policies: rows of tasks are seen by no user' WHERE EXISTS (SELECT FROM {SCHEMA}.tasks)
+    UNION ALL
+    SELECT privilege || ' on ' || name FROM (VALUES {_RIGHTS}) AS needed (name, privilege)
+    WHERE NOT has_table_privilege('{SCHEMA}.' || name, privilege)
+    UNION ALL
+    SELECT 'UPDATE of ' || name || '.' || part
+    FROM (VALUES {_COLUMN_RIGHTS}) AS needed (name, parts), unnest(string_to_array(parts, ', ')) AS part
+    WHERE NOT has_column_privilege('{SCHEMA}.' || name, part, 'UPDATE')
+    UNION ALL
+    SELECT 'EXECUTE of ' || name FROM (VALUES {_FUNCTIONS}) AS needed (name)
+    WHERE NOT has_function_privilege('{SCHEMA}.' || name, 'EXECUTE')
+), '; ')
+FROM {SCHEMA}.alembic_version
+"""  # noqa: S608 - names of ours
+"""What a caller's message needs: the role, a read in it, its rights, and policies that bind it.
+
+Returns the schema's revision, and what is missing, which is empty if a caller's message works. It
+is sent for a user whom nobody can be, so that no row may be seen.
+"""
 
 
 def revision_of(schema: str) -> str:

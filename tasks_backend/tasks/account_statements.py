@@ -24,14 +24,14 @@ CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_I
 
 # Tasks and keys go as the user, whom row-level security holds to their own rows. Only the owner of
 # the tables may delete a user, so for that last row the message becomes the login again; what has
-# been added since goes by the foreign keys' cascade. Tasks are locked before the user, as everywhere.
+# been added since goes by the foreign keys' cascade. Tasks are locked before keys, and both before the
+# user, as everywhere.
 
 _COUNT = bindparam("count", "tasks_backend.erased_tasks", type_=Text)
 
 _erased = delete(Task).where(col(Task.user_id) == USER_ID).returning(col(Task.id)).cte("erased")
 
 ERASE = statement(
-    delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == USER_ID),
     select(
         func.set_config(
             _COUNT,
@@ -39,6 +39,7 @@ ERASE = statement(
             true(),
         )
     ),
+    delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == USER_ID),
     select(
         func.set_config(
             bindparam("role_setting", "role", type_=Text),

@@ -7,6 +7,7 @@ from tasks_backend.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
     MalformedJson,
+    QuotaExceeded,
     TaskForbidden,
     TaskNotFound,
     UnsupportedMediaType,
@@ -64,7 +65,7 @@ _QUERY = ValidationFailed(
 _FIELDS = ValidationFailed([field_error("body", "title", "string_too_short")])
 _BODY = (UnsupportedMediaType, MalformedJson, _FIELDS)
 _WRITE = (TaskForbidden, TaskNotFound, VersionMismatch)
-_ONCE = (IdempotencyInProgress, IdempotencyKeyReused)
+_ONCE = (IdempotencyInProgress, QuotaExceeded, IdempotencyKeyReused)
 
 
 def _link(name: str, description: str, **parameters: str) -> dict[str, Any]:

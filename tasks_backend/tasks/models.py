@@ -114,10 +114,12 @@ class IdempotencyKey(Table, table=True):
     """What a write that carried an `Idempotency-Key` was answered, until it expires.
 
     `attempt` is the id of the message that made the row; `fingerprint` says which request it was.
+    With `description_in_task`, the description is too long to be copied for a toggle, and is the
+    one in the task's row.
     """
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index(None, "user_id", "expires_at"),)
+    __table_args__ = (Index(None, "user_id", "expires_at"), Index(None, "expires_at"))
 
     user_id: str = Field(
         primary_key=True,
@@ -130,6 +132,7 @@ class IdempotencyKey(Table, table=True):
     task_id: uuid.UUID = Field(sa_type=Uuid)
     title: str = Field(sa_type=Text)
     description: str | None = Field(default=None, sa_type=Text)
+    description_in_task: bool = Field(sa_column_kwargs={"server_default": text("false")})
     completed: bool
     version: int = Field(sa_type=BigInteger)
     created_at: datetime = Field(sa_type=DateTime(timezone=True))

@@ -22,10 +22,12 @@ from tasks_backend import paging
 from tasks_backend.body import JsonBody, json_body
 from tasks_backend.db.connection import Row
 from tasks_backend.db.database import CallerDatabase, LockTimeout, OwnRows
+from tasks_backend.db.statements import Statement
 from tasks_backend.errors import (
     ApiError,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    QuotaExceeded,
     TaskForbidden,
     TaskNotFound,
     ValidationFailed,
@@ -37,6 +39,7 @@ from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
 from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, PUT, TOGGLE
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
+from tasks_backend.tasks.quota import Limit, Quota
 from tasks_backend.validation import field_error
 
 router = APIRouter(tags=[Tag("tasks", "The caller's own tasks.")])
@@ -45,6 +48,10 @@ Json = Annotated[JsonBody, Depends(json_body("application/json"))]
 MergePatch = Annotated[
     JsonBody, Depends(json_body("application/json", "application/merge-patch+json"))
 ]
+
+_TOO_MANY_KEYS = (
+    "Too many of your idempotency keys have not expired. Send it without a key, or later."
+)
 
 TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[examples.TASK_ID])]
 
@@ -89,17 +96,20 @@ async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
     new = body.parse(TaskCreate)
     key = IdempotencyKey.of(request)
     values = {"id": str(new_id()), **new.model_dump()}
+    quota = Quota.of(request.app)
     if key is None:
-        (row,) = await own.run(statements.CREATE, **values)
-        return _created(request, row)
+        return _created(request, await _create(own, quota.tasks, values))
     if key.error is not None:
         raise key.error
     once = _once(request, key.value, "create", new.title, new.description, new.completed)
-    try:
-        (row,) = await own.run(statements.CREATE_ONCE, **values, **once)
-    except LockTimeout:
-        raise IdempotencyInProgress from None
-    *answer, attempt, fingerprint = row
+    limits = {"max_tasks": quota.tasks, "max_keys": quota.keys}
+    found = await _run_once(
+        *(own, statements.CREATE_ONCE, statements.CREATE_ONCE_COUNTED, limits),
+        **{**values, **once},
+    )
+    if found is None:
+        await _refuse_key_or_task(own, quota)
+    answer, attempt, fingerprint = found
     if fingerprint != once["fingerprint"]:
         raise IdempotencyKeyReused
     return _created(request, answer, replayed=attempt != once["attempt"])
@@ -177,15 +187,14 @@ async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
     if key.error is not None:
         await _refuse(own, task_id, condition, key=key.error)
     once = _once(request, key.value, "toggle", str(task_id))
-    try:
-        rows = await own.run(
-            statements.TOGGLE_ONCE, id=str(task_id), **condition.parameters, **once
-        )
-    except LockTimeout:
-        raise IdempotencyInProgress from None
-    if not rows:
-        await _refuse(own, task_id, condition)
-    *answer, attempt, fingerprint = rows[0]
+    found = await _run_once(
+        *(own, statements.TOGGLE_ONCE, statements.TOGGLE_ONCE_COUNTED),
+        {"max_keys": Quota.of(request.app).keys},
+        **{"id": str(task_id), **condition.parameters, **once},
+    )
+    if found is None:
+        await _refuse(own, task_id, condition, key=QuotaExceeded(_TOO_MANY_KEYS))
+    answer, attempt, fingerprint = found
     if fingerprint != once["fingerprint"]:
         await _refuse(own, task_id, condition, key=IdempotencyKeyReused())
     return _one(answer, replayed=attempt != once["attempt"])
@@ -198,6 +207,54 @@ async def delete_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
     if not await own.run(statements.DELETE, id=str(task_id), **condition.parameters):
         await _refuse(own, task_id, condition)
     return Response(status_code=204)
+
+
+async def _create(own: CallerDatabase, limit: Limit, values: dict[str, Any]) -> Row:
+    """Create a task without a key and return its row."""
+    user_id = own.caller.user_id
+    if not limit.must_count(user_id):
+        (row,) = await own.run(statements.CREATE, **values)
+        return row
+    rows = await own.run(statements.CREATE_COUNTED, max_tasks=limit.most, **values)
+    if not rows:
+        raise QuotaExceeded
+    *task, left = rows[0]
+    limit.counted(user_id, left)
+    return tuple(task)
+
+
+async def _run_once(
+    own: CallerDatabase,
+    uncounted: Statement,
+    counted: Statement,
+    limits: dict[str, Limit],
+    **parameters: Any,
+) -> tuple[Sequence[Any], str, str] | None:
+    """Do a write with a key, counting if one of the limits wants it. Return the task, the attempt
+    that made the key and the fingerprint of its request; None if nothing was done.
+    """
+    user_id = own.caller.user_id
+    try:
+        if any([limit.must_count(user_id) for limit in limits.values()]):  # noqa: C419 - asks each
+            most = {name: limit.most for name, limit in limits.items()}
+            rows = await own.run(counted, **most, **parameters)
+        else:
+            rows = await own.run(uncounted, **parameters)
+    except LockTimeout:
+        raise IdempotencyInProgress from None
+    if not rows:
+        return None
+    size = len(statements.FIELDS) + 1
+    answer, (attempt, fingerprint, *lefts) = rows[0][:size], rows[0][size:]
+    for limit, left in zip(limits.values(), lefts, strict=False):
+        limit.counted(user_id, left)
+    return answer, attempt, fingerprint
+
+
+async def _refuse_key_or_task(own: CallerDatabase, quota: Quota) -> NoReturn:
+    """Raise QuotaExceeded for a create with a key that found no room, saying for which of them."""
+    ((left,),) = await own.run(statements.TASKS_LEFT, max_tasks=quota.tasks.most)
+    raise QuotaExceeded if int(left) <= 0 else QuotaExceeded(_TOO_MANY_KEYS)
 
 
 async def _update(

@@ -25,6 +25,7 @@ CONDITIONS = {
     "network_frozen": (504, "deadline_exceeded", "the database's network swallows everything"),
     "schema_spoilt": (500, "internal_error", "a policy in the database raises an error"),
     "key_in_use": (409, "idempotency_in_progress", "a request with this key has not ended"),
+    "quota_reached": (409, "quota_exceeded", "the user has as many tasks and keys as one may"),
 }
 """What must be so for an answer that a healthy service never gives, and the answer."""
 
@@ -156,7 +157,7 @@ def _faults(operation: Operation) -> Iterator[Call]:
     for condition, (status, code, why) in CONDITIONS.items():
         cell = (operation.id, status, code)
         if cell[1:] in documented and cell not in UNREACHABLE:
-            headers = ONCE if condition == "key_in_use" else {}
+            headers = ONCE if condition in {"key_in_use", "quota_reached"} else {}
             yield Call(*cell, why, headers=headers, condition=condition)
 
 

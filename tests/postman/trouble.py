@@ -130,6 +130,15 @@ def _key_in_use(world: World) -> Iterator[Values]:
 
 
 @contextlib.contextmanager
+def _quota_reached(world: World) -> Iterator[Values]:
+    with world.user(max_tasks_per_user=1, max_idempotency_keys_per_user=1) as (values, client):
+        headers = {"Idempotency-Key": "the-only-one"}
+        body = {"title": "Buy milk"}
+        made = client.post("/api/v1/tasks", json=body, headers=headers).raise_for_status()
+        yield {**values, "taskId": str(made.json()["id"])}
+
+
+@contextlib.contextmanager
 def _locked(world: World, task: str) -> Iterator[None]:
     with contextlib.closing(psycopg2.connect(world.database)) as other:
         other.cursor().execute("SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task,))
@@ -157,4 +166,5 @@ TROUBLES: dict[str, Callable[[World], AbstractContextManager[Values]]] = {
     "network_frozen": _network_frozen,
     "schema_spoilt": _schema_spoilt,
     "key_in_use": _key_in_use,
+    "quota_reached": _quota_reached,
 }

@@ -94,7 +94,12 @@ def page(
     return Message(pages[order], values, frozenset({"ix_tasks_list"}), blocks)
 
 
-KEYS = ("pk_idempotency_keys", "ix_idempotency_keys_user_id_expires_at")
+KEYS = (
+    "pk_idempotency_keys",
+    "ix_idempotency_keys_user_id_expires_at",
+    "ix_idempotency_keys_expires_at",
+)
+LIMITS = {"max_tasks": 100_000, "max_keys": 10_000}
 MESSAGES = {
     "get": of_one(statements.GET, "pk_tasks", blocks=20),
     "patch": of_one(statements.UPDATE, "pk_tasks", blocks=60, **PATCH, **ANY),
@@ -114,6 +119,29 @@ MESSAGES = {
         lambda _: {**NEW, **ONCE},
         frozenset({"pk_users", *KEYS}),
         blocks=150,
+    ),
+    # Counting reads the large user's 20,000 entries of the index: 120 pages, and what they show of
+    # the table if it was not vacuumed since.
+    "create, counted": Message(
+        statements.CREATE_COUNTED,
+        lambda _: {**NEW, **LIMITS},
+        frozenset({"pk_users", "ix_tasks_list"}),
+        blocks=250,
+    ),
+    "create once, counted": Message(
+        statements.CREATE_ONCE_COUNTED,
+        lambda _: {**NEW, **ONCE, **LIMITS},
+        frozenset({"pk_users", "ix_tasks_list", *KEYS}),
+        blocks=350,
+    ),
+    "toggle once, counted": Message(
+        statements.TOGGLE_ONCE_COUNTED,
+        lambda own: {"id": own[len(own) // 2], **ANY, **ONCE, **LIMITS},
+        frozenset({"pk_tasks", "ix_tasks_list", "pk_users", *KEYS}),
+        blocks=200,
+    ),
+    "tasks left": Message(
+        statements.TASKS_LEFT, lambda _: LIMITS, frozenset({"ix_tasks_list"}), blocks=150
     ),
     "account": Message(
         account_statements.CREATED_AT, lambda _: {}, frozenset({"pk_users"}), blocks=20

@@ -31,5 +31,7 @@ export function adviceOn({ code }: Problem): Advice {
     case "idempotency_key_reused":
     case "internal_error":
       return "give up"; // and report the problem's `request_id`
+    case "quota_exceeded":
+      return "give up"; // until the person has deleted some tasks: its `detail` says so
   }
 }
