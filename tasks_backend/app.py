@@ -25,6 +25,7 @@ from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
 from tasks_backend.lifespan import Announcement, lifespan
 from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.load_shedding import LoadSheddingMiddleware
 from tasks_backend.mounting import mounted
 from tasks_backend.plugin import Plugin, distinct, named
 from tasks_backend.receive import BodyReader
@@ -64,6 +65,7 @@ def create_app(
     parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
     database = _database(settings, _histories(parts))
+    bounds = _bounds(settings)
     app = FastAPI(
         title="tasks_backend",
         summary="A task list for every user of a Better Auth application.",
@@ -71,15 +73,15 @@ def create_app(
         openapi_url=None,  # the document and its page are routes of our own
         telemetry=TELEMETRY,
         redirect_slashes=False,
-        middleware=_middleware(settings, parts),
+        middleware=_middleware(settings, bounds.limiter, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
     install(app, database)
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
-    app.state.bounds = _bounds(settings)
-    routes = mounted(parts, _page(app, settings), verifier, app.state.bounds)
+    app.state.bounds = bounds
+    routes = mounted(parts, _page(app, settings), verifier, bounds)
     app.router = Router(app, routes, lifespan(parts, key_set, database))
     return app
 
@@ -126,7 +128,9 @@ def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> D
     return Database(pool, statement_timeout=settings.statement_timeout, histories=histories)
 
 
-def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middleware]:
+def _middleware(
+    settings: Settings, limiter: ConcurrencyLimiter, plugins: Sequence[Plugin]
+) -> list[Middleware]:
     """Return the layers around the routes, from the outside in."""
     cors = Middleware(
         CORSMiddleware,
@@ -138,6 +142,7 @@ def _middleware(settings: Settings, plugins: Sequence[Plugin]) -> list[Middlewar
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
         Middleware(Announcement),
+        Middleware(LoadSheddingMiddleware, limiter),
         Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         *([Middleware(CatchAll), *theirs] if theirs else []),

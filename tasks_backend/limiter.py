@@ -35,10 +35,23 @@ class ConcurrencyLimiter:
         """How many senders have a request in work."""
         return len(self._held)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a place for every sender: more than half of them are left."""
+        return 2 * self.left > self.limit
+
+    def has_place(self, sender: Hashable) -> bool:
+        """Return whether there is a place for this sender."""
+        return self._held.get(sender, 0) < self.left
+
+    def count_refusal(self) -> None:
+        """Note that a request was refused for lack of a place."""
+        self._refusals.add()
+
     def require_place(self, sender: Hashable) -> None:
         """Raise Overloaded if there is no place for this sender; take none."""
-        if self._held.get(sender, 0) >= self.left:
-            self._refusals.add()
+        if not self.has_place(sender):
+            self.count_refusal()
             raise Overloaded
 
     def acquire(self, *senders: Hashable) -> "Place":

@@ -32,7 +32,7 @@ LAYERS = [
     {"counted_warning"},
     {"limiter", "validation", "plugin", "paging", "strict_json", "receive", "request_log"},
     {"envelope", "body", "auth", "db"},
-    {"resource", "router", "direct", "lifespan"},
+    {"resource", "router", "direct", "load_shedding", "lifespan"},
     {"openapi"},
     {"tasks", "health", "docs_page", "observability"},
     {"mounting"},

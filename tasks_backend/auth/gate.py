@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from starlette.types import Receive, Scope
 
 from tasks_backend.auth.tokens import TokenVerifier
-from tasks_backend.caller import Caller, admit
+from tasks_backend.caller import Caller, admit, bearer_credential
 from tasks_backend.errors import InvalidToken, MissingToken
 from tasks_backend.limiter import ConcurrencyLimiter, Place
 from tasks_backend.receive import BodyReader, ReceivedBody
@@ -68,13 +68,10 @@ def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
 
 
 def _bearer_token(scope: Scope) -> str:
-    """Return the credentials of exactly one Authorization header (RFC 6750, 2.1)."""
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(values) > 1:
+    """Return the credential of exactly one Authorization header (RFC 6750, 2.1)."""
+    if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
         raise InvalidToken
-    value = values[0].strip(b" \t") if values else b""  # as RFC 9110, 5.5 has it: these two only
-    scheme, _, credentials = value.partition(b" ")
-    token = credentials.lstrip(b" ")
-    if scheme.lower() != b"bearer" or not token:
+    token = bearer_credential(scope)
+    if token is None:
         raise MissingToken
-    return token.decode("latin-1")  # never fails; the token's own alphabet is checked next
+    return token
