@@ -19,7 +19,9 @@ from starlette.routing import BaseRoute, Mount, Route
 import tasks_backend
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.app import METHODS
-from tasks_backend.auth.gate import Limits, open_gate
+from tasks_backend.auth.gate import Bounds, open_gate
+from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.receive import BodyReader
 from tasks_backend.resource import Resource, resources
 
 PACKAGE = Path(tasks_backend.__file__).parent
@@ -129,6 +131,7 @@ async def leaking(_: Request) -> Response:
     return Response()
 
 
+BOUNDS = Bounds(1, ConcurrencyLimiter(1), BodyReader(max_bytes=1, max_waiting=1))
 LEAKY = APIRouter()
 LEAKY.add_api_route("/leak/{a}", leaking)
 LEAKS: dict[str, Callable[[], Plugin | BaseRoute]] = {
@@ -139,7 +142,7 @@ LEAKS: dict[str, Callable[[], Plugin | BaseRoute]] = {
     "a mount": lambda: Mount("/leak", Response()),
     "a mount at the root": lambda: Mount("", Response()),
     "a resource that says that it is closed": lambda: next(
-        resources(LEAKY, open_gate(Limits(1, 1)), prefix="/api/v1/leaky", public=False)
+        resources(LEAKY, open_gate(BOUNDS), prefix="/api/v1/leaky", public=False)
     ),
 }
 

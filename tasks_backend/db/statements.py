@@ -71,8 +71,8 @@ _COLUMN_RIGHTS = """
 _FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
 
 READY = f"""
-SELECT set_config('role', %(role)s, true), set_config('{USER_SETTING}', '', true)
-    , set_config('statement_timeout', %(statement_timeout)s, true)
+SELECT set_config('role', %({ROLE})s, true), set_config('{USER_SETTING}', '', true)
+    , set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)
     , set_config('enable_seqscan', 'off', true);
 SELECT version_num, array_to_string(ARRAY(
     SELECT 'row-level security on ' || name FROM (VALUES ('users'), ('tasks'), ('idempotency_keys'))
