@@ -24,7 +24,7 @@ NO_TLS = ssl.SSLContext(
 )  # made once: a new one for each client would cost more than its requests
 PROBES = 16  # connections at once, to find every worker
 PATIENCE = 5.0  # seconds that an answer is waited for
-SETTLE = 5.0  # seconds in which what is still going on may end
+SETTLE = 15.0  # seconds in which what is still going on may end
 PAUSE = 0.25
 LOOKS = 3  # at the least: the fewest tasks that were seen are those that stay
 

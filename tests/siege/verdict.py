@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from siege.attacks.kinds import ATTACKS
 from siege.course import Course, Phase
 from siege.measure import GAUGES, Rest
 
@@ -20,6 +21,11 @@ def violations(course: Course) -> list[str]:
             f"{name}: {what} ({times} times)"
             for name, cost in course.costs.items()
             for what, times in cost.breaches.items()
+        ),
+        *(
+            f"{name}: never answered {wanted}"
+            for name, cost in course.costs.items()
+            if (wanted := ATTACKS[name].answer) and not cost.answers[wanted]
         ),
         *_held(course),
         *_alive(course),

@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from siege.line import Gone, Line, request
+from siege.line import Line, request
 from siege.target import TASKS, Target
 
 PAUSE = 0.02  # seconds between two segments
@@ -54,7 +54,4 @@ async def half_close(line: Line, target: Target) -> None:
     """A15: the client closes its sending half after the request, as it may."""
     await line.send(request("GET", TASKS, token=target.tokens["leaver"]), requests=1)
     line.half_close()
-    try:
-        await line.answer()
-    except Gone:
-        line.breach("a half-closed client was not answered")
+    await line.answer()
