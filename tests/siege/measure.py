@@ -15,6 +15,9 @@ from siege.service import Service
 MIB = 1024 * 1024
 GAUGES = {
     "tasks_backend_requests_in_progress": 1,  # the request for the metrics
+    "tasks_backend_request_places_in_use": 0,
+    "tasks_backend_request_senders": 0,
+    "tasks_backend_request_bodies_awaited": 0,
     "tasks_backend_database_connections_in_use": 0,
     "tasks_backend_database_waiting": 0,
 }

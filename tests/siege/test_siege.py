@@ -61,6 +61,7 @@ def target(service: Service, signer: Signer) -> Target:
     )
 
 
+@pytest.mark.proves("FR-018")
 def test_honest_users_do_not_notice_a_siege(
     workers: int,
     service: Service,

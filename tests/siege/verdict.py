@@ -9,6 +9,7 @@ from siege.measure import GAUGES, Rest
 
 GROWTH = 100.0  # MiB a worker, while it is besieged
 KEPT = 10.0  # MiB a worker, when all is over
+LATE = 5.0  # seconds after its bound in which a connection may still end: the machine is busy
 POOL = 10  # connections to the database, which may be made at any time
 
 
@@ -17,16 +18,7 @@ def violations(course: Course) -> list[str]:
     return [
         *(f"in peace: {sentence}" for sentence in _honest(course.peace)),
         *_honest(course.siege),
-        *(
-            f"{name}: {what} ({times} times)"
-            for name, cost in course.costs.items()
-            for what, times in cost.breaches.items()
-        ),
-        *(
-            f"{name}: never answered {wanted}"
-            for name, cost in course.costs.items()
-            if (wanted := ATTACKS[name].answer) and not cost.answers[wanted]
-        ),
+        *_attacks(course),
         *_held(course),
         *_alive(course),
     ]
@@ -47,6 +39,17 @@ def _honest(phase: Phase) -> Iterator[str]:
         yield f"honest requests failed: {times} times {said}"
     for kind, found in phase.verdict.findings.items():
         yield f"honest requests, {kind}: {len(found)}, such as {found[0]}"
+
+
+def _attacks(course: Course) -> Iterator[str]:
+    for name, cost in course.costs.items():
+        attack = ATTACKS[name]
+        for what, times in cost.breaches.items():
+            yield f"{name}: {what} ({times} times)"
+        if attack.answer and not cost.answers[attack.answer]:
+            yield f"{name}: never answered {attack.answer}"
+        if attack.ends is not None and cost.longest > attack.ends + LATE:
+            yield f"{name}: a connection lasted {cost.longest:.1f} s, for {attack.ends:.0f} s"
 
 
 def _held(course: Course) -> Iterator[str]:
