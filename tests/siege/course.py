@@ -16,7 +16,7 @@ from siege.attacks.kinds import BLOCKED_LOG
 from siege.besieging import besiege
 from siege.honest import USERS, Work, work
 from siege.line import Cost
-from siege.measure import Rest, at_rest, held
+from siege.measure import Held, Rest, at_rest, held
 from siege.service import REQUEST_TIMEOUT, Service
 from siege.target import Target
 from siege.watch import Watch
@@ -35,8 +35,10 @@ class Phase:
 
     history: History
     verdict: Verdict
-    load: float
-    """CPU of all workers, as a share of one core."""
+    used: float
+    """CPU of all workers, in cores."""
+    waited: float
+    """CPU that all workers were ready to use and did not get, in cores."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ def _import(_: int) -> None:
 class _Working:
     future: "Future[History]"
     prefix: str
-    cpu: float
+    before: dict[int, Held]
     began: float
 
 
@@ -140,17 +142,19 @@ class _Honest:
         prefix = f"{name}-{secrets.token_hex(4)}"
         tokens = {f"{prefix}-{n}": self._token(f"{prefix}-{n}") for n in range(USERS)}
         what = Work(self._service.port, tokens, prefix, begins, seconds, secrets.randbits(32))
-        return _Working(self._pool.submit(work, what), prefix, _cpu(self._service), begins)
+        return _Working(self._pool.submit(work, what), prefix, held(self._service), begins)
 
     def finish(self, working: _Working) -> Phase:
         history = working.future.result()
-        share = (_cpu(self._service) - working.cpu) / (time.monotonic() - working.began)
+        now, seconds = held(self._service), time.monotonic() - working.began
         history.rows = self._rows(working.prefix)
-        return Phase(history, check(history, REQUEST_TIMEOUT), share)
-
-
-def _cpu(service: Service) -> float:
-    return sum(worker.seconds for worker in held(service).values())
+        pairs = [(now[pid], working.before[pid]) for pid in now.keys() & working.before.keys()]
+        return Phase(
+            history,
+            check(history, REQUEST_TIMEOUT),
+            sum(end.used - begin.used for end, begin in pairs) / seconds,
+            sum(end.waited - begin.waited for end, begin in pairs) / seconds,
+        )
 
 
 def _block_the_log(service: Service, begin: float, end: float) -> None:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -39,8 +40,10 @@ class Held:
     memory: float
     """Resident, MiB."""
     descriptors: int
-    seconds: float
-    """CPU used so far."""
+    used: float
+    """Seconds of CPU so far."""
+    waited: float
+    """Seconds so far in which its event loop was ready to run and other processes had the CPU."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,12 @@ def held(service: Service) -> dict[int, Held]:
     """Look at each worker."""
     found = {}
     for process in service.processes():
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            schedule = Path(f"/proc/{process.pid}/schedstat").read_text().split()
             memory, (user, system, *_) = process.memory_info().rss / MIB, process.cpu_times()
-            found[process.pid] = Held(memory, process.num_fds(), user + system)
+            found[process.pid] = Held(
+                memory, process.num_fds(), user + system, int(schedule[1]) / 1e9
+            )
     return found
 
 

@@ -82,7 +82,8 @@ def _column(phase: Phase) -> Iterator[tuple[str, str]]:
     yield P50, f"{percentile(took, 0.5):.1f}"
     yield P99, f"{percentile(took, 0.99):.1f}"
     yield "slowest, ms", f"{percentile(took, 1):.0f}"
-    yield CPU, f"{phase.load:.2f}"
+    yield CPU, f"{phase.used:.2f}"
+    yield "cores that it waited for: other processes had them", f"{phase.waited:.2f}"
 
 
 def _held(course: Course) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Looks at the service while it is besieged: from outside, and with a probe's question."""
 
 import threading
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -48,10 +49,10 @@ class Watch:
         while not self._over.wait(BETWEEN_LOOKS):
             for pid, now in held(self._service).items():
                 was = self.most.get(pid, now)
-                self.most[pid] = Held(
-                    max(was.memory, now.memory),
-                    max(was.descriptors, now.descriptors),
-                    now.seconds,
+                self.most[pid] = replace(
+                    now,
+                    memory=max(was.memory, now.memory),
+                    descriptors=max(was.descriptors, now.descriptors),
                 )
 
     def _ask(self) -> None:
