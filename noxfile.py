@@ -127,6 +127,13 @@ def overload(session: nox.Session) -> None:
 
 
 @nox.session
+def siege(session: nox.Session) -> None:
+    """Attack the service in every known way, beside honest users (--siege-seconds, -only, -each, -workers)."""
+    session.install("-e", ".[dev,observability]", *group("test"), *group("faults"))
+    session.run("pytest", "tests/siege", "-s", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the cost of a request beside peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     if shutil.which("wrk") is None:
