@@ -147,9 +147,10 @@ def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
     fixed: dict[str, Any] = {}
     passed = set()
     for part in compiled:
+        values = part.params
         for bind, own_name in part.bind_names.items():
             name = part.escaped_bind_names.get(own_name, own_name)
-            value = part.params[name]
+            value = values[name]
             if name.startswith(RESERVED):
                 raise ValueError(f"the parameter {name!r} is reserved for the service")
             if name == CALLER:  # whatever value it has here
