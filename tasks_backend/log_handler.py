@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 import time
 from threading import Event, Thread
+from types import FrameType
 
 MAX_BUFFERED = 1024 * 1024  # bytes of lines that wait to be written; what comes then is dropped
 WRITE_INTERVAL = 0.02  # seconds in which lines are collected, to be written in one piece
@@ -97,6 +99,24 @@ class BackgroundHandler(logging.Handler):
             }
         )
         return f"{self.format(record)}\n".encode(errors="backslashreplace")
+
+
+def standard_error() -> BackgroundHandler:
+    """Return the handler of a process that serves, with its last lines written at a SIGTERM.
+
+    uvicorn ends a process by the signal that it was stopped with, and Python then flushes nothing.
+    """
+    handler = BackgroundHandler()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, _flush_and_end)
+    return handler
+
+
+def _flush_and_end(number: int, _frame: FrameType | None) -> None:
+    logging.shutdown()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def open_standard_files() -> None:

@@ -30,7 +30,7 @@ def config(level: str, form: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"log": {"()": f"{__name__}.{'Text' if form == 'text' else 'Json'}"}},
         "handlers": {
-            "stderr": {"class": "tasks_backend.log_handler.BackgroundHandler", "formatter": "log"}
+            "stderr": {"()": "tasks_backend.log_handler.standard_error", "formatter": "log"}
         },
         "loggers": {"tasks_backend": logger, "uvicorn": logger},
         "root": {"handlers": ["stderr"], "level": "WARNING"},

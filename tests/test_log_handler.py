@@ -159,10 +159,33 @@ def test_a_service_whose_log_nobody_reads_answers_and_stops(
             for _ in range(1_500):  # some 350 bytes of log each; a pipe takes 64 KiB
                 assert client.get("/livez").status_code == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) in {0, -signal.SIGTERM}
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_last_lines_are_written(settings: Settings, tmp_path: Path, workers: str) -> None:
+    port = free_port()
+    command = [*COMMAND, "serve", "--port", str(port), "--workers", workers]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, env=environment(settings), cwd=tmp_path
+    )
+
+    def serves() -> bool:
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        return False
+
+    try:
+        eventually(serves)
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert sum(event.startswith("Finished server process") for event in events) == int(workers)
 
 
 def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: Path) -> None:
@@ -188,7 +211,7 @@ def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: P
             }
     finally:
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(60) in {0, -signal.SIGTERM}
 
 
 def test_a_command_without_standard_error_says_nothing_and_does_its_work(tmp_path: Path) -> None:
