@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from types import FrameType
 
 MAX_BUFFERED = 1024 * 1024  # bytes of lines that wait to be written; what comes then is dropped
@@ -25,6 +25,7 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, descriptor: int = STANDARD_ERROR) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._buffer = Lock()  # not the handler's own, which `logging.shutdown` holds in a flush
         self._lines: list[bytes] = []
         self._size = 0
         self._dropped = 0
@@ -34,23 +35,23 @@ class BackgroundHandler(logging.Handler):
         self._thread: Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line. Called with the handler's lock held."""
+        """Take a line."""
         try:
             line = f"{self.format(record)}\n".encode(errors="backslashreplace")
         except Exception:  # noqa: BLE001 - as every handler of the standard library has it
             self.handleError(record)
             return
-        if self._size + len(line) > MAX_BUFFERED:
-            self._dropped += 1
-            return
-        self._lines.append(line)
-        self._size += len(line)
+        with self._buffer:
+            if self._size + len(line) > MAX_BUFFERED:
+                self._dropped += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            self._none.clear()
+            self._some.set()
         if self._thread is None:
             self._thread = Thread(target=self._run, name="log", daemon=True)
             self._thread.start()
-        if not self._some.is_set():
-            self._none.clear()
-            self._some.set()
 
     def flush(self) -> None:
         """Wait until all lines are written, but not for a reader that does not read."""
@@ -65,13 +66,13 @@ class BackgroundHandler(logging.Handler):
         while True:
             self._some.wait()
             time.sleep(WRITE_INTERVAL)
-            with self.lock or contextlib.nullcontext():
+            with self._buffer:
                 lines, self._lines = self._lines, []
                 dropped, self._dropped = self._dropped, 0
                 self._some.clear()
             data = b"".join(lines)
             self._write(data + self._loss(dropped) if dropped else data)
-            with self.lock or contextlib.nullcontext():
+            with self._buffer:
                 self._size -= len(data)
                 if not self._lines:
                     self._none.set()
