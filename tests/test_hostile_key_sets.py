@@ -659,10 +659,10 @@ def test_a_flood_of_made_up_key_ids_refuses_nobody_with_a_known_key(settings: Se
     seconds, rate = 3, 320
 
     async def flood_and_ask(service: str) -> tuple[Counter[str], Counter[int]]:
-        limits = httpx2.Limits(max_connections=None)
+        each_its_own = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         async with (
-            httpx2.AsyncClient(base_url=service, timeout=60, limits=limits) as attacker,
-            httpx2.AsyncClient(base_url=service, timeout=60) as user,
+            httpx2.AsyncClient(base_url=service, timeout=60, limits=each_its_own) as attacker,
+            httpx2.AsyncClient(base_url=service, timeout=60, limits=each_its_own) as user,
         ):
 
             async def attack() -> str:
