@@ -58,7 +58,7 @@ class Readiness:
             async with asyncio.timeout(timeout):
                 for schema, history in self._histories.items():
                     sql = READY if schema == SCHEMA else revision_of(schema)
-                    limit = {"statement_timeout": str(int(timeout * 1000))}
+                    limit: dict[str, object] = {"statement_timeout": str(int(timeout * 1000))}
                     ready = ready and await self._is_usable(schema, history, sql, limit)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
             logger.warning("the database is not ready: %s", failure or "no answer in time")
