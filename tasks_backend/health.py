@@ -56,7 +56,8 @@ async def livez() -> Live:
     },
 )
 async def readyz(request: Request) -> Ready:
-    """Ask the database for its schema's revision, which must be the one that this code knows.
+    """Ask the database whether a caller's message works: the schema's revision, the role's rights,
+    and row-level security.
 
     While nobody uses the service, the last answer is repeated, so that a database that scales to
     zero may sleep.

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
@@ -48,6 +49,47 @@ def test_the_service_knows_the_history_and_expects_the_newest() -> None:
     files = sorted((Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
     assert tuple(file.stem.split("_")[3] for file in files) == REVISIONS
     assert migrations.head() == REVISIONS[-1]
+
+
+BEFORE_0003 = """
+SELECT set_config('role', 'tasks_app', true), set_config('app.user_id', 'u', true);
+DELETE FROM tasks_backend.idempotency_keys WHERE user_id = 'u' AND expires_at <= now();
+INSERT INTO tasks_backend.idempotency_keys (user_id, key, fingerprint, attempt, task_id, title,
+    description, completed, version, created_at, updated_at, expires_at)
+SELECT user_id, 'k', 'f', id, id, title, description, NOT completed, version + 1, created_at, now(),
+    now() + interval '1 day'
+FROM tasks_backend.tasks WHERE user_id = 'u' LIMIT 1 FOR UPDATE
+ON CONFLICT DO NOTHING;
+SELECT key, title FROM tasks_backend.idempotency_keys WHERE user_id = 'u' AND key = 'k'
+"""
+
+
+def test_the_release_before_still_writes_its_keys(cluster: Cluster) -> None:
+    """While it is replaced, it works on the new schema; and its keys are answered afterwards."""
+    with with_tasks(cluster, 1) as cursor:
+        for _ in range(2):
+            cursor.execute(BEFORE_0003.replace("tasks_app", app_role(cursor)))
+            assert cursor.fetchall() == [("k", "A title")]
+        cursor.execute("SELECT description_in_task FROM tasks_backend.idempotency_keys")
+        assert cursor.fetchall() == [(False,)]
+
+
+def app_role(cursor: Any) -> str:
+    """The role of the service in this database."""
+    cursor.execute(
+        "SELECT grantee FROM information_schema.role_table_grants WHERE table_name = 'tasks'"
+        " AND privilege_type = 'DELETE' AND grantee LIKE 'tasks_app%'"
+    )
+    return str(cursor.fetchone()[0])
+
+
+@pytest.mark.proves("SC-003")
+@pytest.mark.parametrize("column", ["user_id", "key"])
+def test_a_request_cannot_give_a_key_to_another_user(cluster: Cluster, column: str) -> None:
+    with with_tasks(cluster, 1) as cursor:
+        cursor.execute(f"SET ROLE {app_role(cursor)}")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(f"UPDATE tasks_backend.idempotency_keys SET {column} = 'x'")
 
 
 def test_a_shared_database_keeps_its_other_tables(cluster: Cluster) -> None:

@@ -58,36 +58,42 @@ class Readiness:
             async with asyncio.timeout(timeout):
                 for schema, history in self._histories.items():
                     sql = READY if schema == SCHEMA else revision_of(schema)
-                    limit = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
+                    limit: dict[str, object] = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
                     ready = ready and await self._is_usable(schema, history, sql, limit)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
             logger.warning("the database is not ready: %s", failure or "no answer in time")
             ready = False
+        if not ready:
+            self._pool.close()  # a new connection chooses its role anew, or is refused
         if ready and not self._ready:
             self.trust()  # it has just come: look again while it is awake anyway
         self._ready = ready
 
     async def _is_usable(
-        self, schema: str, history: tuple[str, ...], sql: str, limit: Mapping[str, object]
+        self, schema: str, history: tuple[str, ...], sql: str, limit: dict[str, object]
     ) -> bool:
         """Return whether a schema, the service's or a plugin's, has what this code needs.
 
         A revision that it does not know is a later release's, whose migration leaves what this
         one needs: it is made while this one still serves.
         """
-        found: object = None
+        found = None
         try:
             for found, *missing in await self._pool.fetch(sql, limit):
                 if any(missing):
                     logger.error("a caller's message does not work: missing %s", *missing)
-                    self._pool.close()  # a new connection chooses its role anew, or is refused
                     return False
                 if found not in history[:-1]:
                     return True
         except DatabaseFailure as failure:
             if failure.failure is not Failure.CONFIGURATION:  # as if it is not there at all
                 raise
-            found = failure
+            logger.warning(
+                "the schema %s is not at revision %s, or a right is missing (%s):"
+                " run `tasks-backend migrate`, or `tasks-backend doctor`",
+                *(schema, history[-1], failure),
+            )
+            return False
         logger.warning(
             "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
             *(schema, history[-1], found),

@@ -1,9 +1,16 @@
 """What one user may store, and when it has to be counted (decision 0016)."""
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from fastapi import FastAPI
+
+from tasks_backend.caller import Caller
+from tasks_backend.errors import Overloaded
 
 KNOWN_USERS = 10_000  # of this process; about 1 MB
 
@@ -44,6 +51,25 @@ class Quota:
     def __init__(self, *, tasks: int, keys: int) -> None:
         self.tasks = Limit(tasks)
         self.keys = Limit(keys)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, caller: Caller) -> AsyncIterator[None]:
+        """Let one write of a user count at a time.
+
+        The database has them take turns, too; those of this process must not each hold a connection
+        while they wait. Raises Overloaded at the request's deadline.
+        """
+        turn = self._turns.setdefault(caller.user_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(caller.deadline):
+                await turn.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        try:
+            yield
+        finally:
+            turn.release()
 
     @classmethod
     def of(cls, app: FastAPI) -> Self:

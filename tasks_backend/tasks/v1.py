@@ -98,13 +98,13 @@ async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
     values = {"id": str(new_id()), **new.model_dump()}
     quota = Quota.of(request.app)
     if key is None:
-        return _created(request, await _create(own, quota.tasks, values))
+        return _created(request, await _create(own, quota, values))
     if key.error is not None:
         raise key.error
     once = _once(request, key.value, "create", new.title, new.description, new.completed)
-    limits = {"max_tasks": quota.tasks, "max_keys": quota.keys}
     found = await _run_once(
-        *(own, statements.CREATE_ONCE, statements.CREATE_ONCE_COUNTED, limits),
+        *(own, quota, statements.CREATE_ONCE, statements.CREATE_ONCE_COUNTED),
+        {"max_tasks": quota.tasks, "max_keys": quota.keys},
         **{**values, **once},
     )
     if found is None:
@@ -187,9 +187,10 @@ async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
     if key.error is not None:
         await _refuse(own, task_id, condition, key=key.error)
     once = _once(request, key.value, "toggle", str(task_id))
+    quota = Quota.of(request.app)
     found = await _run_once(
-        *(own, statements.TOGGLE_ONCE, statements.TOGGLE_ONCE_COUNTED),
-        {"max_keys": Quota.of(request.app).keys},
+        *(own, quota, statements.TOGGLE_ONCE, statements.TOGGLE_ONCE_COUNTED),
+        {"max_keys": quota.keys},
         **{"id": str(task_id), **condition.parameters, **once},
     )
     if found is None:
@@ -209,22 +210,24 @@ async def delete_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
     return Response(status_code=204)
 
 
-async def _create(own: CallerDatabase, limit: Limit, values: dict[str, Any]) -> Row:
+async def _create(own: CallerDatabase, quota: Quota, values: dict[str, Any]) -> Row:
     """Create a task without a key and return its row."""
     user_id = own.caller.user_id
-    if not limit.must_count(user_id):
+    if not quota.tasks.must_count(user_id):
         (row,) = await own.run(statements.CREATE, **values)
         return row
-    rows = await own.run(statements.CREATE_COUNTED, max_tasks=limit.most, **values)
+    async with quota.turn(own.caller):
+        rows = await own.run(statements.CREATE_COUNTED, max_tasks=quota.tasks.most, **values)
     if not rows:
         raise QuotaExceeded
     *task, left = rows[0]
-    limit.counted(user_id, left)
+    quota.tasks.counted(user_id, left)
     return tuple(task)
 
 
 async def _run_once(
     own: CallerDatabase,
+    quota: Quota,
     uncounted: Statement,
     counted: Statement,
     limits: dict[str, Limit],
@@ -237,7 +240,8 @@ async def _run_once(
     try:
         if any([limit.must_count(user_id) for limit in limits.values()]):  # noqa: C419 - asks each
             most = {name: limit.most for name, limit in limits.items()}
-            rows = await own.run(counted, **most, **parameters)
+            async with quota.turn(own.caller):
+                rows = await own.run(counted, **most, **parameters)
         else:
             rows = await own.run(uncounted, **parameters)
     except LockTimeout:

@@ -141,7 +141,7 @@ MESSAGES = {
         blocks=200,
     ),
     "tasks left": Message(
-        statements.TASKS_LEFT, lambda _: LIMITS, frozenset({"ix_tasks_list"}), blocks=150
+        statements.TASKS_LEFT, lambda _: LIMITS, frozenset({"ix_tasks_list"}), blocks=250
     ),
     "account": Message(
         account_statements.CREATED_AT, lambda _: {}, frozenset({"pk_users"}), blocks=20
