@@ -79,7 +79,8 @@ def requests(draw: st.DrawFn) -> bytes:
 )
 @settings(max_examples=400, deadline=None)
 def test_the_service_reads_no_request_that_h11_does_not(sent: bytes, sizes: list[int]) -> None:
-    pieces, position = [], 0
+    pieces: list[bytes] = []
+    position = 0
     while position < len(sent):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(sent[position : position + size])
