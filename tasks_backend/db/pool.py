@@ -1,6 +1,7 @@
 """A small pool of connections on the event loop: bounded, last in first out, opened on demand."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable
 from typing import Literal, TypeVar
@@ -12,6 +13,7 @@ from tasks_backend.db.turns import Turns
 from tasks_backend.observation import Exchange, current
 
 RECYCLE_AFTER = 240  # seconds idle; Neon suspends a compute, and its sockets, after 300
+MAX_AGE = 1800  # seconds; then the host's name is looked up anew, for it may have moved
 PING_AFTER = 30  # seconds idle; a firewall may have dropped the connection without a word
 
 T = TypeVar("T")
@@ -74,8 +76,9 @@ class Pool:
             connection = self._idle.pop()
             if connection.hung_up():
                 continue
-            idle = connection.loop.time() - connection.used_at
-            if idle > RECYCLE_AFTER:
+            now = connection.loop.time()
+            idle = now - connection.used_at
+            if idle > RECYCLE_AFTER or now > connection.expires_at:
                 connection.close()
                 continue
             if idle > PING_AFTER:
@@ -106,6 +109,8 @@ class Pool:
             reason = f"the login sees past row-level security; grant it {APP_ROLE}"
             raise DatabaseFailure(Failure.CONFIGURATION, reason)
         connection.role = rows[0][0]
+        age = MAX_AGE * random.uniform(0.8, 1)  # noqa: S311 - so that not all expire at once
+        connection.expires_at = connection.loop.time() + age
         return connection
 
 
