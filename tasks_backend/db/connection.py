@@ -2,7 +2,10 @@
 
 import asyncio
 import math
+import os
 import select
+import socket
+import struct
 from typing import Any
 
 import psycopg2
@@ -30,6 +33,8 @@ _PARAMETERS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "5000",
 }
+
+_DISCARD = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Connection:
@@ -66,7 +71,7 @@ class Connection:
         """Send one message and return the rows of its last statement.
 
         Raises DatabaseFailure. Cancelled on the way, the connection is closed: the answer that
-        is still to come belongs to nobody.
+        is still to come belongs to nobody, and what was not sent yet is not sent.
         """
         self._idle = False
         try:
@@ -81,7 +86,7 @@ class Connection:
                 self.close()
             raise failure from None
         except BaseException:
-            self.close()
+            self._abort()
             raise
         finally:
             self._idle = True
@@ -95,6 +100,13 @@ class Connection:
                 self.loop.remove_reader(self._fd)
             self._fd = -1
             self._raw.close()
+
+    def _abort(self) -> None:
+        """Hang up, and discard what the kernel has not sent yet: it must not arrive later."""
+        if self._fd >= 0:
+            with socket.socket(fileno=os.dup(self._fd)) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+        self.close()
 
     async def _ready(self, state: int) -> None:
         self._waiter = self.loop.create_future()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from tasks_backend.db.connection import Connection, Row, connect
@@ -35,19 +35,27 @@ class Pool:
         """How many connections are open and lent to nobody."""
         return len(self._idle)
 
-    async def fetch(self, sql: str, parameters: dict[str, object], *, user: str = "") -> list[Row]:
+    async def fetch(
+        self,
+        sql: str,
+        parameters: dict[str, object],
+        *,
+        user: str = "",
+        when_sent: Callable[[], dict[str, object]] = dict,
+    ) -> list[Row]:
         """Send one message over a connection of the pool and return its rows.
 
-        `user` is for whom: where connections are short, users take turns. Raises DatabaseFailure,
-        or Overloaded if no connection came free in time.
+        `user` is for whom: where connections are short, users take turns. `when_sent` returns the
+        parameters that depend on the time; it is called when a connection is at hand, and what it
+        raises is raised, with nothing sent. Raises DatabaseFailure, or Overloaded if no connection
+        came free in time.
         """
         await self._turn(user)
         try:
             connection = await self._connection()
             try:
-                return await _noted(
-                    "statement", connection.fetch(sql, {"role": connection.role, **parameters})
-                )
+                values = {"role": connection.role, **parameters, **when_sent()}
+                return await _noted("statement", connection.fetch(sql, values))
             finally:
                 if not connection.closed:
                     self._idle.append(connection)
