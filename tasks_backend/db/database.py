@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -18,6 +19,8 @@ from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 
 logger = logging.getLogger("tasks_backend.db")
+
+WAY_BACK = 0.05  # seconds of a request's time that are kept for the network, both ways
 
 _HARMLESS = {Failure.NEVER_SENT, Failure.ROLLED_BACK}
 _AWAY = {Failure.NEVER_SENT, Failure.IN_DOUBT, Failure.REFUSED}
@@ -77,10 +80,13 @@ class Database:
         attempt = 0
         while True:
             attempt += 1
-            left = min(self._statement_timeout, caller.deadline - loop.time())
-            parameters[STATEMENT_TIMEOUT] = str(max(1, int(left * 1000)))
             try:
-                return await self.pool.fetch(statement.message, parameters, user=caller.user_id)
+                return await self.pool.fetch(
+                    statement.message,
+                    parameters,
+                    user=caller.user_id,
+                    when_sent=partial(self._time_limit, caller.deadline),
+                )
             except DatabaseFailure as failure:
                 delay = pause(attempt)
                 if (
@@ -91,6 +97,17 @@ class Database:
                 ):
                     raise
             await asyncio.sleep(delay)
+
+    def _time_limit(self, deadline: float) -> dict[str, object]:
+        """Return the time that a statement has which is sent now, so that none outlives the request.
+
+        Raises DeadlineExceeded if there is none.
+        """
+        left = deadline - asyncio.get_running_loop().time() - WAY_BACK
+        if left <= 0:
+            raise DeadlineExceeded
+        milliseconds = max(1, int(min(self._statement_timeout, left) * 1000))
+        return {STATEMENT_TIMEOUT: str(milliseconds)}
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
