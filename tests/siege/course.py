@@ -4,7 +4,7 @@ import multiprocessing
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,7 +91,8 @@ def take(
             if BLOCKED_LOG in names:
                 _block_the_log(service, begins + seconds / 3, begins + 2 * seconds / 3)
             costs = attacking.result()
-            siege = honest.finish(working)
+            working.future.result()
+        siege = honest.finish(working, watch.lags)
         after = at_rest(service)
     time.sleep(max(0.0, begins + seconds + AFTERWARDS - time.monotonic()))
     settled = at_rest(service)
@@ -144,8 +145,10 @@ class _Honest:
         what = Work(self._service.port, tokens, prefix, begins, seconds, secrets.randbits(32))
         return _Working(self._pool.submit(work, what), prefix, held(self._service), begins)
 
-    def finish(self, working: _Working) -> Phase:
+    def finish(self, working: _Working, lags: Sequence[tuple[float, float]] = ()) -> Phase:
+        """Judge them once they are done; a lag is nobody's fault."""
         history = working.future.result()
+        history.lags += lags
         now, seconds = held(self._service), time.monotonic() - working.began
         history.rows = self._rows(working.prefix)
         pairs = [(now[pid], working.before[pid]) for pid in now.keys() & working.before.keys()]

@@ -30,6 +30,7 @@ def written(course: Course, workers: int, found: list[str]) -> str:
         *_attacks(course),
         "",
         f"/livez: {course.watch.probes} asked, {course.watch.unanswered} not answered.",
+        f"Not answered for want of CPU: {course.watch.excused}.",
         f"SIGTERM: {course.stop:.1f} s. Tracebacks in the log: {course.tracebacks}.",
         "",
         *(f"- VIOLATED: {sentence}" for sentence in found),

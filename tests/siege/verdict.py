@@ -1,5 +1,6 @@
 """What must be true after a siege. Nothing here is a latency."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,7 +10,9 @@ from siege.measure import GAUGES, Rest
 
 GROWTH = 100.0  # MiB a worker, while it is besieged
 KEPT = 10.0  # MiB a worker, when all is over
-LATE = 5.0  # seconds after its bound in which a connection may still end: the machine is busy
+LATE = (
+    5.0  # seconds after its bound in which a connection may still end, and what workers were denied
+)
 POOL = 10  # connections to the database, which may be made at any time
 
 
@@ -42,13 +45,14 @@ def _honest(phase: Phase) -> Iterator[str]:
 
 
 def _attacks(course: Course) -> Iterator[str]:
+    late = LATE + course.watch.denied(0.0, math.inf)
     for name, cost in course.costs.items():
         attack = ATTACKS[name]
         for what, times in cost.breaches.items():
             yield f"{name}: {what} ({times} times)"
         if attack.answer and not cost.answers[attack.answer]:
             yield f"{name}: never answered {attack.answer}"
-        if attack.ends is not None and cost.longest > attack.ends + LATE:
+        if attack.ends is not None and cost.longest > attack.ends + late:
             yield f"{name}: a connection lasted {cost.longest:.1f} s, for {attack.ends:.0f} s"
 
 

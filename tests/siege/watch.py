@@ -1,18 +1,20 @@
 """Looks at the service while it is besieged: from outside, and with a probe's question."""
 
 import threading
+import time
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
-from siege.measure import GAUGES, Held, asking, held, told_gauges, told_tasks
-from siege.service import Service
+from siege.measure import GAUGES, PATIENCE, Held, asking, held, told_gauges, told_tasks
+from siege.service import REQUEST_TIMEOUT, Service
 
 BETWEEN_LOOKS = 0.5  # seconds
 BETWEEN_PROBES = 0.5
 BETWEEN_QUESTIONS = 4  # probes
+ENOUGH = 0.5  # of a probe's time: who was denied more of it is excused
 
 
 class Watch:
@@ -24,13 +26,39 @@ class Watch:
         self.tasks = 0
         """The most that a worker told."""
         self.gauges = dict.fromkeys(GAUGES, -1)
-        self.probes = self.unanswered = 0
+        self.probes = 0
         """Requests for /livez, each on a connection of its own."""
+        self._failed = list[tuple[float, float]]()
+        self._denials = list[tuple[float, float]]()
         self._service = service
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._look), threading.Thread(target=self._ask)]
 
+    def denied(self, begin: float, end: float) -> float:
+        """Return for how many seconds between two moments of the monotonic clock a worker was ready
+        to run and other processes had the CPU. That is not the service's fault.
+        """
+        _, first = self._denials[0]
+        before = max((waited for at, waited in self._denials if at <= begin), default=first)
+        return max((waited for at, waited in self._denials if at <= end), default=first) - before
+
+    @property
+    def lags(self) -> list[tuple[float, float]]:
+        """What the workers were denied within the time of a request, for a `History`."""
+        return [(at, self.denied(at - REQUEST_TIMEOUT, at)) for at, _ in self._denials]
+
+    @property
+    def unanswered(self) -> int:
+        """How many probes were not answered although there was CPU for it."""
+        return sum(self.denied(*probe) < ENOUGH * PATIENCE for probe in self._failed)
+
+    @property
+    def excused(self) -> int:
+        """How many were not answered because there was none."""
+        return len(self._failed) - self.unanswered
+
     def __enter__(self) -> Self:
+        self._note(held(self._service))
         for thread in self._threads:
             thread.start()
         return self
@@ -47,23 +75,30 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(BETWEEN_LOOKS):
-            for pid, now in held(self._service).items():
-                was = self.most.get(pid, now)
-                self.most[pid] = replace(
-                    now,
-                    memory=max(was.memory, now.memory),
-                    descriptors=max(was.descriptors, now.descriptors),
-                )
+            self._note(held(self._service))
+
+    def _note(self, workers: dict[int, Held]) -> None:
+        waited = max((worker.waited for worker in workers.values()), default=0.0)
+        self._denials.append((time.monotonic(), waited))
+        for pid, now in workers.items():
+            was = self.most.get(pid, now)
+            self.most[pid] = replace(
+                now,
+                memory=max(was.memory, now.memory),
+                descriptors=max(was.descriptors, now.descriptors),
+            )
 
     def _ask(self) -> None:
         with asking(self._service) as client:
             while not self._over.wait(BETWEEN_PROBES):
                 self.probes += 1
+                asked_at = time.monotonic()
                 try:
-                    self.unanswered += client.get("/livez").status_code != 200
+                    answered = client.get("/livez").status_code == 200
                 except httpx2.TransportError:
-                    self.unanswered += 1
-                    continue
+                    answered = False
+                if not answered:
+                    self._failed.append((asked_at, time.monotonic()))
                 if self.probes % BETWEEN_QUESTIONS == 0:
                     self._question()
 
