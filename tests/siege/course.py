@@ -22,7 +22,7 @@ from siege.target import Target
 from siege.watch import Watch
 
 PEACE = 0.5  # of the siege's length
-REHEARSAL = 0.25  # of the siege's length: what is allocated once should be so before it begins
+REHEARSAL = 0.4  # of the siege's length: what is allocated once should be so before it begins
 SOON = 0.5  # seconds until two processes begin together
 AFTERWARDS = 10.0  # seconds in which the documented bounds pass
 REQUESTS = 150  # on each of a few connections: their lines are more than a pipe holds
