@@ -21,6 +21,7 @@ HEAD_TIMEOUT = 10.0  # seconds from a connection, or a head's first byte, to the
 WRITE_STALL = 5.0  # seconds in which a client takes nothing of what is sent to it
 WRITE_TIMEOUT = 60.0  # seconds in which a client takes all of it
 MAX_UNSENT = 32 * 1024 * 1024  # bytes of answers that clients have not taken, per process
+SEND_BUFFER = 128 * 1024  # bytes in the kernel, of which it takes twice as many; else it is megabytes
 HALF_CLOSED_TIMEOUT = 2.0  # seconds for the answer to a client that closed its sending side
 IDLE_CLOSE_DELAY = 0.5  # seconds that an idle connection outlives the order to stop
 CHECK_INTERVAL = 1.0  # seconds between two looks at the times of a connection
@@ -58,6 +59,9 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP's
         """Begin a connection; where too many are open, at the cost of one that says nothing."""
         super().connection_made(transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._check = self.loop.call_later(CHECK_INTERVAL, self._check_times)
         if len(self.connections) > max_connections():
             _no_room.add()

@@ -83,7 +83,8 @@ class BodyReader:
             most = max(self._waits, key=lambda sender: len(self._waits[sender]))
             longest = self._waits[most][0]
             self._end(most, longest)
-            longest.reschedule(asyncio.get_running_loop().time())
+            if not longest.expired():  # else it ends by itself, at its deadline
+                longest.reschedule(asyncio.get_running_loop().time())
         self._waiting += 1
         self._waits.setdefault(sender, deque()).append(wait)
 

@@ -84,7 +84,7 @@ def test_the_wheel_has_the_types_and_the_migrations_and_no_tests(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     assert "tasks_backend/py.typed" in names
     assert "tasks_backend/migrations/env.py" in names
-    assert "tasks_backend/migrations/versions/2026_11_21_0002_list.py" in names
+    assert "tasks_backend/migrations/versions/2026_11_26_0003_keys.py" in names
     assert {name.split("/")[0] for name in names} == {
         "tasks_backend",
         next(name.split("/")[0] for name in names if ".dist-info" in name),
@@ -158,7 +158,7 @@ def test_alone_dev_says_what_is_missing(alone: list[str], tmp_path: Path) -> Non
 def test_alone_it_migrates_and_serves(alone: list[str], tmp_path: Path, cluster: Cluster) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     result = run(tmp_path, "migrate", command=alone, DATABASE_URL=url)
-    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0002.\n"), (
+    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0003.\n"), (
         result.stderr
     )
     with serving(tmp_path, command=alone, **{**GOOD, "DATABASE_URL": url}) as base:

@@ -61,7 +61,7 @@ class Readiness:
                     limit: dict[str, object] = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
                     ready = ready and await self._is_usable(schema, history, sql, limit)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
-            logger.warning("the database is not ready: %s", failure or "no answer in time")
+            logger.warning("the database is not ready: %s", str(failure) or "no answer in time")
             ready = False
         if not ready:
             self._pool.close()  # a new connection chooses its role anew, or is refused
