@@ -174,7 +174,7 @@ def test_migrate_and_serve_with_two_workers(
 ) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     migrated = run(tmp_path, "migrate", DATABASE_URL=url)
-    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0002.\n")
+    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0003.\n")
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with running(

@@ -124,7 +124,7 @@ def test_all_is_well(patient: Patient) -> None:
     assert {outcome for outcome, _ in diagnosis.found.values()} == {"ok"}
     diagnosis.says("database.reachable", "ok", "PostgreSQL 18 at ")
     diagnosis.says("database.role", "ok", "switches to tasks_app")
-    diagnosis.says("database.schema", "ok", "revision 0002")
+    diagnosis.says("database.schema", "ok", "revision 0003")
     diagnosis.says("keys.usable", "ok", "1 usable key (EdDSA).")
     diagnosis.says("clock.difference", "ok", "the key server and of the database agrees")
 
