@@ -3,6 +3,7 @@
 `uvx nox -s dev` and `uvx nox -s tests` need only uv; with Python and pip alone, see the README.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -106,10 +107,30 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def proxies(session: nox.Session) -> None:
+    """Stand behind real proxies: smuggling, and everyday use (needs nginx, caddy, haproxy, apache2, curl)."""
+    names = ("nginx", "caddy", "haproxy", "apache2", "curl")
+    system = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian puts some where only root looks
+    if absent := [name for name in names if shutil.which(name, path=system) is None]:
+        missing = session.error if session.env.get("CI") else session.skip
+        missing(f"not installed: {', '.join(absent)}")
+    session.install("-e", ".[dev]", *group("test"))
+    report = Path(session.create_tmp()).resolve() / "report.md"
+    session.run("pytest", "tests/proxies", f"--proxies-report={report}", *session.posargs)
+
+
+@nox.session
 def overload(session: nox.Session) -> None:
     """Ask for more than the service can do, and see who gets what (--overload-seconds)."""
     session.install("-e", ".[dev]", *group("test"))
     session.run("pytest", "tests/overload", "-s", *session.posargs)
+
+
+@nox.session
+def siege(session: nox.Session) -> None:
+    """Attack the service in every known way, beside honest users (--siege-seconds, -only, -each, -workers)."""
+    session.install("-e", ".[dev,observability]", *group("test"), *group("faults"))
+    session.run("pytest", "tests/siege", "-s", *session.posargs)
 
 
 @nox.session

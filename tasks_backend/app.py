@@ -11,12 +11,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from tasks_backend import docs_page, health, openapi, request_log
+from tasks_backend import docs_page, openapi, request_log
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
-from tasks_backend.admission import Admission, Admitting
-from tasks_backend.auth.gate import Limits, closed_gate, open_gate
+from tasks_backend.auth.gate import Bounds
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database, install
@@ -24,8 +24,12 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
 from tasks_backend.lifespan import Announcement, lifespan
-from tasks_backend.plugin import Plugin, PluginError, distinct, named
-from tasks_backend.resource import Resource, resources
+from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.load_shedding import LoadSheddingMiddleware
+from tasks_backend.mounting import mounted
+from tasks_backend.plugin import Plugin, distinct, named
+from tasks_backend.receive import BodyReader
+from tasks_backend.router import Router
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 from tasks_backend.validation import invalid
@@ -61,7 +65,7 @@ def create_app(
     parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
     database = _database(settings, _histories(parts))
-    admission = Admission(settings.max_concurrent_requests)
+    bounds = _bounds(settings)
     app = FastAPI(
         title="tasks_backend",
         summary="A task list for every user of a Better Auth application.",
@@ -69,21 +73,25 @@ def create_app(
         openapi_url=None,  # the document and its page are routes of our own
         telemetry=TELEMETRY,
         redirect_slashes=False,
-        middleware=_middleware(settings, admission, parts),
+        middleware=_middleware(settings, bounds.limiter, parts),
         exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
-        lifespan=lifespan(parts, key_set, database),
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
-    app.state.admission = admission
     install(app, database)
-    _mount(app, settings, verifier, parts)
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
-    if settings.docs_enabled:
-        development = settings.takes_development_keys
-        page = docs_page.routes(f"{app.title} API", app.openapi, development=development)
-        app.router.routes.extend(page)
+    app.state.bounds = bounds
+    routes = mounted(parts, _page(app, settings), verifier, bounds)
+    app.router = Router(app, routes, lifespan(parts, key_set, database))
     return app
+
+
+def _page(app: FastAPI, settings: Settings) -> list[Route]:
+    """Return the routes of the document and its page, unless they are switched off."""
+    if not settings.docs_enabled:
+        return []
+    development = settings.takes_development_keys
+    return docs_page.routes(f"{app.title} API", app.openapi, development=development)
 
 
 def _key_set(settings: Settings) -> KeySet:
@@ -94,6 +102,7 @@ def _key_set(settings: Settings) -> KeySet:
         cooldown=settings.jwks_cooldown,
         refresh_after=settings.jwks_refresh_after,
         max_age=settings.jwks_max_age,
+        max_waiting=max(1, settings.max_concurrent_requests // 8),
         development=settings.takes_development_keys,
     )
 
@@ -120,7 +129,7 @@ def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> D
 
 
 def _middleware(
-    settings: Settings, admission: Admission, plugins: Sequence[Plugin]
+    settings: Settings, limiter: ConcurrencyLimiter, plugins: Sequence[Plugin]
 ) -> list[Middleware]:
     """Return the layers around the routes, from the outside in."""
     cors = Middleware(
@@ -133,38 +142,21 @@ def _middleware(
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
         Middleware(Announcement),
+        Middleware(LoadSheddingMiddleware, limiter),
         Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
-        Middleware(Admitting, admission),  # outside of what may answer without it
         *([Middleware(CatchAll), *theirs] if theirs else []),
         Middleware(CatchAll),
     ]
 
 
-def _mount(
-    app: FastAPI, settings: Settings, verifier: TokenVerifier, plugins: Sequence[Plugin]
-) -> None:
-    """Put every part behind its gate: closed, unless the plugin says out loud that it is public."""
-    limits = Limits(settings.max_body_bytes, settings.request_timeout)
-    opened, closed = open_gate(limits), closed_gate(verifier, limits)
-    app.router.routes.extend(resources(health.router, opened, public=True))
-    for plugin in plugins:
-        if plugin.operations is not None:
-            operations = _checked(plugin, resources(plugin.operations, opened, public=True))
-            app.router.routes.extend(operations)
-        gate = opened if plugin.public else closed
-        for version, router in plugin.routers.items():
-            prefix = f"/api/{version}/{plugin.name}"
-            mounted = resources(router, gate, prefix=prefix, public=plugin.public)
-            app.router.routes.extend(_checked(plugin, mounted))
-
-
-def _checked(plugin: Plugin, mounted: Iterable[Resource]) -> list[Resource]:
-    """Return a plugin's resources. Raises PluginError, naming it."""
-    try:
-        return list(mounted)
-    except Exception as error:
-        raise PluginError(f"plugin {plugin.name!r}: {error}") from error
+def _bounds(settings: Settings) -> Bounds:
+    places = settings.max_concurrent_requests
+    return Bounds(
+        settings.request_timeout,
+        ConcurrencyLimiter(places),
+        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=places),
+    )
 
 
 def _histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:

@@ -7,8 +7,10 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from tasks_backend import strict_json
-from tasks_backend.errors import MalformedJson, UnsupportedMediaType
-from tasks_backend.validation import invalid
+from tasks_backend.errors import MalformedJson, UnsupportedMediaType, ValidationFailed
+from tasks_backend.validation import field_error, invalid
+
+MAX_MEMBERS = 64  # of all objects in a body, together
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,8 +25,11 @@ class JsonBody:
         """Return the body as `model`.
 
         Raises MalformedJson for what is no JSON, or JSON that readers differ on (a name given
-        twice, NaN), and ValidationFailed for what the model refuses.
+        twice, NaN), and ValidationFailed for what the model refuses or for more members than
+        `MAX_MEMBERS`, which are counted first.
         """
+        if strict_json.has_more_members(self._raw, MAX_MEMBERS):
+            raise ValidationFailed([field_error("body", "", "too_many_members", most=MAX_MEMBERS)])
         try:
             value = strict_json.loads(self._raw)
         except ValueError as error:

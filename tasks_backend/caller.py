@@ -37,3 +37,17 @@ def known_caller(scope: Scope) -> Caller | None:
     """Return who calls, or None for whom the gate has not let in."""
     caller: Caller | None = scope.get(_KEY)
     return caller
+
+
+def bearer_credential(scope: Scope) -> str | None:
+    """Return the token of the first Authorization header, whatever the spelling around it.
+
+    None if there is none (RFC 6750, 2.1). Who sent it is not known before it is verified.
+    """
+    value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    value = value.strip(b" \t")  # as RFC 9110, 5.5 has it: these two only
+    scheme, _, credentials = value.partition(b" ")
+    token = credentials.lstrip(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        return None
+    return bytes(token).decode("latin-1")  # never fails; the token's own alphabet is checked later

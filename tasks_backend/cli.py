@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from tasks_backend._version import __version__
+from tasks_backend.log_handler import open_standard_files
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
 from tasks_backend.terminal import EXIT_CODES, complain, examples, progress
 
@@ -296,4 +297,5 @@ def _explained(*failures: type[Exception]) -> Iterator[None]:
 
 def main() -> None:
     """Run the command line."""
+    open_standard_files()
     sys.exit(app())

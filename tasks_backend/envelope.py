@@ -4,6 +4,7 @@ Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflig
 `CatchAll` is inside it, so that even a crash has CORS headers and a browser may read it.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -20,6 +21,7 @@ from tasks_backend import observation, request_log
 from tasks_backend.caller import known_caller
 from tasks_backend.errors import MEDIA_TYPE, InternalError, code_of, problem
 from tasks_backend.observation import Observation
+from tasks_backend.receive import BODY_READ, arrived, discard, has_body
 
 logger = logging.getLogger("tasks_backend")
 
@@ -31,6 +33,9 @@ _DROPPED_WITH_A_BODY = ("content-length", "content-type", "content-encoding", "e
 class Envelope:
     """Give every response its standard headers, every failure the problem shape (FR-011), and
     every request its line in the log.
+
+    A response that comes before the request's body closes the connection (RFC 9112, 9.6): what
+    is still to come must not be read as the next request, nor for ever.
     """
 
     def __init__(self, app: ASGIApp, pseudonym: Callable[[str], str]) -> None:
@@ -46,28 +51,35 @@ class Envelope:
         began = time.perf_counter()
         observed = Observation(identity, scope["method"])
         observation.begin(observed)
-        replaced = False
+        replacement: bytes | None = None
+        closing = ended = False
 
         async def enveloped(message: Message) -> None:
-            nonlocal replaced
+            nonlocal replacement, closing, ended
             if message["type"] == "http.response.start":
                 observed.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = identity
                 headers.setdefault("Cache-Control", "no-store")
                 headers.setdefault("X-Content-Type-Options", "nosniff")
-                if message["status"] >= 300 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
-                    replaced = True
-                    for name in _DROPPED_WITH_A_BODY:
-                        del headers[name]
-                    failure = failed(scope, HTTPException(message["status"]))
-                    for name, value in failure.headers.items():
-                        headers[name] = value
-                    await send(message)
-                    await send({"type": "http.response.body", "body": failure.body})
-                    return
-            if not replaced:
-                await send(message)
+                if message["status"] >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
+                    replacement = _replace(scope, message["status"], headers)
+                if BODY_READ not in scope and has_body(scope) and not await arrived(scope, receive):
+                    closing = scope["http_version"].startswith("1")  # HTTP/2 has streams for that
+                    if closing:
+                        headers["Connection"] = "close"
+            elif ended:
+                return
+            elif replacement is not None:
+                message = {"type": "http.response.body", "body": replacement}
+            ended = "body" in message and not message.get("more_body", False)
+            if closing and ended:
+                await send({**message, "more_body": True})
+                await discard(receive)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+            if message.get("more_body", False):
+                await asyncio.sleep(0)  # a body without an end must let others run
 
         try:
             await self.app(scope, receive, enveloped)
@@ -122,6 +134,15 @@ def failed(scope: Scope, error: HTTPException) -> Response:
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)
+
+
+def _replace(scope: Scope, status: int, headers: MutableHeaders) -> bytes:
+    """Return the body of a failure of this status, and fit the headers to it."""
+    for name in _DROPPED_WITH_A_BODY:
+        del headers[name]
+    failure = failed(scope, HTTPException(status))
+    headers.update(failure.headers)
+    return bytes(failure.body)
 
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:

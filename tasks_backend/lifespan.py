@@ -1,13 +1,12 @@
 """What is started with the service and stopped with it: plugins first, then what they stand on."""
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
-from tasks_backend.admission import ADMISSION
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
 from tasks_backend.plugin import Plugin, PluginError
@@ -17,7 +16,7 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
     """Return the lifespan of an application. Entering it raises PluginError, naming the plugin."""
 
     @asynccontextmanager
-    async def entered(app: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+    async def entered(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             stack.push_async_callback(key_set.close)
@@ -27,7 +26,7 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
                         await stack.enter_async_context(plugin.lifespan(app))
                     except Exception as error:
                         raise PluginError(plugin.blamed("its lifespan failed", error)) from error
-            yield {ADMISSION: app.state.admission}
+            yield
 
     return entered
 

@@ -29,7 +29,9 @@ def config(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"log": {"()": f"{__name__}.{'Text' if form == 'text' else 'Json'}"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "log"}},
+        "handlers": {
+            "stderr": {"()": "tasks_backend.log_handler.standard_error", "formatter": "log"}
+        },
         "loggers": {"tasks_backend": logger, "uvicorn": logger},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }

@@ -1,172 +1,169 @@
-"""HTTP/1.1 as uvicorn reads it, with an end to everything and with our own failures."""
+"""HTTP/1.1 as uvicorn and httptools read it: one request at a time, and no upgrade.
 
-import asyncio
-from http import HTTPStatus
+httptools takes an offer to upgrade for accepted: it skips the body, whose bytes would then be read
+as the next request. Here the offer is ignored (RFC 9110, 7.8; decision 0017).
+"""
+
 from typing import Any
 
+import httptools
 from starlette.exceptions import HTTPException
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tasks_backend.admission import ADMISSION, ADMITTED, PREFIX, Admission, sender_of
+from tasks_backend.connection_bounds import BoundedConnection
 from tasks_backend.envelope import request_id
-from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
+from tasks_backend.errors import MEDIA_TYPE, problem
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
-DRAIN = 0.5  # seconds that an idle connection outlives the order to stop, so that its client hears
-_COUNTED = PREFIX.encode()
+MAX_HEADERS = 100
+
+_END_OF_HEAD = b"\r\n\r\n"
+_PIECE = 1024  # bytes of a body that are parsed before looking whether the next request has begun
 
 
-class OneWrite:
-    """A transport that sends what is written in one turn of the loop in one piece.
-
-    uvicorn writes a head and a body, and uvloop sends each at once: two system calls and two
-    packets for an answer that fits into one (decision 0013).
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._written: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Send it at the end of this turn."""
-        if not self._written:
-            self._loop.call_soon(self._send)
-        self._written.append(data)
-
-    def close(self) -> None:
-        """Send what was written, and hang up."""
-        self._send()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """Leave everything else to the transport."""
-        return getattr(self._transport, name)
-
-    def _send(self) -> None:
-        data, self._written = b"".join(self._written), []
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP/1.1, with an end to what is neither a complete head nor body, and where even what is
-    no HTTP gets the one shape of a failure (FR-011).
-
-    The parser itself keeps an endless header, trailer or chunk extension in memory, for anybody.
-    """
+class Protocol(BoundedConnection):
+    """One connection. What cannot be parsed is answered in the shape of every failure (FR-011)."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._unfinished = 0
+        self._unparsed = b""
+        self._unfinished = 0  # bytes that have finished neither a head nor a piece of a body
         self._in_head = True
-        self._refused = False
-        self._draining = False
-        self._admission: Admission | None = self.app_state.get(ADMISSION)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP's
-        """Begin a connection."""
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type] # stands for one
+        self._rereading = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, up to `MAX_HEAD` bytes that finish nothing."""
-        if self.transport.is_closing():
-            return
-        self._unfinished += len(data)
-        super().data_received(data)
-        if self._unfinished > MAX_HEAD and not self.transport.is_closing():
-            self.send_400_response("")
+        """Read what came. While a request waits behind another, the rest is kept unparsed."""
+        self.note_data()
+        self._unparsed = self._unparsed + data if self._unparsed else data
+        self._parse()
+        if self._unparsed:
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
-        """Take headers until the head is finished."""
-        self._in_head = True
-        super().on_message_begin()
+        """Begin a head."""
+        if not self._rereading:
+            self._in_head = True
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        if not self._rereading:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, but no trailer: a late Authorization must not count (RFC 9110, 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
+        if self._rereading or not self._in_head:
+            return
+        if len(self.headers) == MAX_HEADERS:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Count anew: the head is finished. What is more than can be done ends here."""
-        self._unfinished = 0
-        self._in_head = False
-        if self._refuses():
+        """Start the request. Where an upgrade is offered, the head is read again first."""
+        if self.parser.should_upgrade():
             return
+        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+            raise ValueError("no HTTP/1")
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("two hosts")
+        self._rereading = self._in_head = False
+        self._unfinished = 0
         super().on_headers_complete()
-        if self._draining:
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Count anew: a piece of the body is finished."""
+        """Take a piece of the body."""
         self._unfinished = 0
-        if not self._refused:
-            super().on_body(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Count anew: the request is finished."""
-        self._unfinished = 0
-        if not self._refused:
+        """Finish the request."""
+        if not self.parser.should_upgrade():
+            self._in_head = True
+            self._unfinished = 0
             super().on_message_complete()
-        self._refused = False
 
-    def _refuses(self) -> bool:
-        """Refuse the request that begins if there is no place for it, for a fraction of what the
-        application would spend on that: under a flood this is what is left for everybody else.
-
-        A browser's is left to the application, which knows the CORS headers for it.
-        """
-        if (
-            self._admission is None
-            or not self.url.startswith(_COUNTED)
-            or not (self.cycle is None or self.cycle.response_complete)
-            or any(name == b"origin" for name, _ in self.headers)
-        ):
-            return False
-        if self._admission.take(sender_of(self.headers)):
-            self.scope[ADMITTED] = True  # type: ignore[literal-required] # ASGI lets servers add keys
-            return False
-        self._refused = True
-        path = self.url.partition(b"?")[0].decode("ascii", "replace")
-        keep_alive = not self._draining and self.parser.should_keep_alive()
-        self._fail(Overloaded(), path, request_id(self.headers), keep_alive=keep_alive)
-        if keep_alive:
-            self.on_response_complete()
-        return True
-
-    def shutdown(self) -> None:
-        """End the connection after its running request or, if it is idle, after its next one.
-
-        Hanging up at once would meet requests that are on their way, and fail them.
-        """
-        self._draining = True
-        if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(DRAIN, self._hang_up_if_idle)
-        else:
-            self.cycle.keep_alive = False
-
-    def _hang_up_if_idle(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
+    def on_response_complete(self) -> None:
+        """Go on with what came in the meantime."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if not self.in_request and (self._unfinished or self._unparsed):
+            self.note_data()
+        self._parse()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not ours
-        """Answer what could not be parsed, and hang up."""
-        self._fail(HTTPException(400), "", request_id([]), keep_alive=False)
-
-    def _fail(
-        self, error: HTTPException, instance: str, request_id: str, *, keep_alive: bool
-    ) -> None:
-        body = problem(error, instance, request_id)
-        head = [
-            f"HTTP/1.1 {error.status_code} {HTTPStatus(error.status_code).phrase}",
+        """Answer what could not be parsed, and close. An answer that is due comes before that."""
+        self._unparsed = b""
+        if self.in_request and (self.cycle.response_started or not self.cycle.more_body):
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        identity = request_id([])
+        body = problem(HTTPException(400), "", identity)
+        head = (
+            "HTTP/1.1 400 Bad Request",
             f"content-type: {MEDIA_TYPE}",
             f"content-length: {len(body)}",
-            f"x-request-id: {request_id}",
+            f"x-request-id: {identity}",
             "cache-control: no-store",
             "x-content-type-options: nosniff",
-            *(f"{name.lower()}: {value}" for name, value in (error.headers or {}).items()),
-            *([] if keep_alive else ["connection: close"]),
-        ]
+            "connection: close",
+        )
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
-        if not keep_alive:
-            self.transport.close()
+        self.transport.close()
+
+    def _parse(self) -> None:
+        """Parse what was received, until a request waits behind another.
+
+        A head is parsed by itself, so that a connection holds one request that waits, or a few.
+        """
+        data, position = self._unparsed, 0
+        self._unparsed = b""
+        while position < len(data) and not self.transport.is_closing():
+            if self.pipeline:
+                self._unparsed = data[position:]
+                return
+            end = position + _PIECE
+            if self._in_head:
+                found = data.find(_END_OF_HEAD, position)
+                end = len(data) if found < 0 else found + len(_END_OF_HEAD)
+            piece = data[position:end]
+            self._unfinished += len(piece)
+            if self._unfinished > MAX_HEAD or not self._feed(piece):
+                self.send_400_response("")
+                return
+            position = end
+
+    def _feed(self, piece: bytes) -> bool:
+        """Give the parser a piece; return whether it is HTTP."""
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as offer:
+            return self._read_head_again() and self._feed(piece[offer.args[0] :])
+        except httptools.HttpParserError:
+            return False
+        return True
+
+    def _read_head_again(self) -> bool:
+        """Give the parser the same head without the offer; return whether it is HTTP.
+
+        Length, chunks and connection options are then read as those of any other request.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # an offer by its name
+            return False
+        lines = [b"%b / HTTP/%b" % (method, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self._rereading = True
+        self.parser = _new_parser(self)  # where the connection is to close, the old one is done
+        try:
+            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        except httptools.HttpParserError:
+            return False
+        return True
+
+
+def _new_parser(protocol: object) -> httptools.HttpRequestParser:
+    """Return a parser that ignores what comes after a request that closes the connection."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser

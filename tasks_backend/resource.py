@@ -17,8 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from tasks_backend.auth.gate import Gate
 from tasks_backend.direct import directly
-from tasks_backend.errors import MethodNotAllowed
+from tasks_backend.errors import MethodNotAllowed, ValidationFailed
 from tasks_backend.observation import current
+from tasks_backend.validation import field_error
+
+MAX_PARAMETERS = 32  # of a query, counted before any is looked at
 
 
 class Resource(BaseRoute):
@@ -60,13 +63,18 @@ class Resource(BaseRoute):
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})
         scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
-        receive = await self._gate(scope, receive)
-        answer = self._direct.get(scope["method"])
-        if answer is None or scope["app"].dependency_overrides:
-            await operation.app(scope, receive, send)
-            return
-        response = await answer(Request(scope, receive, send))
-        await response(scope, receive, send)
+        body, place = await self._gate(scope, receive)
+        with place:
+            if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+                raise ValidationFailed(
+                    [field_error("query", "", "too_many_parameters", most=MAX_PARAMETERS)]
+                )
+            answer = self._direct.get(scope["method"])
+            if answer is None or scope["app"].dependency_overrides:
+                await operation.app(scope, body, send)
+                return
+            response = await answer(Request(scope, body, send))
+            await response(scope, body, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         """Return the path of the operation of this name. Raises NoMatchFound."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import socket
 from typing import Any
 
@@ -13,6 +14,9 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from tasks_backend import logs
 from tasks_backend.app import create_app
 from tasks_backend.protocol import Protocol
+from tasks_backend.settings import SettingsError
+
+logger = logging.getLogger("tasks_backend.server")
 
 GRACE = 15  # seconds that running requests are given when the service is told to stop
 ACCEPTS = 16  # connections that are taken in one turn of the loop: uvloop takes one for each socket
@@ -38,7 +42,11 @@ def application() -> FastAPI:
     What is made at the start stays until the end, so the garbage collector need not go through it
     again and again: its longest pause was 60 ms (decision 0013).
     """
-    app = create_app()
+    try:
+        app = create_app()
+    except SettingsError as error:  # of a worker that replaces another; the command looks first
+        logger.error("the service does not start: %s", error)  # noqa: TRY400 - it is a sentence
+        raise SystemExit(STARTUP_FAILURE) from None
     gc.collect()
     gc.freeze()
     return app
@@ -89,6 +97,13 @@ class Workers(Multiprocess):
         self.config.timeout_worker_healthcheck = WORKER_START
         super().restart_all()
         self.config.timeout_worker_healthcheck = usual
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that died, and say so as a warning."""
+        for worker in self.processes:
+            if worker.exitcode not in {None, STARTUP_FAILURE}:
+                logger.warning("worker %s died (exit code %s)", worker.pid, worker.exitcode)
+        super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
         """Tell all workers to stop. A socket that is still open, with nobody to accept, would take

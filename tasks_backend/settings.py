@@ -58,6 +58,11 @@ class DatabaseSettings(BaseSettings):
             known = {}  # libpq's own sentence may repeat the password
         if not known or not all(_is_port(port) for port in known.get("port", "5432").split(",")):
             raise ValueError("is no PostgreSQL URL (postgresql://user:password@host/database)")
+        if "hostaddr" not in known and not all(map(_is_host, known.get("host", "").split(","))):
+            raise ValueError(
+                "has a host that cannot be a name;"
+                " percent-encode what is special in the user and the password (@ is %40)"
+            )
         return value
 
     @property
@@ -223,6 +228,15 @@ def _origin(url: str | None) -> str:
 
 def _is_port(text: str) -> bool:
     return not text or (text.isascii() and text.isdigit() and 0 < int(text) < 2**16)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up, or is the directory of a socket."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return text.startswith(("/", "@"))
+    return True
 
 
 def _is_loopback(host: str | None) -> bool:

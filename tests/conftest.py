@@ -11,7 +11,7 @@ import pytest
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
 from support.proxy import PostgresProxy
-from support.service import User, served
+from support.service import User, at_rest, served
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
 
 from tasks_backend import Settings, create_app
@@ -72,9 +72,11 @@ def settings(database: str, key_server: KeyServer) -> Settings:
 
 @pytest.fixture(scope="session")
 def service(settings: Settings) -> Iterator[str]:
-    """The base URL of the service."""
-    with served(create_app(settings)) as url:
+    """The base URL of the service. After all that tests send to it, it holds nothing for anybody."""
+    app = create_app(settings)
+    with served(app) as url:
         yield url
+        at_rest(app)
 
 
 @pytest.fixture

@@ -1,18 +1,28 @@
 """Rules that a reviewer would have to remember, remembered by a machine."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from starlette.routing import Route
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
 
 import tasks_backend
-from tasks_backend import Settings, create_app
-from tasks_backend.resource import Resource
+from tasks_backend import Plugin, Settings, create_app
+from tasks_backend.app import METHODS
+from tasks_backend.auth.gate import Bounds, open_gate
+from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.receive import BodyReader
+from tasks_backend.resource import Resource, resources
 
 PACKAGE = Path(tasks_backend.__file__).parent
 ROOT = PACKAGE.parent
@@ -21,13 +31,24 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import from its own line and from those above it.
 LAYERS = [
     {"_version", "errors", "settings", "caller", "observation"},
-    {"validation", "plugin", "paging", "strict_json", "incoming", "request_log"},
+    {"counted_warning"},
+    {"limiter", "validation", "plugin", "paging", "strict_json", "receive", "request_log"},
     {"envelope", "body", "auth", "db"},
-    {"resource", "direct", "admission", "lifespan"},
+    {"resource", "router", "direct", "load_shedding", "lifespan"},
     {"openapi"},
     {"tasks", "health", "docs_page", "observability"},
+    {"mounting"},
     {"app"},
-    {"__init__", "logs", "protocol", "server", "doctor", "terminal"},
+    {
+        "__init__",
+        "logs",
+        "log_handler",
+        "connection_bounds",
+        "protocol",
+        "server",
+        "doctor",
+        "terminal",
+    },
     {"cli", "dev"},
     {"__main__"},
 ]
@@ -63,12 +84,78 @@ def test_auth_and_db_do_not_know_each_other() -> None:
             assert not any(part_of(imported) == other for imported in imports(path)), path
 
 
-def test_no_route_is_public_by_accident(settings: Settings) -> None:
+def answering_without_a_token(app: FastAPI) -> set[str]:
+    """The paths of all routes that answer anything but 401 to somebody without a token."""
+    client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+    found = set()
+    for route in app.routes:
+        path: str = route.path  # type: ignore[attr-defined] # every route has one
+        address = re.sub(r"{[^}]*}", "0", path) or "/"
+        answers = {client.request(method, address).status_code for method in (*METHODS, "HEAD")}
+        if not answers <= {HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED}:
+            found.add(path)
+    return found
+
+
+def without_assets(paths: set[str]) -> set[str]:
+    return {path for path in paths if not re.fullmatch(r"/docs/[0-9a-f]{16}/[\w.-]+", path)}
+
+
+PUBLIC = {"/docs", "/openapi.json", "/livez", "/readyz"}
+
+
+@pytest.fixture(scope="module")
+def audit() -> Iterator[Plugin]:
+    """The plugin of docs/plugins.md."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tests/plugin/audit")
+        plugin = importlib.import_module("tasks_backend_audit").plugin
+    assert isinstance(plugin, Plugin)
+    yield plugin
+    del sys.modules["tasks_backend_audit"]
+
+
+@pytest.mark.proves("SC-002", "SC-005")
+def test_no_route_is_public_by_accident(settings: Settings, audit: Plugin) -> None:
     app = create_app(settings)
-    public = {route.path for route in app.routes if not isinstance(route, Resource) or route.public}  # type: ignore[attr-defined] # every route has a path
-    assets = {path for path in public if re.fullmatch(r"/docs/[0-9a-f]{16}/[\w.-]+", path)}
-    assert public - assets == {"/docs", "/openapi.json", "/livez", "/readyz"}
+    assert without_assets(answering_without_a_token(app)) == PUBLIC
+    everything = settings.model_copy(update={"plugins": ("metrics", "tracing")})
+    app = create_app(everything, plugins=[audit])
+    paths = {getattr(route, "path", None) for route in app.routes}
+    assert {"/api/v1/audit", "/api/v1/tasks/{task_id}/toggle", "/metrics"} <= paths
+    assert without_assets(answering_without_a_token(app)) == PUBLIC | {"/metrics"}
     assert all(isinstance(route, Resource | Route) for route in app.routes)
+
+
+async def leaking(_: Request) -> Response:
+    return Response()
+
+
+BOUNDS = Bounds(1, ConcurrencyLimiter(1), BodyReader(max_bytes=1, max_waiting=1))
+LEAKY = APIRouter()
+LEAKY.add_api_route("/leak/{a}", leaking)
+LEAKS: dict[str, Callable[[], Plugin | BaseRoute]] = {
+    "an operation": lambda: Plugin("leaky", operations=LEAKY),
+    "a public plugin": lambda: Plugin("leaky", {"v1": LEAKY}, public=True),
+    "a route": lambda: Route("/leak", leaking),
+    "a post": lambda: Route("/leak", leaking, methods=["POST"]),
+    "a mount": lambda: Mount("/leak", Response()),
+    "a mount at the root": lambda: Mount("", Response()),
+    "a resource that says that it is closed": lambda: next(
+        resources(LEAKY, open_gate(BOUNDS), prefix="/api/v1/leaky", public=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_planted_leak_is_found(settings: Settings, audit: Plugin, kind: str) -> None:
+    leak = LEAKS[kind]()
+    plugins = [audit, leak] if isinstance(leak, Plugin) else [audit]
+    app = create_app(settings, plugins=plugins)
+    if isinstance(leak, BaseRoute):
+        list.append(app.routes, leak)  # the application's own way refuses it
+    (found,) = without_assets(answering_without_a_token(app)) - PUBLIC
+    assert "leak" in found or kind.endswith("root")
 
 
 def test_all_sql_is_in_statements_and_migrations() -> None:

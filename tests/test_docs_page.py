@@ -153,8 +153,9 @@ def development(settings: Settings, tmp_path: Path) -> Iterator[httpx2.Client]:
     """The application with what `dev` adds to the page."""
     issuer = Issuer(tmp_path)
     issuer.make_key()
-    app = create_app(ForDevelopment.model_construct(**settings.model_dump()))
-    app.router.routes.extend(docs_page.routes(issuer))
+    app = create_app(
+        ForDevelopment.model_construct(**settings.model_dump()), plugins=[docs_page.plugin(issuer)]
+    )
     with served(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
         yield client
 

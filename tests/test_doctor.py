@@ -32,6 +32,7 @@ from support.proxy import PostgresProxy
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
 from typer.testing import CliRunner
 
+from tasks_backend.auth.tokens import ACCESS_TOKEN_CLAIMS, ID_TOKEN_CLAIMS
 from tasks_backend.cli import app
 from tasks_backend.db import migrations
 from tasks_backend.doctor import claims, clocks
@@ -864,9 +865,7 @@ def test_a_good_token_is_taken_and_says_so(patient: Patient, bench: Bench, publi
         bench.signer.token(SUB),
         bench.rsa.token(SUB),
         f"  {bench.signer.token(SUB)}\r\n",
-        bench.signer.token(
-            SUB, header={"typ": "at+JWT"}, aud=["https://other.example.com", AUDIENCE]
-        ),
+        bench.signer.token(SUB, header={"typ": "jwt"}, aud=["https://other.example.com", AUDIENCE]),
     ):
         diagnosis = patient.examined(token, JWKS_URL=published)
         assert diagnosis.exit_code == 0
@@ -930,7 +929,42 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "another kind": (
         lambda b: b.signer.token(SUB, header={"typ": "logout+jwt"}),
-        {"type": ["logout+jwt", "for another purpose"]},
+        {"type": ["logout+jwt, a logout notice", "/token"]},
+    ),
+    "an unknown kind": (
+        lambda b: b.signer.token(SUB, header={"typ": "x+jwt"}),
+        {"type": ["x+jwt: this token is for another purpose", "/token"]},
+    ),
+    "a kind that is no text": (
+        lambda b: b.sealed({**b.header, "typ": ["JWT"]}, b.claims),
+        {"type": ["something that is no text", "for another purpose"]},
+    ),
+    # The purpose
+    "an access token": (
+        lambda b: b.signer.token(
+            SUB, header={"typ": "at+jwt"}, client_id="spa", azp="spa", scope="openid"
+        ),
+        {
+            "type": ["at+jwt, an access token", "auth.api.getToken", "disabledPaths"],
+            "purpose": ["azp, client_id, scope", "an access token", "OAuth provider"],
+        },
+    ),
+    "an access token of another typ": (
+        lambda b: b.signer.token(SUB, header={"typ": "application/at+jwt"}),
+        {"type": ["application/at+jwt, an access token"]},
+    ),
+    "an ID token": (
+        lambda b: b.signer.token(SUB, nonce="n-0S6", auth_time=1, acr="0"),
+        {
+            "purpose": [
+                *("acr, auth_time, nonce", "an ID token", "who has signed in"),
+                *("OIDC or MCP plugin", "/token", "definePayload"),
+            ]
+        },
+    ),
+    "an empty claim of a client": (
+        lambda b: b.sealed(b.header, {**b.claims, "cnf": None}),
+        {"purpose": ["It has cnf, so it is an access token"]},
     ),
     "no key id": (
         lambda b: b.sealed({"alg": "EdDSA"}, b.claims),
@@ -1035,10 +1069,18 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
         lambda b: b.signer.token("user\x00"),
         {"subject": ["control characters", "getSubject"]},
     ),
+    "a name that is blank": (
+        lambda b: b.signer.token("\u3000"),
+        {"subject": ["shows nothing at all", "getSubject"]},
+    ),
+    "a name and a space": (
+        lambda b: b.signer.token(f"{SUB} "),
+        {"subject": ["ends with white space", "getSubject"]},
+    ),
 }
 
 
-@pytest.mark.proves("EDGE-2", "EDGE-6", "FR-009")
+@pytest.mark.proves("EDGE-2", "EDGE-6", "FR-009", "FR-017")
 @pytest.mark.parametrize("name", REFUSALS)
 def test_why_a_token_is_refused(patient: Patient, bench: Bench, published: str, name: str) -> None:
     make, expected = REFUSALS[name]
@@ -1049,6 +1091,16 @@ def test_why_a_token_is_refused(patient: Patient, bench: Bench, published: str, 
     assert diagnosis.problems == {"token.verdict", *(f"token.{check}" for check in expected)}
     for check, words in expected.items():
         diagnosis.says(f"token.{check}", "problem", *words)
+
+
+@pytest.mark.parametrize("name", sorted(ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS))
+def test_each_claim_that_a_client_alone_gets_is_named(
+    patient: Patient, bench: Bench, published: str, name: str
+) -> None:
+    token = bench.sealed(bench.header, {**bench.claims, name: ""})
+    diagnosis = patient.examined(token, JWKS_URL=published)
+    assert diagnosis.problems == {"token.verdict", "token.purpose"}
+    diagnosis.says("token.purpose", "problem", f"It has {name}, so it is an ")
 
 
 def test_a_token_that_only_a_wrong_clock_refuses_says_whose_clock_it_is(
@@ -1172,5 +1224,5 @@ def test_a_token_that_is_pasted_is_not_shown(
     arguments = ("doctor", "--token", "-")
     code, shown = at_a_terminal(tmp_path, *arguments, typed=token, **settings)
     assert code == 0
-    assert "The service takes it." in shown
+    assert "The service takes it" in shown
     tells_no_secret(shown, token)

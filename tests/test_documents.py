@@ -90,7 +90,8 @@ def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", ["auth.mjs", "route.mjs", "tasks.mjs", "tasks-server.mjs", "deletion.mjs"]
+    "program",
+    ["auth.mjs", "route.mjs", "tasks.mjs", "tasks-server.mjs", "tasks-token.mjs", "deletion.mjs"],
 )
 def test_the_javascript_that_is_shown_is_the_one_that_is_run(program: str) -> None:
     """By the session `better-auth`, against a real server."""

@@ -53,6 +53,11 @@ async def gone() -> Response:
     return PlainTextResponse("s3cret text", 410, {"ETag": '"old"', "X-Own": "kept"})
 
 
+@router.get("/unchanged")
+async def unchanged() -> Response:
+    return Response(status_code=304, headers={"ETag": '"7"'})
+
+
 @router.get("/moved")
 async def moved() -> Response:
     return RedirectResponse("/elsewhere")
@@ -78,7 +83,6 @@ def client(settings: Settings) -> Iterator[httpx2.Client]:
         ("/teapot", 418, "i_m_a_teapot", "I'm a Teapot", "Short and stout."),
         ("/odd", 499, "error", "Error", "Odd."),
         ("/gone", 410, "gone", "Gone", "Gone"),
-        ("/moved", 307, "temporary_redirect", "Temporary Redirect", "Temporary Redirect"),
         ("/nothing", 404, "not_found", "Not found", "Nothing is at this address."),
     ],
 )
@@ -94,10 +98,20 @@ def test_whoever_fails_it_looks_the_same(
     assert "etag" not in response.headers
 
 
+def test_a_redirect_and_an_unchanged_answer_are_left_alone(client: httpx2.Client) -> None:
+    """They are no failures: 304 has an ETag and no body (RFC 9110, 15.4.5)."""
+    moved = client.get("/moved")
+    assert (moved.status_code, moved.headers["location"]) == (307, "/elsewhere")
+    for _ in range(3):
+        unchanged = client.get("/unchanged")
+        assert (unchanged.status_code, unchanged.headers["etag"]) == (304, '"7"')
+        assert unchanged.content == b""
+    assert "content-type" not in unchanged.headers
+
+
 def test_the_headers_of_a_failure_are_kept(client: httpx2.Client) -> None:
     assert client.get("/teapot").headers["x-own"] == "kept"
     assert client.get("/gone").headers["x-own"] == "kept"
-    assert client.get("/moved").headers["location"] == "/elsewhere"
 
 
 def test_a_crash_is_logged_with_the_id_that_the_client_got(

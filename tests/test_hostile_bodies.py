@@ -90,7 +90,7 @@ MALFORMED = {
     "100,000 digits": whole(completed="-" + "9" * 100_000),
     "100,000 arrays": b"[" * 100_000,
     "60,000 arrays, closed": b"[" * 60_000 + b"]" * 60_000,
-    "20,000 objects": b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
+    "60 objects, and 20,000 arrays": b'{"a":' * 60 + b"[" * 20_000,
     "100,000 arrays as the title": whole(title="[" * 100_000),
     "50,000 arrays as the description": whole(description="[" * 50_000 + "]" * 50_000),
     "an escape that is none": whole(title=r'"Zanzi\bar\x41"'),
@@ -138,7 +138,7 @@ def test_a_raw_control_character_in_a_string_is_no_json(alice: User, character: 
         assert refused(response, 400, "malformed_json", sent) == []
 
 
-BOOL, STRING, EXTRA = "bool_type", "string_type", "extra_forbidden"
+BOOL, STRING, EXTRA, MANY = "bool_type", "string_type", "extra_forbidden", "too_many_members"
 INVALID: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     **{
         f"not an object: {value}": (value.encode(), [("", "model_type")])
@@ -169,9 +169,26 @@ INVALID: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
             *("__class__", "model_config", r"nul\u0000nul", "päckchen", "x" * 1_000),
         )
     },
-    "1,000 unknown fields": (
-        whole(**{f"unknown{number}": "1" for number in range(1_000)}),
+    "61 unknown fields": (
+        whole(**{f"unknown{number}": "1" for number in range(61)}),
         [("", EXTRA)],
+    ),
+    "62 unknown fields": (
+        whole(**{f"unknown{number}": "1" for number in range(62)}),
+        [("", MANY)],
+    ),
+    "10,000 unknown fields": (
+        whole(**{f"u{number}": "1" for number in range(10_000)}),
+        [("", MANY)],
+    ),
+    "one field 9,000 times": (
+        b"{" + b",".join([b'"title":"x"'] * 9_000) + b"}",
+        [("", MANY)],
+    ),
+    "20,000 objects": (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, [("", MANY)]),
+    "many fields, deep within": (
+        whole(description="[" + ",".join(['{"a":1,"b":{"c":2}}'] * 21) + "]"),
+        [("", MANY)],
     ),
     "an unknown field named by a lone surrogate": (
         whole(**{r"\ud800": "1"}),
@@ -284,6 +301,10 @@ TAKEN: dict[str, tuple[bytes, dict[str, Any]]] = {
     ),
     "no description": (whole(description="null"), {"description": None}),
     "completed": (whole(completed="true"), {"completed": True}),
+    "what looks like members": (
+        whole(description=text('{"a":1, "b" : 2}, ' * 500)),
+        {"description": '{"a":1, "b" : 2}, ' * 500},
+    ),
     "a name that is escaped": (whole().replace(b"title", rb"\u0074itle"), {"title": "Zanzibar"}),
     "as much as there may be": (whole().ljust(MAX_BODY), {"title": "Zanzibar"}),
 }

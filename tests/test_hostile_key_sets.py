@@ -45,7 +45,14 @@ from support.hostile_endpoint import (
     redirect,
     silent,
 )
-from support.key_server import Answer, KeyServer, failing_answer, json_answer, until
+from support.key_server import (
+    Answer,
+    KeyServer,
+    failing_answer,
+    held_answer,
+    json_answer,
+    until,
+)
 from support.service import problem, served
 from support.signing import AUDIENCE, Signer, key_set
 
@@ -418,7 +425,6 @@ def test_a_token_gets_the_right_answer_in_time_whatever_the_endpoint_does(
     until(lambda: answered() == 200)
 
     endpoint.behaviour, before = mode.behaviour, endpoint.connections
-    assert answered() == 200, "a known key waits for nothing"
     while endpoint.connections < before + 2:  # the second fetch begins after the first
         assert answered() in {200, mode.warm}
     assert answered() == mode.warm
@@ -533,6 +539,49 @@ def test_a_retired_key_is_refused(settings: Settings, client: httpx2.Client) -> 
         assert ask(client, service, OTHER.token(SUB)) == 200
 
 
+@pytest.mark.proves("FR-008", "FR-009")
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+def test_an_id_that_belongs_to_another_key_now_is_asked_for_anew(
+    algorithm: str, settings: Settings, client: httpx2.Client
+) -> None:
+    """Serial ids begin again at 1 when Better Auth gets a new database."""
+    old, new = Signer(kid="1"), Signer(algorithm, kid="1")
+    with (
+        KeyServer(json_answer(key_set(old))) as server,
+        service_with_keys_at(server.url, settings, jwks_refresh_after=3600.0) as service,
+    ):
+        until(lambda: ask(client, service, old.token(SUB)) == 200)
+        released = Event()
+        server.answer = held_answer(json_answer(key_set(new)), released)
+        asked = server.requests
+        assert ask(client, service, new.token(SUB)) == 401, "nobody waits"
+        until(lambda: server.requests > asked)
+        released.set()
+        until(lambda: ask(client, service, new.token(SUB)) == 200)
+        assert ask(client, service, old.token(SUB)) == 401
+
+
+@pytest.mark.proves("EDGE-9")
+def test_a_storm_of_forged_signatures_is_no_storm_for_the_endpoint(
+    settings: Settings, client: httpx2.Client
+) -> None:
+    cooldown = 0.25
+    forged = Signer(kid=GOOD.kid).token(SUB)
+    often = {"jwks_cooldown": cooldown, "jwks_refresh_after": 3600.0}
+    with (
+        KeyServer(json_answer(KEYS)) as server,
+        service_with_keys_at(server.url, settings, **often) as service,
+    ):
+        assert ask(client, service) == 200
+        began, before = time.monotonic(), server.requests
+        statuses = storm(service, (forged for _ in range(1000)), at_once=20)
+        took, fetches = time.monotonic() - began, server.requests - before
+        assert ask(client, service) == 200
+    assert set(statuses) == {401}
+    assert fetches <= took / cooldown + 1
+    show(f"1,000 forged signatures: {fetches} fetches in {took:.2f} s")
+
+
 def test_an_empty_set_refuses_and_is_filled_later(
     settings: Settings, client: httpx2.Client
 ) -> None:
@@ -561,9 +610,10 @@ def test_a_new_key_is_never_refused_in_a_storm_of_unknown_ids(
         return answer
 
     over = Event()
+    room = {"jwks_timeout": PATIENT, "max_concurrent_requests": 8 * 60}  # for all to wait
     with (
         KeyServer(slow_answer(GOOD)) as server,
-        service_with_keys_at(server.url, settings, jwks_timeout=PATIENT) as service,
+        service_with_keys_at(server.url, settings, **room) as service,
         ThreadPoolExecutor(1) as background,
     ):
         tokens = iter(lambda: None if over.is_set() else stranger(), None)
@@ -586,9 +636,10 @@ def test_a_storm_of_unknown_ids_is_no_storm_for_the_endpoint(
     endpoint: str, status: int, settings: Settings, client: httpx2.Client
 ) -> None:
     cooldown = 0.25
+    room = {"jwks_cooldown": cooldown, "max_concurrent_requests": 8 * 100}  # for all to wait
     with (
         KeyServer(json_answer(KEYS)) as server,
-        service_with_keys_at(server.url, settings, jwks_cooldown=cooldown) as service,
+        service_with_keys_at(server.url, settings, **room) as service,
     ):
         assert ask(client, service) == 200
         server.answer = json_answer(KEYS) if endpoint == "healthy" else failing_answer
@@ -601,10 +652,53 @@ def test_a_storm_of_unknown_ids_is_no_storm_for_the_endpoint(
     show(f"1,000 unknown ids, endpoint {endpoint}: {fetches} fetches in {took:.2f} s")
 
 
+@pytest.mark.proves("FR-018", "EDGE-9")
+def test_a_flood_of_made_up_key_ids_refuses_nobody_with_a_known_key(settings: Settings) -> None:
+    """320 a second, where the next fetch is far away, so that whoever may wait does."""
+    far = {"jwks_cooldown": 300.0, "jwks_refresh_after": 3600.0}
+    seconds, rate = 3, 320
+
+    async def flood_and_ask(service: str) -> tuple[Counter[str], Counter[int]]:
+        each_its_own = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        async with (
+            httpx2.AsyncClient(base_url=service, timeout=60, limits=each_its_own) as attacker,
+            httpx2.AsyncClient(base_url=service, timeout=60, limits=each_its_own) as user,
+        ):
+
+            async def attack() -> str:
+                headers = {"Authorization": f"Bearer {stranger()}"}
+                return str((await attacker.get("/api/v1/tasks", headers=headers)).json()["code"])
+
+            async def ask() -> int:
+                headers = {"Authorization": f"Bearer {GOOD_TOKEN}"}
+                return (await user.get("/api/v1/tasks", headers=headers)).status_code
+
+            attacks, answers = [], Counter[int]()
+            for _ in range(seconds * rate // 32):
+                attacks += [asyncio.create_task(attack()) for _ in range(32)]
+                answers[await ask()] += 1
+                await asyncio.sleep(32 / rate)
+            answers.update(await asyncio.gather(*(ask() for _ in range(20))))
+            return Counter(await asyncio.gather(*attacks)), answers
+
+    with KeyServer(json_answer(KEYS)) as server:
+        app = create_app(settings.model_copy(update={**far, "jwks_url": server.url}))
+        with served(app) as service, httpx2.Client(timeout=60) as client:
+            assert ask(client, service) == 200
+            refused, answers = asyncio.run(flood_and_ask(service))
+            until(lambda: app.state.key_set.waiting == 0)
+    assert set(answers) == {200}, answers
+    assert set(refused) == {"auth_unavailable"}, refused
+    show(f"{refused.total()} made-up key ids beside {answers.total()} honest requests: 0 refused")
+
+
 def test_known_keys_do_not_wait_for_an_endpoint_that_hangs(
     settings: Settings, client: httpx2.Client
 ) -> None:
-    """Two services take turns, so that whatever the machine does it does to both."""
+    """But once for each fetch, and for a second at most.
+
+    Two services take turns, so that whatever the machine does it does to both.
+    """
     times: dict[str, list[float]] = {"hangs": [], "answers": []}
     with ExitStack() as stack:
         endpoints = {name: stack.enter_context(HostileEndpoint(answer(KEYS))) for name in times}

@@ -665,13 +665,14 @@ EXTENSIONS: dict[str, Forge] = {
     "enc null": header(enc=None),
 }
 TYPES = (
+    *("at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "refresh+jwt", "token+jwt"),
     *("better-auth.session-cache+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "id_token+jwt"),
     *("JWE", "JOSE", "JOSE+JSON", "JWT ", " JWT", "JWT\0", "JWT,at+jwt", "at jwt", "at+jwt;v=1"),
     *("", "text/html", "\uff2aWT", None, 1, True, ["JWT"], {"JWT": 1}),
 )
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
+@pytest.mark.proves("FR-009", "FR-017", "SC-002", "EDGE-6")
 @tokens(
     group(401, "invalid_token", EXTENSIONS),
     group(401, "invalid_token", {f"typ {typ!r}": header(typ=typ) for typ in TYPES}),
@@ -919,6 +920,8 @@ def test_times_are_numbers_and_bound_a_moderate_life(
     refuse(forge, status, code)
 
 
+WHITE_SPACE = " \u00a0\u1680\u2000\u2003\u2007\u200a\u2028\u2029\u202f\u205f\u3000"
+INVISIBLE = "\u00ad\u200b\u200d\u200e\u2060\u202e\u2066\ufeff"
 NO_SUBJECTS = {
     "null": None,
     "a number": 42,
@@ -944,6 +947,15 @@ NO_SUBJECTS = {
     "a high surrogate": "alice\ud83dbob",
     "a low surrogate": "alice\ude00bob",
     "surrogates the wrong way round": "alice\ude00\ud83dbob",
+    **{f"U+{ord(space):04X} alone": space for space in WHITE_SPACE},
+    **{f"U+{ord(space):04X} at the end": f"alice-and-space{space}" for space in WHITE_SPACE},
+    **{f"U+{ord(space):04X} at the beginning": f"{space}space-and-alice" for space in WHITE_SPACE},
+    "several spaces": "   ",
+    "white space of several kinds": "\u3000 \u2003",
+    "spaces at both ends": " alice-and-spaces ",
+    **{f"U+{ord(mark):04X} alone": mark for mark in INVISIBLE},
+    "nothing that can be seen": "".join(INVISIBLE),
+    "white space between what cannot be seen": "\u200b \u200b",
 }
 
 
@@ -1002,6 +1014,42 @@ PAYLOADS: dict[str, Forge] = {
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", PAYLOADS))
 def test_a_payload_has_one_reading(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+    refuse(forge, status, code)
+
+
+# --- The purpose ------------------------------------------------------------------------------
+
+PURPOSES = (
+    *("cnf", "client_id", "azp", "scope", "scp"),  # access tokens (RFC 9068, 9449)
+    *("nonce", "at_hash", "c_hash", "acr", "amr", "auth_time"),  # ID tokens (OpenID Connect, 2)
+)
+FOREIGN: dict[str, Forge] = {
+    **{
+        f"{name} {value!r}": claim(**{name: value})
+        for name in PURPOSES
+        for value in ("tasks", "", None, 0, False, [], {}, ["openid"], {"jkt": "x"})
+    },
+    **{
+        f"{name}, escaped": payload_and(f',"\\u{ord(name[0]):04x}{name[1:]}":null}}')
+        for name in PURPOSES
+    },
+    "an access token of a client's, for its user": lambda f: f.token(
+        header={"typ": "at+jwt"}, client_id="spa", azp="spa", scope="openid profile", jti="1"
+    ),
+    "an access token without its type": claim(client_id="spa", azp="spa", scope="openid"),
+    "an access token of a client's own": claim(sub="machine", client_id="machine", scope="read"),
+    "an access token that is bound to a key": claim(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0"}),
+    "an ID token": claim(nonce="n-0S6_WzA2Mj", at_hash="x", auth_time=1, acr="0", sid="1"),
+    "an ID token without a nonce": claim(auth_time=1, acr="urn:mace:incommon:iap:bronze"),
+}
+
+
+@pytest.mark.proves("FR-009", "FR-017", "SC-002", "EDGE-6")
+@tokens(group(401, "invalid_token", FOREIGN))
+def test_what_was_issued_to_a_client_is_no_users_token(
+    refuse: Refuse, forge: Forge, status: int, code: str
+) -> None:
+    """Our audience does not make it ours: Better Auth signs what a client asks for."""
     refuse(forge, status, code)
 
 
@@ -1146,7 +1194,7 @@ ACCEPTED: dict[str, Forge] = {
     **{f"{name}, as Better Auth signs": signed_by(name) for name in ALGORITHMS},
     "a key id of one digit": signed_by("serial"),
     "a key id of 128 characters": signed_by("longest id"),
-    **{f"typ {typ}": header(typ=typ) for typ in ("JWT", "jwt", "Jwt", "at+jwt", "AT+JWT")},
+    **{f"typ {typ}": header(typ=typ) for typ in ("JWT", "jwt", "Jwt")},
     "header members of no meaning": header(cty="x", x5t="y", nonce=1, **{"x-y": {"z": []}}),
     "a header in another order": header_text('{ "kid" : "KID" , "alg" : "EdDSA" }'),
     "a header with escapes": header_text(r'{"\u0061lg":"Ed\u0044SA","kid":"KID"}'),
@@ -1155,7 +1203,9 @@ ACCEPTED: dict[str, Forge] = {
     "only the required claims": lambda f: f.signed(
         f.header(), {name: value for name, value in f.claims().items() if name in REQUIRED}
     ),
-    "claims of no meaning": claim(role="admin", scope="a b", jti="1", x={"y": [None, 1e300]}),
+    "claims of no meaning": claim(role="admin", sid="1", jti="1", x={"y": [None, 1e300]}),
+    "names of a purpose in other letters": claim(Scope="a", CNF={}, clientId="b", authTime=1),
+    "names of a purpose within": claim(x=dict.fromkeys(PURPOSES)),
     "claims in raw UTF-8": payload_and(',"x":"\u00fc\u4f60\U0001f642"}'),
     "claims 100 deep": payload_and(f',"x":{"[" * 100}{"]" * 100}}}'),
     "an audience list of one": claim(aud=[AUDIENCE]),
@@ -1180,6 +1230,10 @@ SUBJECTS = {
     "255 emoji": "\U0001f642" * 255,
     "one character": "\u00fc",
     "words": "Alice O'Neill the 2nd",
+    "an ideographic space within": "\u5c71\u7530\u3000\u592a\u90ce",
+    "joined emoji": "\U0001f469\u200d\U0001f4bb",
+    "a mark that cannot be seen": "alice\u200b",
+    "a mark of direction": "\u200falice",
     "SQL": "'; DROP TABLE tasks_backend.tasks; --",
     "a format": "%s %(id)s {0} $1 :id \\",
     "a word of JSON": "null",

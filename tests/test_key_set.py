@@ -7,7 +7,6 @@ import json
 import logging
 import ssl
 from collections import Counter
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.forgery import base64url
 from support.hostile_endpoint import Behaviour, HostileEndpoint, Visit
 from support.key_server import (
+    PATIENCE,
     Answer,
     KeyServer,
     failing_answer,
@@ -28,18 +28,24 @@ from support.key_server import (
 )
 from support.signing import Signer, key_set
 
-from tasks_backend.auth.key_set import MAX_BYTES, MAX_WAITING, KeySet
+from tasks_backend.auth.key_set import MAX_BYTES, KeySet
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX, MAX_KEYS, NotAKeySet, parse_key_set
-from tasks_backend.errors import ApiError
+from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS
 
 LONG = 3600.0  # seconds: never, within a test
+MAX_WAITING = 16  # requests, where a test does not say otherwise
 
 
-def keys_at(url: str, **changed: float) -> KeySet:
+def keys_at(url: str, *, max_waiting: int = MAX_WAITING, **changed: float) -> KeySet:
     """A client that asks when it must, and may again at once."""
     times = {"timeout": 10.0, "cooldown": 0.0, "refresh_after": LONG, "max_age": LONG, **changed}
-    return KeySet(url, ("EdDSA",), **times)  # type: ignore[arg-type] # every one is a time
+    return KeySet(url, ("EdDSA",), max_waiting=max_waiting, **times)  # type: ignore[arg-type] # every one is a time
+
+
+def age(keys: KeySet, seconds: float) -> None:
+    """Let the keys be as old as if so much time had passed since they were confirmed."""
+    keys._fetched_at -= seconds  # noqa: SLF001 - the process's clock cannot be put forward
 
 
 async def verdict(keys: KeySet, kid: str) -> str:
@@ -110,7 +116,7 @@ def test_one_fetch_serves_all_who_wait(signer: Signer) -> None:
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
         async def ask_together() -> list[str]:
-            keys = keys_at(server.url)
+            keys = keys_at(server.url, max_waiting=200)
             asking = [asyncio.create_task(verdict(keys, signer.kid)) for _ in range(200)]
             await soon(lambda: server.requests == 1)
             released.set()
@@ -125,8 +131,9 @@ def test_a_known_key_does_not_wait_for_the_fetch_that_it_is_due_for(signer: Sign
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def ask_on_and_on() -> None:
-            keys = keys_at(server.url, refresh_after=0.0)
+            keys = keys_at(server.url, refresh_after=LONG, max_age=3 * LONG)
             assert await verdict(keys, signer.kid) == "known"
+            age(keys, 1.5 * LONG)
             server.answer = held_answer(json_answer(key_set()), released)
             for _ in range(100):
                 assert await verdict(keys, signer.kid) == "known"
@@ -183,7 +190,7 @@ def test_a_fetch_starts_the_cool_down_whether_it_succeeds_or_not(answer: Answer)
     with KeyServer(answer) as server:
 
         async def ask_often() -> Counter[str]:
-            keys = keys_at(server.url, cooldown=LONG, timeout=1.0)
+            keys = keys_at(server.url, cooldown=LONG, timeout=1.0, max_waiting=50)
             first = await verdict(keys, "first")
             others = await asyncio.gather(*(verdict(keys, str(number)) for number in range(50)))
             return Counter([first, *others])
@@ -218,16 +225,15 @@ def test_a_refusal_is_forgotten_when_the_next_fetch_begins(signer: Signer) -> No
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
         async def meet() -> list[str]:
-            keys = keys_at(server.url, cooldown=0.05, refresh_after=0.0)
+            keys = keys_at(server.url, cooldown=0.05)
             asking = asyncio.create_task(verdict(keys, new.kid))
             await soon(lambda: server.requests == 1)
             (fetch,) = asyncio.all_tasks() - {asking, asyncio.current_task()}
 
-            def ask_for_a_known_key(_: object) -> None:
-                with suppress(StopIteration):  # it is answered without a wait
-                    keys.key(signer.kid).send(None)
+            def refresh(_: object) -> None:
+                keys.refresh()
 
-            fetch.add_done_callback(ask_for_a_known_key)
+            fetch.add_done_callback(refresh)
             server.answer = json_answer(key_set(signer, new))
             await asyncio.sleep(0.1)  # until the cool-down is over
             released.set()
@@ -237,47 +243,233 @@ def test_a_refusal_is_forgotten_when_the_next_fetch_begins(signer: Signer) -> No
     assert server.requests == 2
 
 
-def test_unknown_ids_take_a_bounded_number_of_places(signer: Signer) -> None:
-    """Who finds none free is told that nothing can be known: the same that an outage says."""
+@pytest.mark.proves("FR-018", "EDGE-9")
+def test_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> None:
+    """The others are told that nothing can be known: the same that an outage says."""
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def flood() -> Counter[str]:
             keys = keys_at(server.url, cooldown=0.05)
-            flood = await asyncio.gather(*(verdict(keys, str(number)) for number in range(5000)))
             assert await verdict(keys, signer.kid) == "known"
+            flood = [asyncio.create_task(verdict(keys, str(number))) for number in range(5000)]
+            await asyncio.sleep(0)
+            assert keys.waiting == MAX_WAITING
+            assert await verdict(keys, signer.kid) == "known"
+            verdicts = await asyncio.gather(*flood)
             assert len(keys._absent) <= MAX_WAITING  # noqa: SLF001 - nobody outside can tell
-            return Counter(flood)
+            assert keys.waiting == 0
+            return Counter(verdicts)
 
         verdicts = asyncio.run(flood())
     assert verdicts == {"invalid_token": MAX_WAITING, "auth_unavailable": 5000 - MAX_WAITING}
-    assert server.requests == 2
 
 
-def test_places_are_given_back(signer: Signer) -> None:
-    """By those who are answered, who give up, and who are cancelled."""
+def test_more_may_wait_for_the_first_keys_of_all(signer: Signer) -> None:
+    """After a start everybody waits for them, and nobody else could be served meanwhile."""
+    released = Event()
+    with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
+
+        async def start() -> Counter[str]:
+            keys = keys_at(server.url)
+            asking = [asyncio.create_task(verdict(keys, signer.kid)) for _ in range(1000)]
+            await soon(lambda: server.requests == 1)
+            assert keys.waiting == 8 * MAX_WAITING
+            released.set()
+            return Counter(await asyncio.gather(*asking))
+
+        verdicts = asyncio.run(start())
+    assert verdicts == {"known": 8 * MAX_WAITING, "auth_unavailable": 1000 - 8 * MAX_WAITING}
+
+
+@pytest.mark.proves("FR-018")
+def test_who_no_longer_waits_takes_up_no_room(signer: Signer) -> None:
+    """Whether it is answered, gives up, reaches its deadline, is cancelled or loses its loop."""
     released = Event()
     with KeyServer(failing_answer) as server:
 
         async def come_and_go() -> None:
             keys = keys_at(server.url, timeout=0.1, cooldown=LONG)
-            for number in range(MAX_WAITING):
+            for number in range(20 * MAX_WAITING):
                 assert await verdict(keys, str(number)) == "auth_unavailable"
             server.answer = held_answer(failing_answer, released)
             keys = keys_at(server.url, timeout=0.1)
-            flood = await asyncio.gather(*(verdict(keys, str(n)) for n in range(MAX_WAITING)))
+            flood = await asyncio.gather(*(verdict(keys, str(n)) for n in range(1000)))
             assert set(flood) == {"auth_unavailable"}
+            assert keys.waiting == 0
+            past = asyncio.get_running_loop().time() - 1
+            with pytest.raises(AuthUnavailable):
+                await keys.key("late", past)
+            assert keys.waiting == 0
             server.answer = held_answer(json_answer(key_set(signer)), released)
             keys = keys_at(server.url)
-            waiting = [asyncio.create_task(verdict(keys, str(n))) for n in range(MAX_WAITING)]
+            waiting = [asyncio.create_task(verdict(keys, str(n))) for n in range(1000)]
             await asyncio.sleep(0)
             assert await verdict(keys, signer.kid) == "auth_unavailable"
             for task in waiting:
                 task.cancel()
             await asyncio.wait(waiting)
+            assert keys.waiting == 0
             released.set()
             assert await verdict(keys, signer.kid) == "known"
 
         asyncio.run(come_and_go())
+
+    async def wait_in_vain() -> None:
+        asking = [asyncio.create_task(verdict(keys, str(number))) for number in range(5)]
+        await soon(lambda: endpoint.connections > 0)
+        assert keys.waiting == len(asking)
+
+    with HostileEndpoint(Visit.hang) as endpoint:
+        keys = keys_at(endpoint.url)
+        asyncio.run(wait_in_vain())
+        assert keys.waiting == 0
+
+
+OVERDUE = 2.5 * LONG
+"""Seconds after which a key, fetched every LONG, was not confirmed for too long."""
+
+
+def overdue_keys_at(url: str, cooldown: float = 0.0) -> KeySet:
+    return keys_at(url, cooldown=cooldown, refresh_after=LONG, max_age=9 * LONG)
+
+
+@pytest.mark.proves("FR-008")
+@pytest.mark.parametrize("callers", [1, 100])
+def test_a_key_that_was_long_not_confirmed_waits_for_a_fetch(callers: int, signer: Signer) -> None:
+    """One fetch for all of them, who take no room from those who wait for unknown keys."""
+    with KeyServer(json_answer(key_set(signer))) as server:
+
+        async def withdraw() -> None:
+            keys = overdue_keys_at(server.url)
+            assert await verdict(keys, signer.kid) == "known"
+            age(keys, OVERDUE)
+            known = await asyncio.gather(*(verdict(keys, signer.kid) for _ in range(callers)))
+            assert set(known) == {"known"}
+            assert server.requests == 2
+            age(keys, OVERDUE)
+            server.answer = json_answer(key_set())
+            refused = await asyncio.gather(*(verdict(keys, signer.kid) for _ in range(callers)))
+            assert set(refused) == {"invalid_token"}
+
+        asyncio.run(withdraw())
+
+
+def test_a_key_that_is_withdrawn_is_refused_on_the_word_of_that_fetch(signer: Signer) -> None:
+    """And not of another one, which would begin after the cool-down."""
+    with KeyServer(json_answer(key_set(signer))) as server:
+
+        async def withdraw() -> str:
+            keys = overdue_keys_at(server.url, cooldown=0.02)
+            assert await verdict(keys, signer.kid) == "known"
+            age(keys, OVERDUE)
+            server.answer = json_answer(key_set())
+            await asyncio.sleep(0.02)
+            keys._cooldown = LONG  # noqa: SLF001 - of the fetch that comes now
+            return await verdict(keys, signer.kid)
+
+        assert asyncio.run(withdraw()) == "invalid_token"
+    assert server.requests == 2
+
+
+def test_a_key_that_cannot_be_confirmed_is_used_after_one_try_per_cool_down(
+    signer: Signer,
+) -> None:
+    with KeyServer(json_answer(key_set(signer))) as server:
+
+        async def go_down() -> None:
+            keys = overdue_keys_at(server.url, cooldown=0.05)
+            assert await verdict(keys, signer.kid) == "known"
+            age(keys, OVERDUE)
+            server.answer = failing_answer
+            await asyncio.sleep(0.05)
+            keys._cooldown = LONG  # noqa: SLF001 - of the fetch that comes now
+            for _ in range(100):
+                assert await verdict(keys, signer.kid) == "known"
+
+        asyncio.run(go_down())
+    assert server.requests == 2
+
+
+def test_nobody_waits_for_an_endpoint_that_hangs_once_somebody_has(signer: Signer) -> None:
+    """A hundred requests, one after the other, would not be done in time if each waited."""
+    with KeyServer(json_answer(key_set(signer))) as server:
+        released = Event()
+
+        async def hang() -> None:
+            keys = overdue_keys_at(server.url)
+            assert await verdict(keys, signer.kid) == "known"
+            age(keys, OVERDUE)
+            server.answer = held_answer(json_answer(key_set()), released)
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(100):
+                    assert await verdict(keys, signer.kid) == "known"
+            assert server.requests == 2
+            released.set()
+            await soon(lambda: not keys.has_keys)
+
+        asyncio.run(hang())
+
+
+def test_half_of_the_time_that_is_left_is_kept_for_the_request_itself(signer: Signer) -> None:
+    with KeyServer(json_answer(key_set(signer))) as server:
+        released = Event()
+
+        async def hurry() -> None:
+            keys = overdue_keys_at(server.url)
+            assert await verdict(keys, signer.kid) == "known"
+            age(keys, OVERDUE)
+            server.answer = held_answer(json_answer(key_set()), released)
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + 0.5
+            async with asyncio.timeout_at(deadline):
+                assert (await keys.key(signer.kid, deadline)).key_id == signer.kid
+            released.set()
+
+        asyncio.run(hurry())
+
+
+def test_a_fetch_that_fails_and_began_before_the_request_is_no_try(signer: Signer) -> None:
+    """A frozen process could not finish it."""
+    released = Event()
+    with KeyServer(json_answer(key_set(signer))) as server:
+
+        async def freeze() -> str:
+            keys = overdue_keys_at(server.url)
+            assert await verdict(keys, signer.kid) == "known"
+            server.answer = held_answer(failing_answer, released)
+            keys.refresh()
+            await soon(lambda: server.requests == 2)
+            age(keys, OVERDUE)
+            server.answer = json_answer(key_set())
+            asking = asyncio.create_task(verdict(keys, signer.kid))
+            await asyncio.sleep(0)
+            released.set()
+            return await asking
+
+        assert asyncio.run(freeze()) == "invalid_token"
+
+
+@pytest.mark.proves("FR-008")
+def test_a_refresh_asks_once_per_cool_down_and_nobody_waits(signer: Signer) -> None:
+    released = Event()
+    with KeyServer(json_answer(key_set(signer))) as server:
+
+        async def refresh() -> None:
+            keys = keys_at(server.url)
+            assert await verdict(keys, signer.kid) == "known"
+            server.answer = held_answer(json_answer(key_set()), released)
+            keys._cooldown = LONG  # noqa: SLF001 - of the fetch that comes now
+            for _ in range(100):
+                keys.refresh()
+                assert await verdict(keys, signer.kid) == "known"
+            released.set()
+            await soon(lambda: not keys.has_keys)
+            for _ in range(100):
+                keys.refresh()
+            await asyncio.sleep(0)
+
+        asyncio.run(refresh())
+    assert server.requests == 2
 
 
 def test_whoever_leaves_does_not_take_the_fetch_along(signer: Signer) -> None:

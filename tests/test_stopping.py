@@ -17,7 +17,7 @@ from support.key_server import KeyServer
 from support.service import connected, served
 from support.signing import AUDIENCE, ISSUER, Signer
 
-from tasks_backend import Settings, create_app, protocol
+from tasks_backend import Settings, connection_bounds, create_app
 
 TASKS = "/api/v1/tasks"
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -100,7 +100,7 @@ def test_a_request_that_was_on_its_way_is_answered(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a connection that was idle when the order came: its next answer is the last."""
-    monkeypatch.setattr(protocol, "DRAIN", 20.0)
+    monkeypatch.setattr(connection_bounds, "IDLE_CLOSE_DELAY", 20.0)
     with ThreadPoolExecutor(1) as executor, contextlib.ExitStack() as stack:
         base = stack.enter_context(served(create_app(settings)))
         connection = connected(base)

@@ -1,59 +1,77 @@
-"""The gate in front of an operation: it says who calls before a byte of the body is read."""
+"""The gate in front of an operation: who calls, then the whole body, then a place among those in work.
+
+A request gets its place last, so that neither an unknown key nor a body that is awaited keeps a
+place from a request that could use it.
+"""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import Receive, Scope
 
 from tasks_backend.auth.tokens import TokenVerifier
-from tasks_backend.caller import Caller, admit
+from tasks_backend.caller import Caller, admit, bearer_credential
 from tasks_backend.errors import InvalidToken, MissingToken
-from tasks_backend.incoming import Incoming
+from tasks_backend.limiter import ConcurrencyLimiter, Place
+from tasks_backend.receive import BodyReader, ReceivedBody
 
-Gate = Callable[[Scope, Receive], Awaitable[Receive]]
-"""Lets a request in or raises; returns what its body may be read from."""
+PUBLIC = "public"
+"""The one sender of all requests that need no token."""
+
+Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
+"""Lets a request in or raises; returns its body, and the place that it has until it is answered."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How much body a request may bring, in bytes, and how long it may take, in seconds."""
+class Bounds:
+    """What bounds the requests behind one gate. Times are in seconds."""
 
-    max_body_bytes: int
     timeout: float
+    limiter: ConcurrencyLimiter
+    bodies: BodyReader
+
+    def deadline(self) -> float:
+        """Return when a request that begins now must be answered, on the loop's clock."""
+        return asyncio.get_running_loop().time() + self.timeout
+
+    def without_limit(self) -> "Bounds":
+        """Return these bounds for operators' requests: a probe is answered under overload too."""
+        return replace(self, limiter=ConcurrencyLimiter(sys.maxsize))
 
 
-def open_gate(limits: Limits) -> Gate:
-    """Return the gate of public routes: nobody is asked, but bodies have a size and a deadline."""
+def open_gate(bounds: Bounds) -> Gate:
+    """Return the gate of public routes: nobody is asked who calls."""
 
-    async def gate(scope: Scope, receive: Receive) -> Receive:
-        deadline = asyncio.get_running_loop().time() + limits.timeout
-        return Incoming(scope, receive, limit=limits.max_body_bytes, deadline=deadline)
+    async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
+        body = await bounds.bodies.read(scope, receive, PUBLIC, bounds.deadline())
+        return body, bounds.limiter.acquire(PUBLIC)
 
     return gate
 
 
-def closed_gate(verifier: TokenVerifier, limits: Limits) -> Gate:
-    """Return the gate of every other route: a valid token first, then the body's size (SC-005)."""
+def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
+    """Return the gate of every other route: a valid token comes first (SC-005)."""
 
-    async def gate(scope: Scope, receive: Receive) -> Receive:
-        deadline = asyncio.get_running_loop().time() + limits.timeout
-        subject = await verifier.subject(_bearer_token(scope), deadline=deadline)
-        incoming = Incoming(scope, receive, limit=limits.max_body_bytes, deadline=deadline)
-        admit(scope, Caller(subject, deadline, incoming.hung_up))
-        return incoming
+    async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
+        deadline = bounds.deadline()
+        token = _bearer_token(scope)
+        bounds.limiter.require_place(token)  # before the token costs its verification
+        user_id = await verifier.subject(token, deadline=deadline)
+        body = await bounds.bodies.read(scope, receive, user_id, deadline)
+        place = bounds.limiter.acquire(token, user_id)
+        admit(scope, Caller(user_id, deadline, body.disconnected))
+        return body, place
 
     return gate
 
 
 def _bearer_token(scope: Scope) -> str:
-    """Return the credentials of exactly one Authorization header (RFC 6750, 2.1)."""
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(values) > 1:
+    """Return the credential of exactly one Authorization header (RFC 6750, 2.1)."""
+    if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
         raise InvalidToken
-    value = values[0].strip(b" \t") if values else b""  # as RFC 9110, 5.5 has it: these two only
-    scheme, _, credentials = value.partition(b" ")
-    token = credentials.lstrip(b" ")
-    if scheme.lower() != b"bearer" or not token:
+    token = bearer_credential(scope)
+    if token is None:
         raise MissingToken
-    return token.decode("latin-1")  # never fails; the token's own alphabet is checked next
+    return token

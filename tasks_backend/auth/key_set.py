@@ -1,6 +1,8 @@
 """The published keys, fetched without ever making a caller with a known key wait (FR-008).
 
-    key(id) ── known ───────────────────────────────► the key, at once
+    key(id) ── known, confirmed lately ─────────────► the key, at once
+        ├───── known, not confirmed for long ─► a fetch, for a second ─► the key, or InvalidToken
+        │                         └── it failed ─► the key
         └───── unknown ─► the next fetch, shared by all who wait ─► the key, or InvalidToken
                                   └── it failed ─► AuthUnavailable
 
@@ -8,6 +10,9 @@ A fetch is made at most once per cool-down, whether it succeeds or not, and by o
 An unknown id is refused only on the word of a fetch that began after it was asked for: a signer
 may have made the key in the same millisecond as an earlier one. That word is then remembered, for
 the rest of the fetch's cool-down.
+
+A key that is due for a refresh is fetched in the background. A process that is frozen between two
+requests never finishes that, so a key that is overdue waits for a fetch.
 """
 
 import asyncio
@@ -26,7 +31,8 @@ from tasks_backend.errors import AuthUnavailable, InvalidToken
 logger = logging.getLogger("tasks_backend.auth")
 
 MAX_BYTES = 256 * 1024
-MAX_WAITING = 256  # requests: each holds a socket, and a process often has no more than 1,024
+CONFIRM_TIMEOUT = 1.0  # seconds
+_COLD_START_FACTOR = 8  # more may wait while no key is known, since none is served meanwhile
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -35,7 +41,10 @@ _HEADERS = {
 
 
 class KeySet:
-    """The keys at one address, kept in memory. Times are in seconds."""
+    """The keys at one address, kept in memory. Times are in seconds.
+
+    At most `max_waiting` requests wait for unknown keys, so that they do not use up the process.
+    """
 
     def __init__(
         self,
@@ -46,6 +55,7 @@ class KeySet:
         cooldown: float,
         refresh_after: float,
         max_age: float,
+        max_waiting: int,
         development: bool = False,
     ) -> None:
         self._url = url
@@ -54,6 +64,7 @@ class KeySet:
         self._cooldown = cooldown
         self._refresh_after = refresh_after
         self._max_age = max_age
+        self._max_waiting = max_waiting
         self._development = development
         self._tls = httpx2.create_ssl_context()  # here, since it keeps a loop busy for 20 ms
         self._keys: dict[str, PyJWK] = {}
@@ -61,6 +72,8 @@ class KeySet:
         self._fetch: asyncio.Task[bool] | None = None
         self._next_fetch = -math.inf
         self._absent: set[str] = set()
+        self._confirming: asyncio.Task[bool] | None = None
+        self._confirm_until = -math.inf
         self._waiting = 0
         self._said = ""
         self.fetches = {"ok": 0, "failed": 0}
@@ -77,21 +90,35 @@ class KeySet:
         """Whether any key is known at this moment."""
         return bool(self._known_keys())
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a key that is not known."""
+        return self._waiting
+
+    def refresh(self) -> None:
+        """Fetch the keys in the background, unless a fetch began within the cool-down."""
+        self._fetch_if_due()
+
     async def key(self, kid: str, deadline: float = math.inf) -> PyJWK:
-        """Return the key of this id: at once if it is known, else within two timeouts, and by the
-        deadline, on the loop's clock.
+        """Return the key of this id by the deadline, on the loop's clock.
+
+        A known key is returned at once if it was confirmed within twice `refresh_after`, else
+        within CONFIRM_TIMEOUT. An unknown one is waited for within two timeouts.
 
         Raises InvalidToken if the endpoint does not publish it. Raises AuthUnavailable if that
         cannot be known: the endpoint does not answer, or too many requests wait for its answer.
         """
         key = self._known_keys().get(kid)
+        if key is not None and self._is_overdue:
+            await self._confirm(kid, deadline)
+            key = self._known_keys().get(kid)
         if key is not None:
             if time.monotonic() - self._fetched_at > self._refresh_after:
-                self._fetch_if_due()
+                self.refresh()
             return key
         if kid in self._absent and time.monotonic() < self._next_fetch:
             raise InvalidToken
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= self._max_waiting * (1 if self._keys else _COLD_START_FACTOR):
             raise AuthUnavailable
         self._waiting += 1
         try:
@@ -115,6 +142,34 @@ class KeySet:
         if time.monotonic() - self._fetched_at > self._max_age:
             self._keys = {}
         return self._keys
+
+    @property
+    def _is_overdue(self) -> bool:
+        """Whether the keys were not confirmed for so long that one may have been withdrawn."""
+        return time.monotonic() - self._fetched_at > 2 * self._refresh_after
+
+    async def _confirm(self, kid: str, deadline: float) -> None:
+        """Wait until a fetch confirms or withdraws the key, fails, or has taken too long.
+
+        Requests that wait for the same fetch stop together, and nobody waits for it after that.
+        """
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        latest = now + min(CONFIRM_TIMEOUT, (deadline - loop.time()) / 2)
+        # It may have been under way when the process was frozen, and fail now for that reason.
+        earlier = self._under_way()
+        while self._is_overdue and (fetch := self._fetch_if_due()) is not None:
+            now = time.monotonic()
+            if fetch is not self._confirming:
+                self._confirming, self._confirm_until = fetch, now + CONFIRM_TIMEOUT
+            patience = min(latest, self._confirm_until) - now
+            if patience <= 0:
+                return
+            await asyncio.wait([fetch], timeout=patience)
+            if fetch is not earlier:
+                if _succeeded(fetch) and fetch is self._fetch and kid not in self._keys:
+                    self._absent.add(kid)
+                return
 
     async def _key_of_a_later_fetch(self, kid: str) -> PyJWK:
         earlier = self._under_way()
@@ -155,6 +210,7 @@ class KeySet:
 
     async def _refresh(self) -> bool:
         """Fetch, and tell whether that worked; if it did not, the keys stay as they are."""
+        began = time.monotonic()  # the answer may be as old as that, if the process was frozen
         try:
             async with asyncio.timeout(self._timeout):
                 body = await self._download()
@@ -167,7 +223,7 @@ class KeySet:
             self._log(logging.WARNING, f"the key set could not be fetched: {type(error).__name__}")
             self.fetches["failed"] += 1
             return False
-        self._keys, self._fetched_at = found.keys, time.monotonic()
+        self._keys, self._fetched_at = found.keys, began
         self.fetches["ok"] += 1
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(found.refused.items()))
         self._log(

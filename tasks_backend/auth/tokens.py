@@ -2,14 +2,18 @@
 
 PyJWT does the cryptography and compares issuer, audience and times. What it takes on trust is
 refused here: size, form and header before a key is asked for; JSON that two readers could read
-differently and times that are no numbers before it compares; too long a life and a subject that
-is no name after.
+differently and times that are no numbers before it compares; too long a life, another purpose and
+a subject that is no name after.
+
+Better Auth signs access tokens and ID tokens for clients with the keys of its users' tokens, and a
+client may ask for our audience. Such tokens are known by their type and their claims (FR-017).
 """
 
 import base64
 import logging
 import math
 import re
+import unicodedata
 from typing import Any
 
 import jwt
@@ -25,7 +29,12 @@ logger = logging.getLogger("tasks_backend.auth")
 LEEWAY = 10  # seconds that two servers' clocks may differ by
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
-_TYPES = {"jwt", "at+jwt"}
+_TYPE = "jwt"
+ACCESS_TOKEN_CLAIMS = frozenset({"cnf", "client_id", "azp", "scope", "scp"})
+"""Claims of a token that lets a client act for a user or for itself (RFC 9068, RFC 9449)."""
+ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "acr", "amr", "auth_time"})
+"""Claims of a token that tells a client who signed in (OpenID Connect Core, 2 and 3.3.2.11)."""
+_CLIENT_CLAIMS = ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _TIMES = {"exp", "iat", "nbf"}
@@ -66,8 +75,10 @@ class TokenVerifier:
         claims = self._claims(token, key)
         if claims["exp"] - claims["iat"] > self._max_lifetime:
             raise InvalidToken
+        if not _CLIENT_CLAIMS.isdisjoint(claims):
+            raise InvalidToken
         subject: str = claims["sub"]
-        if not _SUBJECT.fullmatch(subject):
+        if not _SUBJECT.fullmatch(subject) or not is_visible(subject):
             raise InvalidToken
         return subject
 
@@ -87,7 +98,7 @@ class TokenVerifier:
             raise InvalidToken
         if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
             raise InvalidToken
-        if not isinstance(typ, str) or typ.lower() not in _TYPES:
+        if not isinstance(typ, str) or typ.lower() != _TYPE:
             raise InvalidToken
         return kid
 
@@ -104,11 +115,26 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError:
             raise ExpiredToken from None
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            # The id may be another key's now: ids begin anew with a new database of Better Auth's.
+            self._key_set.refresh()
+            raise InvalidToken from None
         except jwt.PyJWTError:
             raise InvalidToken from None
         except Exception as error:  # noqa: BLE001 - a token must not be able to crash its check
             logger.warning("a token broke its verification: %s", type(error).__name__)
             raise InvalidToken from None
+
+
+def is_visible(subject: str) -> bool:
+    """Tell whether a subject has a visible character, and no white space at either end.
+
+    Beside a visible character, format characters are as good as any others: subjects are compared
+    exactly, so two that look alike are two users.
+    """
+    return subject == subject.strip() and any(
+        not character.isspace() and unicodedata.category(character) != "Cf" for character in subject
+    )
 
 
 class _StrictJWT(jwt.PyJWT):

@@ -1,25 +1,40 @@
 """psycopg2 on the event loop: one asynchronous connection, driven by the loop's own readers."""
 
 import asyncio
+import math
+import os
 import select
 import socket
+import struct
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn, parse_dsn
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
-from tasks_backend.db.failures import Failure, classify, classify_connecting
+from tasks_backend.db.addresses import addresses_of
+from tasks_backend.db.failures import (
+    ENCODING,
+    Failure,
+    WrongEncoding,
+    classify,
+    classify_connecting,
+)
+from tasks_backend.db.libpq import decoded, report_sqlstates
+from tasks_backend.db.race import first_success
 
 Row = tuple[Any, ...]
 
-# The kernel's part in noticing a peer that has gone silent; the deadline of a request is ours.
-_KEEPALIVE = {
+_PARAMETERS = {
+    "client_encoding": ENCODING,  # whatever the URL, the environment or the login's settings say
+    # The kernel's part in noticing a peer that has gone silent; the deadline of a request is ours.
     "keepalives": "1",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "5000",
 }
+
+_DISCARD = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Connection:
@@ -29,6 +44,7 @@ class Connection:
         self.loop = loop
         self.role = "none"
         self.used_at = loop.time()
+        self.expires_at = math.inf
         self._raw = raw
         self._fd: int = raw.fileno()
         self._waiter: asyncio.Future[None] | None = None
@@ -55,7 +71,7 @@ class Connection:
         """Send one message and return the rows of its last statement.
 
         Raises DatabaseFailure. Cancelled on the way, the connection is closed: the answer that
-        is still to come belongs to nobody.
+        is still to come belongs to nobody, and what was not sent yet is not sent.
         """
         self._idle = False
         try:
@@ -70,7 +86,7 @@ class Connection:
                 self.close()
             raise failure from None
         except BaseException:
-            self.close()
+            self._abort()
             raise
         finally:
             self._idle = True
@@ -84,6 +100,13 @@ class Connection:
                 self.loop.remove_reader(self._fd)
             self._fd = -1
             self._raw.close()
+
+    def _abort(self) -> None:
+        """Hang up, and discard what the kernel has not sent yet: it must not arrive later."""
+        if self._fd >= 0:
+            with socket.socket(fileno=os.dup(self._fd)) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+        self.close()
 
     async def _ready(self, state: int) -> None:
         self._waiter = self.loop.create_future()
@@ -104,22 +127,43 @@ class Connection:
 
 
 async def connect(dsn: str, *, timeout: float) -> Connection:
-    """Return a new connection. Raises DatabaseFailure, never sent, within `timeout` seconds."""
+    """Return a new connection, to the first address of the URL that gives one.
+
+    Raises DatabaseFailure, never sent or refused, within `timeout` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout
+    try:
+        addresses = await addresses_of(dsn, timeout=timeout / 2)
+        return await first_success(
+            lambda address: _connect(make_dsn(dsn, **_PARAMETERS, **address)),
+            addresses,
+            timeout=until - loop.time(),
+        )
+    except (psycopg2.Error, OSError, UnicodeError) as error:  # TimeoutError is an OSError
+        raise classify_connecting(error) from None
+
+
+async def _connect(dsn: str) -> Connection:
+    """Return a new connection to one address. Raises DatabaseFailure, never sent or refused."""
     loop = asyncio.get_running_loop()
     raw: Any = None
     try:
-        async with asyncio.timeout(timeout):
-            raw = psycopg2.connect(make_dsn(dsn, **_KEEPALIVE, **await _resolved(dsn)), async_=True)
+        with decoded():
+            raw = psycopg2.connect(dsn, async_=True)
+            report_sqlstates(raw)
             while (state := raw.poll()) != POLL_OK:
                 await _ready_once(loop, raw.fileno(), state)
-    except (psycopg2.Error, OSError) as error:  # TimeoutError is an OSError
+    except BaseException as error:
         if raw is not None:
             raw.close()
-        raise classify_connecting(error) from None
-    except BaseException:
-        if raw is not None:
-            raw.close()
+        if isinstance(error, psycopg2.Error):
+            raise classify_connecting(error) from None
         raise
+    encoding = raw.get_parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raw.close()
+        raise WrongEncoding(encoding)
     return Connection(raw, loop)
 
 
@@ -136,29 +180,6 @@ async def _ready_once(loop: asyncio.AbstractEventLoop, fd: int, state: int) -> N
         await waiter
     finally:
         remove(fd)
-
-
-async def _resolved(dsn: str) -> dict[str, str]:
-    """Return libpq's `hostaddr`, looked up off the loop: libpq itself would block on the name.
-
-    The names stay in `host`, for TLS and for Neon's routing by name (SNI).
-    """
-    given = parse_dsn(dsn)
-    hosts = given.get("host", "").split(",")
-    if "hostaddr" in given or any(not host or host.startswith(("/", "@")) for host in hosts):
-        return {}
-    ports = given.get("port", "5432").split(",")
-    if len(ports) == 1:
-        ports *= len(hosts)
-    loop = asyncio.get_running_loop()
-    names, addresses, numbers = [], [], []
-    for host, port in zip(hosts, ports, strict=True):
-        found = await loop.getaddrinfo(host, port or "5432", type=socket.SOCK_STREAM)
-        for *_, address in found:
-            names.append(host)
-            addresses.append(str(address[0]))
-            numbers.append(port or "5432")
-    return {"host": ",".join(names), "hostaddr": ",".join(addresses), "port": ",".join(numbers)}
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -14,10 +15,12 @@ from tasks_backend.db.patience import unless_gone
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
-from tasks_backend.db.statements import Statement
+from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
 
 logger = logging.getLogger("tasks_backend.db")
+
+WAY_BACK = 0.05  # seconds of a request's time that are kept for the network, both ways
 
 _HARMLESS = {Failure.NEVER_SENT, Failure.ROLLED_BACK}
 _AWAY = {Failure.NEVER_SENT, Failure.IN_DOUBT, Failure.REFUSED}
@@ -43,14 +46,15 @@ class Database:
         self._statement_timeout = statement_timeout
         self._retries = RetryBudget()
 
-    async def run(self, statement: Statement, caller: Caller, **parameters: Any) -> list[Row]:
+    async def run(self, statement: Statement, caller: Caller, /, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
 
+        No parameter replaces a literal of the statement or the identity: `user_id` is the caller's.
         Raises DatabaseUnavailable, Overloaded or DeadlineExceeded (FR-012), and LockTimeout; and
         ClientDisconnect if the caller has gone away, who then leaves the line.
         """
         parameters |= statement.fixed
-        parameters["user_id"] = caller.user_id
+        parameters[CALLER] = caller.user_id
         try:
             async with asyncio.timeout_at(caller.deadline):
                 with unless_gone(caller.hung_up):
@@ -76,10 +80,13 @@ class Database:
         attempt = 0
         while True:
             attempt += 1
-            left = min(self._statement_timeout, caller.deadline - loop.time())
-            parameters["statement_timeout"] = str(max(1, int(left * 1000)))
             try:
-                return await self.pool.fetch(statement.message, parameters, user=caller.user_id)
+                return await self.pool.fetch(
+                    statement.message,
+                    parameters,
+                    user=caller.user_id,
+                    when_sent=partial(self._time_limit, caller.deadline),
+                )
             except DatabaseFailure as failure:
                 delay = pause(attempt)
                 if (
@@ -90,6 +97,17 @@ class Database:
                 ):
                     raise
             await asyncio.sleep(delay)
+
+    def _time_limit(self, deadline: float) -> dict[str, object]:
+        """Return the time that a statement has which is sent now, so that none outlives the request.
+
+        Raises DeadlineExceeded if there is none.
+        """
+        left = deadline - asyncio.get_running_loop().time() - WAY_BACK
+        if left <= 0:
+            raise DeadlineExceeded
+        milliseconds = max(1, int(min(self._statement_timeout, left) * 1000))
+        return {STATEMENT_TIMEOUT: str(milliseconds)}
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -103,7 +121,7 @@ class CallerDatabase:
         self._database = database
         self.caller = caller
 
-    async def run(self, statement: Statement, **parameters: Any) -> list[Row]:
+    async def run(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Send one statement; `user_id` is always the caller's. Errors: see `Database.run`."""
         return await self._database.run(statement, self.caller, **parameters)
 

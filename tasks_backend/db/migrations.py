@@ -6,8 +6,9 @@ be taken for drift of the service's schema, and `DROP SCHEMA ... CASCADE` remove
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from alembic import command
@@ -19,6 +20,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from tasks_backend.db.failures import ENCODING, WrongEncoding
+from tasks_backend.db.libpq import decoded
 from tasks_backend.db.policy_statements import to_the_service
 from tasks_backend.db.statements import SCHEMA
 from tasks_backend.plugin import Plugin, PluginError
@@ -66,12 +69,27 @@ def head() -> str:
 
 
 def engine(url: str) -> Engine:
-    """Return an ordinary engine for one connection at a libpq URL."""
+    """Return an ordinary engine for one connection at a libpq URL.
+
+    It raises MigrationError when it connects to a database that cannot hold Unicode.
+    """
     return create_engine(
         "postgresql+psycopg2://",
-        creator=lambda: psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT),
+        creator=partial(_connect, url),
         poolclass=NullPool,
     )
+
+
+def _connect(url: str) -> Any:
+    with decoded():
+        connection = psycopg2.connect(
+            url, connect_timeout=CONNECT_TIMEOUT, client_encoding=ENCODING
+        )
+    encoding = connection.get_parameter_status("server_encoding")
+    if encoding != ENCODING:
+        connection.close()
+        raise MigrationError(WrongEncoding(encoding).reason)
+    return connection
 
 
 def histories(plugins: Iterable[Plugin]) -> list[tuple[Plugin, tuple[str, ...]]]:

@@ -1,17 +1,19 @@
 """A small pool of connections on the event loop: bounded, last in first out, opened on demand."""
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from tasks_backend.db.connection import Connection, Row, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import APP_ROLE, PING, ROLE_OF_LOGIN
+from tasks_backend.db.statements import APP_ROLE, PING, ROLE, ROLE_OF_LOGIN
 from tasks_backend.db.turns import Turns
 from tasks_backend.observation import Exchange, current
 
 RECYCLE_AFTER = 240  # seconds idle; Neon suspends a compute, and its sockets, after 300
+MAX_AGE = 1800  # seconds; then the host's name is looked up anew, for it may have moved
 PING_AFTER = 30  # seconds idle; a firewall may have dropped the connection without a word
 
 T = TypeVar("T")
@@ -33,19 +35,27 @@ class Pool:
         """How many connections are open and lent to nobody."""
         return len(self._idle)
 
-    async def fetch(self, sql: str, parameters: dict[str, object], *, user: str = "") -> list[Row]:
+    async def fetch(
+        self,
+        sql: str,
+        parameters: dict[str, object],
+        *,
+        user: str = "",
+        when_sent: Callable[[], dict[str, object]] = dict,
+    ) -> list[Row]:
         """Send one message over a connection of the pool and return its rows.
 
-        `user` is for whom: where connections are short, users take turns. Raises DatabaseFailure,
-        or Overloaded if no connection came free in time.
+        `user` is for whom: where connections are short, users take turns. `when_sent` returns the
+        parameters that depend on the time; it is called when a connection is at hand, and what it
+        raises is raised, with nothing sent. Raises DatabaseFailure, or Overloaded if no connection
+        came free in time.
         """
         await self._turn(user)
         try:
             connection = await self._connection()
             try:
-                return await _noted(
-                    "statement", connection.fetch(sql, {"role": connection.role, **parameters})
-                )
+                values = {**parameters, **when_sent(), ROLE: connection.role}
+                return await _noted("statement", connection.fetch(sql, values))
             finally:
                 if not connection.closed:
                     self._idle.append(connection)
@@ -74,8 +84,9 @@ class Pool:
             connection = self._idle.pop()
             if connection.hung_up():
                 continue
-            idle = connection.loop.time() - connection.used_at
-            if idle > RECYCLE_AFTER:
+            now = connection.loop.time()
+            idle = now - connection.used_at
+            if idle > RECYCLE_AFTER or now > connection.expires_at:
                 connection.close()
                 continue
             if idle > PING_AFTER:
@@ -106,6 +117,8 @@ class Pool:
             reason = f"the login sees past row-level security; grant it {APP_ROLE}"
             raise DatabaseFailure(Failure.CONFIGURATION, reason)
         connection.role = rows[0][0]
+        age = MAX_AGE * random.uniform(0.8, 1)  # noqa: S311 - so that not all expire at once
+        connection.expires_at = connection.loop.time() + age
         return connection
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
-from tasks_backend.db.statements import READY, REVISIONS, SCHEMA, revision_of
+from tasks_backend.db.statements import READY, REVISIONS, SCHEMA, STATEMENT_TIMEOUT, revision_of
 from tasks_backend.errors import ApiError, DatabaseUnavailable
 
 logger = logging.getLogger("tasks_backend.db")
@@ -58,7 +58,7 @@ class Readiness:
             async with asyncio.timeout(timeout):
                 for schema, history in self._histories.items():
                     sql = READY if schema == SCHEMA else revision_of(schema)
-                    limit: dict[str, object] = {"statement_timeout": str(int(timeout * 1000))}
+                    limit: dict[str, object] = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
                     ready = ready and await self._is_usable(schema, history, sql, limit)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
             logger.warning("the database is not ready: %s", failure or "no answer in time")

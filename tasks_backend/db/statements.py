@@ -5,7 +5,7 @@ transaction, and everything that the identity sets ends with it (decision 0001).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,24 @@ REVISIONS = ("0001", "0002", "0003")
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
 
+RESERVED = "tasks_backend_"
+"""How the service's own parameters begin. A statement with such a parameter is refused."""
+ROLE = f"{RESERVED}role"
+STATEMENT_TIMEOUT = f"{RESERVED}statement_timeout"
+CALLER = "user_id"
+"""The parameter that is the caller's id in every message: the identity's and the statement's."""
+
 _IDENTITY = (
-    "SELECT set_config('role', %(role)s, true)"
-    f", set_config('{USER_SETTING}', %(user_id)s, true)"
-    ", set_config('statement_timeout', %(statement_timeout)s, true)"
+    f"SELECT set_config('role', %({ROLE})s, true)"
+    f", set_config('{USER_SETTING}', %({CALLER})s, true)"
+    f", set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)"
     ", set_config('TimeZone', 'UTC', true)"
 )
+_SETTINGS_OF_THE_SERVICE = {
+    # What the identity sets, and what would undo it or change how a message is read.
+    *("role", USER_SETTING, "statement_timeout", "timezone"),
+    *("session_authorization", "row_security", "search_path", "client_encoding"),
+}
 
 ROLE_OF_LOGIN = f"""
 SELECT coalesce(
@@ -59,8 +71,8 @@ _COLUMN_RIGHTS = """
 _FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
 
 READY = f"""
-SELECT set_config('role', %(role)s, true), set_config('{USER_SETTING}', '', true)
-    , set_config('statement_timeout', %(statement_timeout)s, true)
+SELECT set_config('role', %({ROLE})s, true), set_config('{USER_SETTING}', '', true)
+    , set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)
     , set_config('enable_seqscan', 'off', true);
 SELECT version_num, array_to_string(ARRAY(
     SELECT 'row-level security on ' || name FROM (VALUES ('users'), ('tasks'), ('idempotency_keys'))
@@ -92,7 +104,7 @@ is sent for a user whom nobody can be, so that no row may be seen.
 def revision_of(schema: str) -> str:
     """Return the message that asks for the revision of a schema: the service's or a plugin's."""
     return f"""
-    SELECT set_config('role', %(role)s, true);
+    SELECT set_config('role', %({ROLE})s, true);
     SELECT version_num FROM {schema}.alembic_version
     """  # noqa: S608 - a name of ours
 
@@ -122,18 +134,45 @@ class Statement:
         object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
         object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{self.sql}")
-        fixed: dict[str, Any] = {}
-        for part in compiled:
-            for name, value in part.params.items():
-                if value is not None and fixed.setdefault(name, value) != value:
-                    raise ValueError(f"the constructs disagree on {name!r}")
-        object.__setattr__(self, "fixed", fixed)
+        object.__setattr__(self, "fixed", _fixed(compiled))
+
+
+def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
+    """Return the values that the constructs give to parameters themselves, by the names that these
+    have in the SQL. A call of the statement passes all others.
+
+    Raises ValueError for a reserved name, and for a name that has two values, or has one in one
+    construct and is passed for another.
+    """
+    fixed: dict[str, Any] = {}
+    passed = set()
+    for part in compiled:
+        values = part.params
+        for bind, own_name in part.bind_names.items():
+            name = part.escaped_bind_names.get(own_name, own_name)
+            value = values[name]
+            if name.startswith(RESERVED):
+                raise ValueError(f"the parameter {name!r} is reserved for the service")
+            if name == CALLER:  # whatever value it has here
+                continue
+            if value is None and not bind.unique:  # a literal NULL has a bind of its own
+                passed.add(name)
+            elif name in fixed and fixed[name] != value:
+                raise ValueError(f"the constructs disagree on {name!r}")
+            else:
+                fixed[name] = value
+    for name in passed & fixed.keys():
+        raise ValueError(f"the constructs disagree on {name!r}")
+    return fixed
 
 
 def statement(*constructs: Executable, repeatable: bool, **settings: str) -> Statement:
     """Return the constructs as one compiled statement. Done at import, never in a request.
 
-    Raises ValueError for constructs that disagree on a value, and for settings that are no words.
+    The parameter `user_id` is always the caller's id, and a literal stays what it is, whatever a
+    call of the statement passes. Raises ValueError for constructs that disagree on a value, for a
+    parameter whose name begins with `tasks_backend_`, for settings that are no words, and for those
+    that say who a message runs as, for how long, or how it is read.
     """
     return Statement(constructs, repeatable, settings)
 
@@ -141,4 +180,6 @@ def statement(*constructs: Executable, repeatable: bool, **settings: str) -> Sta
 def _setting(name: str, value: str) -> str:
     if not re.fullmatch(r"[\w.]+ [\w.]+", f"{name} {value}", re.ASCII):
         raise ValueError(f"{name!r} = {value!r} is no setting")
+    if name.lower() in _SETTINGS_OF_THE_SERVICE:  # PostgreSQL ignores the case, too
+        raise ValueError(f"the setting {name!r} is the service's: no statement may change it")
     return f", set_config('{name}', '{value}', true)"

@@ -20,7 +20,7 @@ class DevelopmentSettings(Settings):
 
 def create() -> FastAPI:
     """Return the service for development."""
-    app = create_app(load(DevelopmentSettings))
-    if app.state.settings.docs_enabled:
-        app.router.routes.extend(docs_page.routes(Issuer(Path(os.environ[DATA_DIRECTORY]))))
-    return app
+    settings = load(DevelopmentSettings)
+    issuer = Issuer(Path(os.environ[DATA_DIRECTORY]))
+    plugins = [docs_page.plugin(issuer)] if settings.docs_enabled else []
+    return create_app(settings, plugins=plugins)

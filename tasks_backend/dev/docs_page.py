@@ -3,24 +3,28 @@
 import re
 from importlib.resources import files
 
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from tasks_backend.dev.issuer import DAY, Issuer
 from tasks_backend.errors import NotFound
+from tasks_backend.plugin import Plugin
 
 USERS = ("alice", "bob")
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
-def routes(issuer: Issuer) -> list[Route]:
-    """Return the routes of the script that asks for a token, and of the tokens it asks for."""
+def plugin(issuer: Issuer) -> Plugin:
+    """Return the plugin of the script that asks for a token, and of the tokens it asks for."""
+    router = APIRouter(include_in_schema=False)
 
-    async def answer_script(_: Request) -> Response:
+    @router.get("/docs/development.js")
+    async def answer_script() -> Response:
         script = files(__package__).joinpath("docs_page.js").read_bytes()
         return Response(script, media_type="text/javascript")
 
+    @router.get("/docs/token")
     async def answer_token(request: Request) -> Response:
         """Answer as Better Auth's `/token` does. A page that rebinds its own name to this address
         (DNS rebinding) would be of one origin with it, so the name has to be loopback's.
@@ -31,4 +35,4 @@ def routes(issuer: Issuer) -> list[Route]:
             raise NotFound
         return JSONResponse({"token": issuer.token(user, ttl=DAY)})
 
-    return [Route("/docs/development.js", answer_script), Route("/docs/token", answer_token)]
+    return Plugin("development-tokens", operations=router)

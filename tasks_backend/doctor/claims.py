@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
-from tasks_backend.auth.tokens import LEEWAY
+from tasks_backend.auth.tokens import LEEWAY, is_visible
+from tasks_backend.doctor import purpose
 from tasks_backend.doctor.clocks import Clocks, span
 from tasks_backend.doctor.findings import Finding, ok, problem, shown
 from tasks_backend.settings import Settings
@@ -19,6 +20,7 @@ def findings(claims: Mapping[str, Any], settings: Settings, clocks: Clocks) -> I
     """Return what speaks for and against a token, claim by claim."""
     yield _issuer(claims.get("iss"), settings.issuer)
     yield _audience(claims.get("aud"), settings.audience)
+    yield purpose.of_claims(claims)
     now = time.time()
     yield _expiry(claims, now, settings.jwt_max_lifetime, clocks)
     yield _issued(claims, now, clocks)
@@ -128,6 +130,12 @@ def _subject(subject: object) -> Finding:
         return problem(
             check,
             "Its sub has control characters: let Better Auth's getSubject return the user's id.",
+        )
+    if not is_visible(subject):
+        return problem(
+            check,
+            "Its sub begins or ends with white space, or shows nothing at all: let Better Auth's"
+            " getSubject return the user's id.",
         )
     return ok(check, "It names a user.")
 

@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from psycopg2.extensions import parse_dsn
 
 from tasks_backend.db.connection import Connection, connect
-from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.failures import DatabaseFailure, Failure, WrongEncoding
 from tasks_backend.doctor.findings import shown
 from tasks_backend.doctor.login import Login
 
 CONNECT_TIMEOUT = 5.0  # seconds
 
 _ADVICE = (
-    ("password authentication failed|no password", "check the user and the password"),
-    ("database .* does not exist", "create the database, or correct its name"),
+    ("28P01|password authentication failed|no password", "check the user and the password"),
+    ("3D000|database .* does not exist", "create the database, or correct its name"),
     ("role .* does not exist", "correct the user's name"),
     ("refused|No such file", "check the host and the port, and that the server runs"),
     ("time|[Uu]nreachable|[Nn]o route", "check the host, the port and the firewall"),
-    ("starting up|shutting down|recovery mode", "wait a moment and try again"),
-    ("too many|connection slots|max_client", "close connections, or use the pooled address"),
+    ("57P03|starting up|shutting down|recovery mode", "wait a moment and try again"),
+    ("53300|too many|connection slots|max_client", "close connections, or use the pooled address"),
     (
         "does not support SSL|negotiation",
         "let the server offer TLS, or beside it set sslmode=disable",
@@ -38,6 +38,8 @@ _FAILURES = {
     Failure.CONFIGURATION: "something is missing in the schema, so run `tasks-backend migrate`",
 }
 _NO_RIGHT = "42501"
+_SEVERITY = re.compile(r"^[^:]+: {2}([0-9A-Z]{5}: )?")
+_BESIDE = ("\t", "LOCATION: ")
 
 
 @asynccontextmanager
@@ -65,20 +67,22 @@ def why_not(failure: DatabaseFailure, setting: str, url: str, login: Login | Non
     cause = failure.__context__  # what the service's log does not show: libpq's own words
     if isinstance(cause, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT:g} s; check the host, the port and the firewall"
+    if isinstance(failure, WrongEncoding):
+        return failure.reason
     if isinstance(cause, socket.gaierror):
         return f"the host's name is not known; check {setting}"
     reasons = _reasons(str(cause))
     for pattern, advice in _ADVICE:
-        if re.search(pattern, reasons):
+        if re.search(pattern, f"{failure.reason} {reasons}"):
             return f"{reasons}; {advice} ({setting})"
     return f"{reasons or type(cause).__name__}; check {setting}"
 
 
 def _reasons(text: str) -> str:
-    """Return libpq's reasons, one for each address that it tried, without its hints."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("\t")]
+    """Return libpq's reasons in a server's or its own words, without its hints."""
+    lines = [line for line in text.splitlines() if line and not line.startswith(_BESIDE)]
     reasons = dict.fromkeys(
-        line.rpartition(" failed: ")[2].removeprefix("FATAL:").strip() for line in lines
+        _SEVERITY.sub("", line.rpartition(" failed: ")[2]).strip() for line in lines
     )
     return shown("; ".join(reasons))
 

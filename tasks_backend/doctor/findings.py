@@ -13,7 +13,7 @@ CHECKS = {
     "clock": ("difference",),
     "token": (
         *("verdict", "size", "form", "header", "algorithm", "type", "key", "signature", "issuer"),
-        *("audience", "expiry", "issued", "subject"),
+        *("audience", "purpose", "expiry", "issued", "subject"),
     ),
 }
 """Every check by its area, in the order in which they are shown. The names are a promise."""

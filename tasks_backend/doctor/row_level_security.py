@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks_backend.db.connection import Connection, Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import SCHEMA, Statement
+from tasks_backend.db.statements import CALLER, ROLE, SCHEMA, STATEMENT_TIMEOUT, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
 from tasks_backend.doctor.statements import BEGIN, CHANGED, MADE, PLANTED, ROLLBACK, SEEN, TABLES
 from tasks_backend.tasks.ids import new_id
@@ -93,9 +93,9 @@ class _Trial:
 
     async def _send(self, statement: Statement, user: str, **parameters: Any) -> list[Row]:
         identity = {
-            "role": self._role,
-            "user_id": user,
-            "statement_timeout": _STATEMENT_TIMEOUT,
+            ROLE: self._role,
+            CALLER: user,
+            STATEMENT_TIMEOUT: _STATEMENT_TIMEOUT,
         }
         return await self._connection.fetch(
             statement.message, {**statement.fixed, **parameters, **identity}

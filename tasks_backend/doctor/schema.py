@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from tasks_backend.db import migrations
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import REVISIONS, SCHEMA, revision_of
+from tasks_backend.db.statements import REVISIONS, ROLE, SCHEMA, revision_of
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import opened, why_not
 from tasks_backend.doctor.findings import Finding, broken, note, ok, problem, shown
@@ -44,7 +44,7 @@ async def _revision(url: str, server: Server, plugins: Sequence[tuple[Plugin, st
     check = "database.schema"
     if not server.has_schema:
         return problem(check, "The schema is not there: run `tasks-backend migrate`.")
-    role = {"role": server.login.role or "none"}
+    role = {ROLE: server.login.role or "none"}
     async with opened(url) as connection:
         rows = await connection.fetch(revision_of(SCHEMA), role)
         found = rows[0][0] if rows else None

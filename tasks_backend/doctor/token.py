@@ -14,7 +14,7 @@ import jwt
 from tasks_backend import strict_json
 from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.auth.tokens import TokenVerifier
-from tasks_backend.doctor import claims
+from tasks_backend.doctor import claims, purpose
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import Finding, Outcome, counted, ok, problem, shown
 from tasks_backend.doctor.keys import Keys
@@ -22,7 +22,6 @@ from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_TYPES = ("JWT", "at+jwt")
 _REFUSED_HEADERS = ("crit", "b64", "enc", "zip")
 _SIGNED, _ENCRYPTED = 3, 5  # parts
 
@@ -43,7 +42,8 @@ async def examine(
         if not any(reason.outcome is Outcome.PROBLEM for reason in reasons):
             message += " None of the usual reasons applies: report this."
         return [problem(check, message), *reasons]
-    return [ok(check, "The service takes it."), *(_harmless(reason) for reason in reasons)]
+    taken = ok(check, "The service takes it, with the keys that are published now.")
+    return [taken, *(_harmless(reason) for reason in reasons)]
 
 
 def _answer(error: ApiError) -> str:
@@ -125,15 +125,7 @@ def _header(header: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("token.header", "Its header has nothing that is refused.")
     yield _algorithm(header.get("alg"), settings)
-    typ = header.get("typ", "JWT")
-    if isinstance(typ, str) and typ.lower() in {known.lower() for known in _TYPES}:
-        yield ok("token.type", "It is a token for an API.")
-    else:
-        yield problem(
-            "token.type",
-            f"Its typ is {shown(typ)}, and only {', '.join(_TYPES)} or none is taken: this token is"
-            " for another purpose, so ask Better Auth's /token for one.",
-        )
+    yield purpose.of_type(header.get("typ", "JWT"))
 
 
 def _algorithm(algorithm: object, settings: Settings) -> Finding:

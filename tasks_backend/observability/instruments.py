@@ -35,6 +35,25 @@ class Instruments:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.places = Gauge(
+            "tasks_backend_request_places",
+            "Places for requests in work: `free`, or `in_use`.",
+            ["state"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.senders = Gauge(
+            "tasks_backend_request_senders",
+            "Credentials and users that have a request in work.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.bodies = Gauge(
+            "tasks_backend_request_bodies_awaited",
+            "Requests whose body has not come yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.refused = Counter(
             "tasks_backend_requests_refused",
             "Requests refused because too many were in progress.",

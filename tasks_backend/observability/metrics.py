@@ -75,16 +75,20 @@ class Metrics:
                 to.retries.labels(exchange.outcome).inc()
 
     def look(self, app: FastAPI) -> None:
-        """Take over what others count: the pool, the admission, the key set."""
+        """Take over what others count: the pool, the limiter, the key set."""
         pool, key_set = app.state.database.pool, app.state.key_set
         to = self.instruments
         to.connections.labels("idle").set(pool.idle)
         to.connections.labels("in_use").set(pool.turns.held)
         to.waiting.set(pool.turns.waiting)
         to.key_set_age.set(-1 if key_set.age is None else key_set.age)
-        refused = app.state.admission.refused
-        to.refused.inc(refused - self._refused)
-        self._refused = refused
+        limiter, bodies = app.state.bounds.limiter, app.state.bounds.bodies
+        to.places.labels("free").set(limiter.left)
+        to.places.labels("in_use").set(limiter.limit - limiter.left)
+        to.senders.set(limiter.senders)
+        to.bodies.set(bodies.waiting)
+        to.refused.inc(limiter.refused - self._refused)
+        self._refused = limiter.refused
         for outcome, count in key_set.fetches.items():
             to.key_set_fetches.labels(outcome).inc(count - self._fetches.get(outcome, 0))
             self._fetches[outcome] = count

@@ -34,28 +34,28 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     mounted = [route for route in app.routes if isinstance(route, Resource)]
+    shown = [route for resource in mounted for route in resource.operations if _is_shown(route)]
     described: dict[str, Any] = get_openapi(
         title=app.title,
         version=app.version,
         summary=app.summary,
         description=_ABOUT,
         license_info={"name": "MIT", "identifier": "MIT"},
-        routes=[operation for resource in mounted for operation in resource.operations],
+        routes=shown,
         servers=[{"url": app.root_path or "/", "description": "The host that answered."}],
     )
     components = described.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for resource in mounted:
-        for route in resource.operations:
-            _give_back_examples(described, route)
+    for route in shown:
+        _give_back_examples(described, route)
     closed = {resource.path for resource in mounted if not resource.public}
     for path, operation in _operations(described):
         name_the_body(operation, schemas)
         leave_null_to_json(operation)
         complete(operation, path, closed=path in closed)
-    described["tags"] = _tags(mounted)
+    described["tags"] = _tags(shown)
     problem_schema = Problem.model_json_schema(ref_template=SCHEMAS)
     schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
     components["responses"], described[_OF_NO_OPERATION] = of_no_operation()
@@ -94,11 +94,14 @@ def _give_back_examples(described: dict[str, Any], route: RouteContext) -> None:
                     shown["content"][media_type]["examples"] = deepcopy(content["examples"])
 
 
-def _tags(mounted: list[Resource]) -> list[dict[str, str]]:
+def _is_shown(route: RouteContext) -> bool:
+    return bool(route.include_in_schema)
+
+
+def _tags(shown: list[RouteContext]) -> list[dict[str, str]]:
     """Return the tags in the order in which they first occur; a Tag brings its description."""
     tags: dict[str, dict[str, str]] = {}
-    for resource in mounted:
-        for tag in (tag for operation in resource.operations for tag in operation.tags or ()):
-            about = {"description": tag.description} if isinstance(tag, Tag) else {}
-            tags[str(tag)] = {"name": str(tag), **tags.get(str(tag), {}), **about}
+    for tag in (tag for route in shown for tag in route.tags or ()):
+        about = {"description": tag.description} if isinstance(tag, Tag) else {}
+        tags[str(tag)] = {"name": str(tag), **tags.get(str(tag), {}), **about}
     return list(tags.values())

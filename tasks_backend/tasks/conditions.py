@@ -11,6 +11,7 @@ from tasks_backend.validation import field_error
 
 _ETAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_TAGS = 64
 _MAX_VERSION = 2**63 - 1
 
 
@@ -21,9 +22,14 @@ def etag(version: int) -> str:
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The versions in which a task may be changed; None for any."""
+    """The versions in which a task may be changed; None for any.
+
+    A condition that is refused matches none and carries its failure, because other failures may
+    come first in the order of checks.
+    """
 
     versions: tuple[int, ...] | None
+    error: ApiError | None = None
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -36,6 +42,9 @@ class IfMatch:
         tags = ",".join(values)
         if tags.strip() == "*":
             return cls(None)
+        if tags.count(",") >= MAX_TAGS:
+            error = field_error("header", "If-Match", "too_many_tags", most=MAX_TAGS)
+            return cls((), ValidationFailed([error]))
         versions = []
         for part in tags.split(","):
             found = _ETAG.fullmatch(part)

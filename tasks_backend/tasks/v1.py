@@ -291,6 +291,8 @@ async def _refuse(
         raise TaskForbidden if is_foreign else TaskNotFound
     if body is not None:
         raise body
+    if condition.error is not None:
+        raise condition.error
     if key is not None and condition.met_by(version):
         raise key
     raise VersionMismatch

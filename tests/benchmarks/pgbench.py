@@ -23,7 +23,13 @@ from benchmarks.data import CHANGED, NEW, Task
 from benchmarks.load import CONNECTIONS, Burst
 from benchmarks.servers import Server
 from benchmarks.usage import Usage
-from tasks_backend.db.statements import ROLE_OF_LOGIN, Statement
+from tasks_backend.db.statements import (
+    CALLER,
+    ROLE,
+    ROLE_OF_LOGIN,
+    STATEMENT_TIMEOUT,
+    Statement,
+)
 from tasks_backend.tasks import statements
 
 with warnings.catch_warnings():
@@ -122,7 +128,7 @@ def _whole(
     cursor.execute(ROLE_OF_LOGIN)
     ((role,),) = cursor.fetchall()
     for task in tasks[:SCRIPTS]:
-        caller = {"role": role, "user_id": task.owner, "statement_timeout": "5000"}
+        caller = {ROLE: role, CALLER: task.owner, STATEMENT_TIMEOUT: "5000"}
         given = {**statement.fixed, "id": task.id, **values, **caller}
         message = cursor.mogrify(statement.message, given).decode()
         yield message.replace(";\n", "\\;\n")  # what pgbench sends as one simple query

@@ -1,9 +1,7 @@
-"""Servers as child processes, each ended by its own id, and what they need installed first."""
+"""Servers as child processes, and what they need installed first."""
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx2
+from support.programs import LOG, process
 
 INSTALL_TIMEOUT = 300  # seconds
 START_TIMEOUT = 60
-LOG = "server.log"
-STOP_TIMEOUT = 30
 
 
 def install(source: Path, directory: Path) -> None:
@@ -32,27 +29,6 @@ def install(source: Path, directory: Path) -> None:
         _run("uv", "venv", "--quiet", "--python", sys.executable, ".venv", cwd=directory)
         packages = ("--python", ".venv/bin/python", "-r", "requirements.txt")
         _run("uv", "pip", "install", "--quiet", *packages, cwd=directory)
-
-
-@contextlib.contextmanager
-def process(
-    command: Sequence[str], directory: Path, variables: Mapping[str, str]
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a server until the block ends. Its log is in its directory."""
-    with (directory / LOG).open("wb") as output:
-        started = subprocess.Popen(
-            command,
-            cwd=directory,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory), **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield started
-    finally:
-        _end(started)
 
 
 @contextlib.contextmanager
@@ -78,17 +54,6 @@ def _answers(url: str) -> bool:
         httpx2.get(url, timeout=5)
         return True
     return False
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End it in order, and then by force whatever is left of the session that it leads."""
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(STOP_TIMEOUT)
 
 
 def _run(*command: str, cwd: Path) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from statistics import median
 
+from support.markdown import table
+
 from benchmarks.lab import Sample, Samples
-from benchmarks.markdown import table
 from benchmarks.operations import OPERATIONS
 from benchmarks.ratios import (
     database_cpu,

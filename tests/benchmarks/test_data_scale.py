@@ -10,11 +10,11 @@ import psycopg2
 import pytest
 from support.databases import Cluster
 from support.key_server import KeyServer
+from support.markdown import Row, table
 from support.plans import Messages
 from support.signing import Signer
 
 from benchmarks.filling import Filled
-from benchmarks.markdown import Row, table
 from benchmarks.needed import require
 from benchmarks.progress import tell
 from benchmarks.scale import FEWEST, PLANNED, Found, Subject, measure

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer
+from support.markdown import Row, table
 
 from benchmarks import usage
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.latency import COUNTED, Lab, Samples
 from benchmarks.load import CONNECTIONS
-from benchmarks.markdown import Row, table
 from benchmarks.needed import require
 from benchmarks.network import Network, network, socket_of
 from benchmarks.operations import OPERATIONS, Operations

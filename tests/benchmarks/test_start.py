@@ -7,10 +7,10 @@ from statistics import median
 
 import pytest
 from support.key_server import KeyServer
+from support.markdown import table
 
 from benchmarks import imports
 from benchmarks.environment import environment
-from benchmarks.markdown import table
 from benchmarks.operations import TASKS
 from benchmarks.progress import tell
 from benchmarks.worker import Passed, first_answer, starting

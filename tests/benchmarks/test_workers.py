@@ -9,12 +9,12 @@ import pytest
 from psycopg2.extensions import make_dsn
 from support.databases import Cluster
 from support.key_server import KeyServer
+from support.markdown import Row, table
 
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.lab import Sample, Subject, measure
 from benchmarks.load import CONNECTIONS
-from benchmarks.markdown import Row, table
 from benchmarks.needed import require
 from benchmarks.operations import Operations
 from benchmarks.pair import Pair

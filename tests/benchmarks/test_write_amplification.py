@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from support.databases import Cluster
 from support.key_server import KeyServer
+from support.markdown import Row, table
 from support.signing import Signer
 
 from benchmarks import load
 from benchmarks.data import CHANGED, NEW, Task
 from benchmarks.filling import Filled
 from benchmarks.load import CONNECTIONS, Request
-from benchmarks.markdown import Row, table
 from benchmarks.needed import require
 from benchmarks.operations import TASKS
 from benchmarks.progress import tell

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.commands import START_TIMEOUT, free_port
+from support.programs import LOG, process
 
 from benchmarks import usage
-from benchmarks.programs import LOG, process
 
 OFTEN = 0.005  # seconds between two questions whether it answers
 

@@ -1,6 +1,7 @@
 """The two programs of a deployment, as child processes: Better Auth on Node, and the service."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -98,6 +99,20 @@ class Deployment:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def doctor(self, token: str, **settings: str) -> dict[str, str]:
+        """What `tasks-backend doctor` says of a token, by check."""
+        done = subprocess.run(
+            ["tasks-backend", "doctor", "--json", "--token", "-"],
+            cwd=self.node,
+            env=_environment({"DATABASE_URL": self.database} | settings),
+            input=token,
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT,
+            check=False,
+        )
+        return {found["check"]: found["message"] for found in json.loads(done.stdout)}
+
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the database itself, as the owner of both schemas."""
         with (
@@ -148,6 +163,7 @@ def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
         shutil.copytree(sources / name, directory / name)
     shutil.copy(sources / "package.json", directory)
     less = ["--omit=peer", "--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit"]
+    less.append("--legacy-peer-deps")  # the OAuth provider asks for the newest of everything
     done = subprocess.run(
         ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less],
         cwd=directory,

@@ -1,5 +1,8 @@
 """Other configurations of Better Auth that people have, each against the real service."""
 
+import json
+
+import httpx2
 import pytest
 from support.service import problem
 
@@ -95,3 +98,35 @@ def test_a_long_name_can_make_a_token_too_large(
             token = person.token()
             assert person.at(api, token).create()["user_id"] == person.id
             say(f"definePayload: () => ({{}}), the same person: {len(token)} bytes, 201")
+
+
+@pytest.mark.proves("FR-009", "FR-017", "SC-002")
+def test_what_it_signs_for_clients_is_no_users_token(deployment: Deployment, say: Say) -> None:
+    """With the OAuth provider: its tokens have our issuer, our audience and a user's id."""
+    with deployment.better_auth() as auth:
+        issued = json.loads(deployment.run("node", "driver/clients.mjs"))
+        assert (issued["tokenPath"], issued["setAuthJwt"]) == (404, False)
+        say("the OAuth provider as its documentation has it: /token 404, no set-auth-jwt")
+        ours, identity = {"BETTER_AUTH_URL": auth.url}, issued["identity"]
+        with deployment.tasks_backend(**ours) as api:
+            for name in ("access", "machine"):
+                problem(_asked(api, issued[name]), 401, "invalid_token")
+                found = deployment.doctor(issued[name], **ours)
+                assert found["token.verdict"].endswith("401 invalid_token.")
+                assert "at+jwt, an access token" in found["token.type"]
+                assert "azp, client_id, scope" in found["token.purpose"]
+                say(f"{name} token, with our audience: 401, and doctor says why")
+            for name in ("own", "shown"):
+                assert _asked(api, issued[name]).status_code == 200
+            assert issued["signedOut"] == 401
+            say("auth.api.getToken on the server, and the documented route for it: 200")
+        for_client = {**ours, "JWT_AUDIENCE": claims(identity)["aud"]}
+        with deployment.tasks_backend(**for_client) as api:
+            problem(_asked(api, identity), 401, "invalid_token")
+            found = deployment.doctor(identity, **for_client)
+            assert "acr, at_hash, auth_time" in found["token.purpose"]
+            say("ID token, JWT_AUDIENCE the client's id: 401, and doctor says why")
+
+
+def _asked(api: str, token: str) -> httpx2.Response:
+    return httpx2.get(f"{api}{TASKS}", headers={"Authorization": f"Bearer {token}"}, timeout=30)

@@ -14,6 +14,7 @@ from faults.wishes import User, Wishes
 API = "/api/v1/tasks"
 PATIENCE = REQUEST_TIMEOUT + 4  # seconds that a client waits, well beyond the service's promise
 THINK = 0.1  # seconds between two operations of a client, on average
+HANG_UPS = 0.01  # the share of writes whose client does not wait for the answer
 METHODS = {
     "create": "POST", "get": "GET", "list": "GET", "patch": "PATCH", "put": "PUT",
     "toggle": "POST", "delete": "DELETE",
@@ -21,21 +22,35 @@ METHODS = {
 
 
 class Client:
-    """One client of one user at one service."""
+    """One client of one user at one service.
+
+    `think` is the mean time between two operations, in seconds; `hang_ups` the share of writes
+    whose answer it does not wait for.
+    """
 
     def __init__(
-        self, user: User, port: int, wishes: Wishes, tally: Tally, chance: random.Random
+        self,
+        user: User,
+        port: int,
+        wishes: Wishes,
+        tally: Tally,
+        chance: random.Random,
+        *,
+        think: float = THINK,
+        hang_ups: float = HANG_UPS,
     ) -> None:
         self._user = user
         self._wishes = wishes
         self._tally = tally
         self._random = chance
+        self._think = think
+        self._hang_ups = hang_ups
         self._connection = http.Connection(port, user.token)
 
     async def run(self) -> None:
         try:
             while not self._tally.stopping:
-                await asyncio.sleep(self._random.expovariate(1 / THINK))
+                await asyncio.sleep(self._random.expovariate(1 / self._think))
                 await self._perform(self._wishes.next())
         finally:
             await self._connection.close()
@@ -78,7 +93,7 @@ class Client:
             headers["Idempotency-Key"] = operation.key
         if operation.if_match is not None:
             headers["If-Match"] = f'"{operation.if_match}"'
-        hangs_up = operation.is_write and self._random.random() < 0.01
+        hangs_up = operation.is_write and self._random.random() < self._hang_ups
         patience = self._random.uniform(0.002, 0.03) if hangs_up else PATIENCE
         pause = self._random.uniform(0.1, 0.4)
         connection = self._connection

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from faults.client import Client
+from faults.client import HANG_UPS, THINK, Client
 from faults.record import History
 from faults.tally import Tally, clock
 from faults.wishes import User, Wishes
@@ -19,16 +19,28 @@ class Load:
     """All clients, and how late the load generator itself is."""
 
     def __init__(
-        self, users: int, ports: dict[str, int], token: Callable[[str], str], seed: int
+        self,
+        users: int,
+        ports: dict[str, int],
+        token: Callable[[str], str],
+        seed: int,
+        *,
+        prefix: str = "user",
+        think: float = THINK,
+        hang_ups: float = HANG_UPS,
     ) -> None:
         self.tally = Tally()
-        everybody = [User(f"user-{i}", token(f"user-{i}")) for i in range(users)]
+        names = [f"{prefix}-{i}" for i in range(users)]
+        everybody = [User(name, token(name)) for name in names]
         numbers, self._clients = itertools.count(1), list[Client]()
         for side, port in ports.items():
             for user in everybody:
                 chance = random.Random(f"{seed} {side} {user.sub}")
                 wishes = Wishes(user, side, everybody, numbers, chance)
-                self._clients.append(Client(user, port, wishes, self.tally, chance))
+                client = Client(
+                    user, port, wishes, self.tally, chance, think=think, hang_ups=hang_ups
+                )
+                self._clients.append(client)
 
     async def run(self, campaign: "asyncio.Task[None]") -> History:
         """Keep all clients at it until the campaign ends, then read everything once."""

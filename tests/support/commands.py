@@ -11,6 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx2
+from typer.testing import CliRunner, Result
+
+from tasks_backend.cli import app
+from tasks_backend.settings import Settings
 
 START_TIMEOUT = 60  # seconds
 COMMAND = (sys.executable, "-m", "tasks_backend")
@@ -37,6 +41,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def invoked(home: Path, *arguments: str, **variables: str) -> Result:
+    """Run a command in this process, with no other settings."""
+    unset: dict[str, str | None] = {name.upper(): None for name in Settings.model_fields}
+    with contextlib.chdir(home):
+        return CliRunner().invoke(app, arguments, env={**unset, **variables})
 
 
 @contextlib.contextmanager

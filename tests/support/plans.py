@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tasks_backend.db.statements import ROLE_OF_LOGIN, SCHEMA, Statement
+from tasks_backend.db.statements import (
+    CALLER,
+    ROLE,
+    ROLE_OF_LOGIN,
+    SCHEMA,
+    STATEMENT_TIMEOUT,
+    Statement,
+)
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 _COUNTED = f"""
@@ -78,7 +85,7 @@ class Messages:
         return Counts(tables, indexes, blocks.total())
 
     def _values(self, statement: Statement, user_id: str, parameters: Any) -> dict[str, Any]:
-        caller = {"role": self._role, "user_id": user_id, "statement_timeout": "60000"}
+        caller = {ROLE: self._role, CALLER: user_id, STATEMENT_TIMEOUT: "60000"}
         return {**statement.fixed, **parameters, **caller}
 
     def _counted(self) -> tuple[Counter[str], Counter[str], Counter[str]]:

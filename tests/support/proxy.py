@@ -17,12 +17,13 @@ CHUNK = 65536
 class PostgresProxy(Background):
     """Listens on loopback. Every message of a client, but for its start, is counted by type."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         target = parse_dsn(url)
         self._upstream = f"{target['host']}/.s.PGSQL.{target.get('port', '5432')}"
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._host = host
+        self._listener = socket.create_server((host, port), backlog=64)
         self._listener.settimeout(0.1)
-        self._port = self._listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
         self._flowing = Event()
         self._flowing.set()
         self._stopping = Event()
@@ -31,7 +32,7 @@ class PostgresProxy(Background):
         self._refusing = False
         self.messages: Counter[str] = Counter()
         self.connections = 0
-        self.url = make_dsn(url, host="127.0.0.1", port=self._port, sslmode="disable")
+        self.url = make_dsn(url, host=host, port=self.port, sslmode="disable")
 
     def refuse(self) -> None:
         """Break all connections and accept none."""
@@ -44,7 +45,7 @@ class PostgresProxy(Background):
         give_up = time.monotonic() + 20
         while True:
             try:
-                self._listener = socket.create_server(("127.0.0.1", self._port), backlog=64)
+                self._listener = socket.create_server((self._host, self.port), backlog=64)
                 break
             except OSError:  # the thread has not yet noticed that the last listener is closed
                 assert time.monotonic() < give_up, "the port is not free"

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -58,6 +58,31 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive(), "the service did not stop"
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Return once it holds; a process that starts on a busy machine takes long."""
+    give_up = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < give_up, "it does not come to hold"
+        time.sleep(0.005)
+
+
+def at_rest(app: FastAPI) -> None:
+    """Return once an application holds nothing for anybody: whatever was sent, all was given back."""
+
+    def held() -> dict[str, int]:
+        limiter, pool = app.state.bounds.limiter, app.state.database.pool
+        return {
+            "places": limiter.limit - limiter.left,
+            "senders": limiter.senders,
+            "bodies": app.state.bounds.bodies.waiting,
+            "turns": pool.turns.held,
+            "waiting for a turn": pool.turns.waiting,
+            "waiting for a key": app.state.key_set.waiting,
+        }
+
+    eventually(lambda: not any(held().values()))
 
 
 def connected(url: str) -> socket.socket:

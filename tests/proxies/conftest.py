@@ -1,0 +1,111 @@
+"""The service as processes, and every proxy in front of it, one after the other."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from support.commands import serving
+from support.key_server import KeyServer
+from support.markdown import Row
+from support.signing import AUDIENCE, ISSUER, Signer
+
+import tasks_backend
+from proxies.every import EVERY
+from proxies.kinds import PREFIX, missing
+from proxies.people import Person, Victim
+from proxies.report import written
+from proxies.running import Running, Services, running_proxy
+
+ORIGIN = "https://app.example.com"
+TEST_TIMEOUT = 300  # seconds, on a machine that has other things to do
+_REPORT = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--proxies-report", type=Path, help="a file for the report")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT))
+
+
+@pytest.fixture(scope="session")
+def services(
+    database: str, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """The service, and one that is told that a proxy strips a path."""
+    variables = {
+        "DATABASE_URL": database,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "JWKS_URL": key_server.url,
+        "CORS_ORIGINS": ORIGIN,
+        "LOG_LEVEL": "warning",
+        "PYTHONPATH": str(Path(tasks_backend.__file__).parents[1]),  # what these tests import
+    }
+    homes = [tmp_path_factory.mktemp("service") for _ in range(2)]
+    with (
+        serving(homes[0], **variables) as plain,
+        serving(homes[1], "--root-path", PREFIX, **variables) as prefixed,
+    ):
+        yield Services(urlsplit(plain).port or 0, urlsplit(prefixed).port or 0)
+
+
+@pytest.fixture(scope="session", params=EVERY, ids=lambda kind: kind.name)
+def running(
+    request: pytest.FixtureRequest, services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """One proxy in front of the service."""
+    if absent := missing():
+        reason = f"not installed: {', '.join(absent)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with running_proxy(request.param, tmp_path_factory.mktemp("proxy"), services) as running:
+        yield running
+
+
+@pytest.fixture
+def somebody(signer: Signer) -> Person:
+    """A user nobody has seen before."""
+    sub = secrets.token_hex(16)
+    return Person(sub, signer.token(sub))
+
+
+@pytest.fixture
+def victim(signer: Signer, services: Services) -> Victim:
+    sub = secrets.token_hex(16)
+    return Victim(sub, signer.token(sub), services.plain)
+
+
+@pytest.fixture
+def client(running: Running, somebody: Person) -> Iterator[httpx2.Client]:
+    """A client of the proxy's that sends a token."""
+    headers = {"Authorization": f"Bearer {somebody.token}"}
+    with httpx2.Client(base_url=running.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Iterator[list[Row]]:
+    """Rows that are put here are shown after the run, and written where an option says."""
+    rows: list[Row] = []
+    yield rows
+    text = written(rows)
+    pytestconfig.stash[_REPORT] = text
+    if (path := pytestconfig.getoption("proxies_report")) is not None:
+        path.write_text(f"{text}\n")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if text := config.stash.get(_REPORT, ""):
+        terminalreporter.section("proxies")
+        terminalreporter.write_line(text)

@@ -1,0 +1,69 @@
+"""A proxy that runs in front of the service, as clients reach it."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.commands import START_TIMEOUT, free_port
+from support.programs import LOG, process
+
+from proxies.kinds import PREFIX, Kind, Place
+from proxies.relay import Relay
+
+
+@dataclass(frozen=True)
+class Services:
+    """The ports of the service, and of one that is told of a path that proxies strip."""
+
+    plain: int
+    prefixed: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """One proxy, where clients reach it, and its way to the service."""
+
+    kind: Kind
+    port: int
+    upstream: Relay
+
+    prefixed_url: str
+    """The address of the service that is told of a path that the proxy strips."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def shares(self) -> bool:
+        """Whether the next request comes on the connection to the service that is there."""
+        return self.kind.reuses or self.kind.configure is None
+
+
+@contextlib.contextmanager
+def running_proxy(kind: Kind, home: Path, services: Services) -> Iterator[Running]:
+    """Run a proxy until the block ends."""
+    with Relay(services.plain) as relay:
+        if kind.configure is None:
+            yield Running(kind, relay.port, relay, f"http://127.0.0.1:{services.prefixed}")
+            return
+        port = free_port()
+        command = kind.configure(Place(home, port, relay.port, services.prefixed))
+        with process(command, home, {}) as proxy:
+            give_up = time.monotonic() + START_TIMEOUT
+            while not _listens(port):
+                log = (home / LOG).read_text(errors="replace")
+                assert proxy.poll() is None, f"{kind.name} ended: {log}"
+                assert time.monotonic() < give_up, f"{kind.name} does not listen: {log}"
+                time.sleep(0.02)
+            yield Running(kind, port, relay, f"http://127.0.0.1:{port}{PREFIX}")
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return True
+    return False

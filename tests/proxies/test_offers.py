@@ -1,0 +1,64 @@
+"""Clients that offer HTTP/2 with their first request are served in HTTP/1.1."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import orjson
+import pytest
+
+from proxies.form import TASKS
+from proxies.kinds import executable
+from proxies.people import Person
+from proxies.running import Running
+from proxies.wire import Wire
+
+TIMEOUT = 60  # seconds
+BODY = b'{"title": "Of a client that offers HTTP/2"}'
+JAVA = (
+    "POST {path} HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: {length}\r\n"
+    "Host: 127.0.0.1\r\nHTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\n"
+    "Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\n{credentials}"
+    "Content-Type: application/json\r\n\r\n"
+)
+"""What Java's client sends."""
+
+
+def test_curl_that_offers_http_2(running: Running, somebody: Person) -> None:
+    status = _run(
+        *(executable("curl"), "-sS", "--http2", "-d", BODY.decode(), "-o", "/dev/null"),
+        *("-H", f"Authorization: Bearer {somebody.token}", "-H", "Content-Type: application/json"),
+        *("-w", "%{http_code}", "--max-time", "20", f"{running.url}{TASKS}"),
+    )
+    assert status == "201"
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["in one segment", "in two"])
+def test_the_bytes_of_javas_client(running: Running, somebody: Person, pieces: int) -> None:
+    lines = JAVA.format(path=TASKS, length=len(BODY), credentials=somebody.credentials)
+    head = lines.encode()
+    with Wire(running.port) as wire:
+        wire.send([head + BODY] if pieces == 1 else [head, BODY])
+        answer = wire.answer("POST")
+    assert answer.status == 201, answer.body
+    assert orjson.loads(answer.body)["title"] == orjson.loads(BODY)["title"]
+
+
+def test_javas_client(running: Running, somebody: Person, java_client: list[str]) -> None:
+    assert _run(*java_client, f"{running.url}{TASKS}", somebody.token) == "201"
+
+
+@pytest.fixture(scope="session")
+def java_client(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command that runs the client, where there is a JDK; its bytes are tried everywhere."""
+    if shutil.which("javac") is None:
+        pytest.skip("there is no JDK")
+    directory = tmp_path_factory.mktemp("java")
+    _run("javac", "-d", str(directory), str(Path(__file__).with_name("Client.java")))
+    return ["java", "-XX:TieredStopAtLevel=1", "-cp", str(directory), "Client"]
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

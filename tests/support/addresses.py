@@ -1,0 +1,79 @@
+"""Addresses that do not lead to a database, and names that have the addresses a test gives them."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from support.background import Background
+
+
+@contextlib.contextmanager
+def black_hole(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port at which nothing is answered: the kernel drops each SYN, since the queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, 0), backlog=0))
+        port = listener.getsockname()[1]
+        stack.enter_context(socket.create_connection((host, port), timeout=20))
+        with pytest.raises(TimeoutError):
+            socket.create_connection((host, port), timeout=0.1)
+        yield port
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[int]:
+    """A port at which connections are accepted, and no byte is answered."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
+
+
+class Refusing(Background):
+    """Answers each start-up message with one error, as a server does, and closes."""
+
+    def __init__(self, state: str, words: bytes, *, severity: bytes = b"FATAL") -> None:
+        fields = (b"S" + severity, b"VFATAL", b"C" + state.encode(), b"M" + words)
+        body = b"\0".join([*fields, b"Fauth.c", b"L326", b"Rauth_failed"]) + b"\0\0"
+        self._error = b"E" + (len(body) + 4).to_bytes(4) + body
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.attempts = 0
+        port = self._listener.getsockname()[1]
+        self.url = f"postgresql://somebody@127.0.0.1:{port}/tasks?sslmode=disable"
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                client, _ = self._listener.accept()
+                self.attempts += 1
+                Thread(target=self._refuse, args=(client,), daemon=True).start()
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _refuse(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.settimeout(20)
+            client.recv(65536)
+            client.sendall(self._error)
+
+
+Resolver = Callable[[str], list[str]]
+
+
+def resolve_with(monkeypatch: pytest.MonkeyPatch, resolver: Resolver) -> None:
+    """Have the names that end in `.test` answered by a resolver of the test's own."""
+    true = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if not str(host).endswith(".test"):
+            return true(host, port, *args, **options)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, int(port or 0)))
+            for address in resolver(str(host))
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

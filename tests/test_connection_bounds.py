@@ -1,0 +1,340 @@
+"""Every state of a connection ends within a bound, and what a client does not read is bounded (FR-018).
+
+The bounds are made small here; docs/reliability.md has their real sizes.
+"""
+
+import contextlib
+import logging
+import resource
+import select
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg2
+import pytest
+from fastapi import APIRouter, FastAPI, Response
+from starlette.responses import StreamingResponse
+from support.service import at_rest, connected, eventually, problem, served
+from support.signing import Signer
+
+from tasks_backend import Plugin, Settings, connection_bounds, create_app
+
+pytestmark = pytest.mark.proves("FR-018", "EDGE-9")
+
+TASKS = "/api/v1/tasks"
+MEBIBYTE = 1024 * 1024
+HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+
+router = APIRouter()
+taken = 0
+
+
+@router.get("/large")
+async def large() -> Response:
+    return Response(b"x" * 24 * MEBIBYTE)
+
+
+@router.get("/endless")
+async def endless() -> StreamingResponse:
+    async def pieces() -> AsyncIterator[bytes]:
+        global taken  # noqa: PLW0603 - what the server takes is what is counted
+        while True:
+            taken += 1
+            yield b"x" * 65_536
+
+    return StreamingResponse(pieces())
+
+
+@pytest.fixture
+def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The application with small bounds, and two public routes that answer with much."""
+    for name, seconds in (
+        ("CHECK_INTERVAL", 0.05),
+        ("HEAD_TIMEOUT", 0.5),
+        ("WRITE_STALL", 0.5),
+        ("HALF_CLOSED_TIMEOUT", 0.5),
+    ):
+        monkeypatch.setattr(connection_bounds, name, seconds)
+    few = {"max_concurrent_requests": 8, "request_timeout": 1.0, "pool_size": 1}
+    plugin = Plugin(name="much", routers={"v1": router}, public=True)
+    return create_app(settings.model_copy(update=few), plugins=[plugin])
+
+
+@pytest.fixture
+def base(app: FastAPI) -> Iterator[str]:
+    with served(app) as url:
+        yield url
+        at_rest(app)
+
+
+def ended(connection: socket.socket) -> bytes:
+    """All that still comes, until the service ends the connection."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 20):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("before", "sent"),
+    [
+        (b"", b""),
+        (b"", b"G"),
+        (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\nA: "),
+        (b"", b"\r\n"),
+        (HEAD, b"G"),
+        (HEAD, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n"),
+    ],
+    ids=["silence", "a byte", "half a head", "an empty line", "a byte later", "half a head later"],
+)
+def test_a_head_that_is_never_finished_ends_the_connection(
+    base: str, before: bytes, sent: bytes
+) -> None:
+    with connected(base) as connection:
+        if before:
+            connection.sendall(before)
+            assert connection.recv(65536).endswith(b'{"status":"alive"}')
+        connection.sendall(sent)
+        assert ended(connection) == b""
+
+
+def test_a_head_that_drips_ends_too(base: str) -> None:
+    """Each byte is new, the bound is one for the whole head."""
+    with connected(base) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET /")
+        for _ in range(400):
+            connection.sendall(b"a")
+            if select.select([connection], [], [], 0.05)[0]:
+                assert connection.recv(1) == b""
+                return
+        pytest.fail("it never ended")
+
+
+def test_a_connection_between_two_requests_may_wait_longer(base: str) -> None:
+    with connected(base) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD)
+            assert connection.recv(65536).endswith(b'{"status":"alive"}')
+            time.sleep(1.0)  # twice the bound of a head
+
+
+def test_a_body_that_is_never_finished_is_refused_and_ends_the_connection(
+    base: str, signer: Signer
+) -> None:
+    token = signer.token("slow")
+    with connected(base) as connection:
+        connection.sendall(
+            f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+        answer = ended(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize("path", [TASKS, "/nothing", "/livez", "/docs"])
+@pytest.mark.parametrize("size", ["Content-Length: 100000000000", "Transfer-Encoding: chunked"])
+def test_an_endless_body_that_is_refused_is_not_read_for_ever(
+    base: str, path: str, size: str
+) -> None:
+    """The answer can be read, although the client still sends (RFC 9112, 9.6)."""
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    sent = 0
+    with connected(base) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{size}\r\n\r\n".encode())
+        answer = connection.recv(65536)
+        with contextlib.suppress(ConnectionError):
+            while sent < 1024:
+                connection.sendall(chunk)
+                sent += 1
+    assert answer.split(b" ")[1] in {b"401", b"404", b"405"}
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert sent < 1024
+
+
+def test_a_refused_body_that_is_here_keeps_the_connection(base: str) -> None:
+    with connected(base) as connection:
+        for _ in range(3):
+            connection.sendall(
+                f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+            )
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" not in answer.lower()
+
+
+def test_a_body_that_waits_to_be_invited_is_refused_without_an_invitation(base: str) -> None:
+    with connected(base) as connection:
+        connection.sendall(
+            f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            "Content-Length: 2\r\n\r\n".encode()
+        )
+        answer = ended(connection)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"100 Continue" not in answer
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+def unread(base: str, path: str) -> socket.socket:
+    """A connection on which something was asked for, and that takes little of it."""
+    address = urlsplit(base)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect((address.hostname, address.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return connection
+
+
+def descriptors() -> int:
+    """How many this process has open: the service's are among them."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def is_reset(connection: socket.socket) -> bool:
+    """Whether the service has cut it off."""
+    return bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) or any(
+        event & (select.POLLHUP | select.POLLERR) for _, event in polled(connection)
+    )
+
+
+def polled(connection: socket.socket) -> list[tuple[int, int]]:
+    poll = select.poll()
+    poll.register(connection, 0)
+    return poll.poll(0)
+
+
+def test_a_client_that_takes_nothing_is_cut_off(base: str) -> None:
+    with unread(base, "/api/v1/much/large") as connection:
+        eventually(lambda: is_reset(connection))
+
+
+def test_a_client_that_takes_little_at_a_time_gets_all(base: str) -> None:
+    with unread(base, "/api/v1/much/large") as connection:
+        size = 0
+        while size < 24 * MEBIBYTE:
+            size += len(connection.recv(1 << 20))
+
+
+def test_a_client_that_drips_is_cut_off_in_the_end(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_bounds, "WRITE_TIMEOUT", 1.5)
+    with unread(base, "/api/v1/much/large") as connection:
+
+        def drip() -> bool:
+            with contextlib.suppress(ConnectionResetError):
+                connection.recv(1024)
+            time.sleep(0.05)
+            return is_reset(connection)
+
+        eventually(drip)
+
+
+def test_what_clients_do_not_read_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that has not read for longest makes room; one that reads is not touched."""
+    monkeypatch.setattr(connection_bounds, "WRITE_STALL", 60.0)
+    monkeypatch.setattr(connection_bounds, "MAX_UNSENT", 50 * MEBIBYTE)
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for _ in range(3):
+            connections.append(stack.enter_context(unread(base, "/api/v1/much/large")))
+            connections[-1].recv(1024)  # so that they come one after the other
+        eventually(lambda: is_reset(connections[0]))
+        assert not any(is_reset(connection) for connection in connections[1:])
+
+
+def test_an_application_is_not_asked_for_more_than_is_read(base: str) -> None:
+    """Flow control holds for what a plugin makes piece by piece (findings A7)."""
+    with unread(base, "/api/v1/much/endless") as connection:
+        eventually(lambda: is_reset(connection))
+    assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel takes for a socket
+
+
+def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Signer) -> None:
+    """Findings A15: it got no answer, and nothing was done."""
+    body = b'{"title":"Half closed"}'
+    with connected(base) as connection:
+        connection.sendall(
+            f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        connection.shutdown(socket.SHUT_WR)
+        answer = ended(connection)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_client_that_closed_its_sending_side_does_not_wait_for_ever(
+    base: str, signer: Signer, database: str
+) -> None:
+    with contextlib.closing(psycopg2.connect(database)) as blocker:
+        blocker.cursor().execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")
+        with connected(base) as connection:
+            head = (
+                f"GET {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}"
+            )
+            connection.sendall(f"{head}\r\n\r\n".encode())
+            connection.shutdown(socket.SHUT_WR)
+            assert ended(connection) == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /livez", b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_half_a_request_and_a_closed_side_end_the_connection(base: str, sent: bytes) -> None:
+    with connected(base) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        ended(connection)
+
+
+def test_silent_connections_make_room_for_others(
+    base: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Findings A9: all descriptors were used up, and no word of it was in the log."""
+    monkeypatch.setattr(connection_bounds, "HEAD_TIMEOUT", 60.0)
+    monkeypatch.setattr(connection_bounds, "max_connections", lambda: 8)
+    with caplog.at_level(logging.WARNING), contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connected(base)) for _ in range(30)]
+        assert httpx2.get(f"{base}/livez").json() == {"status": "alive"}
+        assert ended(silent[0]) == b""
+        eventually(lambda: "raise its limit" in caplog.text)
+
+
+def test_the_most_connections_follow_from_the_limit_of_descriptors() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert 0 < connection_bounds.max_connections() <= limit - 32
+
+
+def test_a_storm_leaves_nothing_behind(app: FastAPI, signer: Signer) -> None:
+    """Descriptors, tasks and threads are as before, whatever was sent (FR-018)."""
+    with served(app) as base:
+        authorized = f"Authorization: Bearer {signer.token('storm')}\r\n"
+        httpx2.get(f"{base}{TASKS}", headers={"Authorization": authorized.strip()[15:]})
+        before = descriptors(), threading.active_count()
+        for number in range(300):
+            with connected(base) as connection, contextlib.suppress(ConnectionError):
+                start = (
+                    f"GET /api/{'x' * 70_000}",
+                    f"POST {TASKS} HTTP/1.1\r\n{authorized}Content-Length: 9\r\n\r\n",
+                    f"POST {TASKS} HTTP/1.1\r\n{authorized}Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+                    f"GET {TASKS} HTTP/1.1\r\n{authorized}\r\n" * 20,
+                    f"GET {TASKS} HTTP/1.1\r\n{authorized}Connection: upgrade\r\nUpgrade: x\r\n\r\n",
+                    f"GET {TASKS}?{'a&' * 5_000} HTTP/1.1\r\n{authorized}\r\n",
+                )[number % 6]
+                connection.sendall(start.encode())
+                if number % 2:
+                    linger = b"\1\0\0\0\0\0\0\0"
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        at_rest(app)
+        eventually(lambda: descriptors() <= before[0])
+        assert threading.active_count() <= before[1]
+        response = httpx2.get(f"{base}{TASKS}")
+        problem(response, 401, "missing_token")

@@ -1,0 +1,144 @@
+"""A process that is frozen between two requests, as a function's often is: which keys it believes."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import httpx2
+import pytest
+from support.commands import COMMAND, START_TIMEOUT, free_port
+from support.key_server import KeyServer, failing_answer, held_answer, json_answer, until
+from support.service import problem
+from support.signing import AUDIENCE, ISSUER, Signer, key_set
+
+REFRESH_AFTER = 0.4  # seconds
+ASLEEP = 2 * REFRESH_AFTER + 0.3  # seconds, after which no key is fresh any more
+SIGNER, OTHER = Signer(), Signer()
+WITHDRAWN = json_answer(key_set(OTHER))
+
+
+@dataclass
+class Process:
+    """The service in a process of its own, and the endpoint that it asks for keys."""
+
+    running: "subprocess.Popen[bytes]"
+    url: str
+    keys: KeyServer
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze it, and for so long that its keys are not fresh when it goes on."""
+        self.running.send_signal(signal.SIGSTOP)
+        state = Path(f"/proc/{self.running.pid}/stat")
+        until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+        try:
+            yield
+            time.sleep(ASLEEP)
+        finally:
+            self.running.send_signal(signal.SIGCONT)
+
+    def ask(self, signer: Signer = SIGNER) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {signer.token('alice')}"}
+        return httpx2.get(f"{self.url}/api/v1/tasks", headers=headers, timeout=30)
+
+
+@contextmanager
+def process(home: Path, database: str, timeout: float = 10.0) -> Iterator[Process]:
+    with KeyServer(json_answer(key_set(SIGNER, OTHER))) as keys:
+        port = free_port()
+        variables = {
+            **os.environ,
+            "DATABASE_URL": database,
+            "JWT_ISSUER": ISSUER,
+            "JWT_AUDIENCE": AUDIENCE,
+            "JWKS_URL": keys.url,
+            "JWKS_REFRESH_AFTER": str(REFRESH_AFTER),
+            "JWKS_COOLDOWN": "0.05",
+            "JWKS_TIMEOUT": str(timeout),
+        }
+        with (home / "serve.log").open("wb") as log:
+            running = subprocess.Popen(
+                [*COMMAND, "serve", "--port", str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=variables,
+                cwd=home,
+            )
+        started = Process(running, f"http://127.0.0.1:{port}", keys)
+        try:
+            give_up = time.monotonic() + START_TIMEOUT
+            while not _is_ready(started):
+                assert time.monotonic() < give_up, "it does not answer"
+                time.sleep(0.05)
+            yield started
+        finally:
+            running.send_signal(signal.SIGCONT)
+            running.send_signal(signal.SIGINT)
+            running.wait(30)
+
+
+def _is_ready(started: Process) -> bool:
+    assert started.running.poll() is None, "it did not start"
+    with suppress(httpx2.TransportError):
+        return started.ask().status_code == 200
+    return False
+
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that freezes")
+
+
+@pytest.mark.proves("FR-008", "FR-009")
+def test_a_key_that_was_withdrawn_meanwhile_is_refused_at_once(
+    tmp_path: Path, database: str
+) -> None:
+    with process(tmp_path, database) as service:
+        for _ in range(3):
+            with service.frozen():
+                service.keys.answer = WITHDRAWN
+            problem(service.ask(), 401, "invalid_token")
+            assert service.ask(OTHER).status_code == 200
+            service.keys.answer = json_answer(key_set(SIGNER, OTHER))
+            until(lambda: service.ask().status_code == 200)
+
+
+@pytest.mark.parametrize("timeout", [0.5, 10.0], ids=["too late", "in time"])
+def test_a_fetch_that_was_under_way_confirms_nothing(
+    tmp_path: Path, database: str, timeout: float
+) -> None:
+    """Its answer, which came while the process was frozen, may come in time: it is old."""
+    released = Event()
+    with process(tmp_path, database, timeout) as service:
+        service.keys.answer = held_answer(json_answer(key_set(SIGNER, OTHER)), released)
+        asked = service.keys.requests
+
+        def is_asked() -> bool:
+            assert service.ask().status_code == 200
+            return service.keys.requests > asked
+
+        until(is_asked)
+        with service.frozen():
+            service.keys.answer = WITHDRAWN
+            released.set()
+        problem(service.ask(), 401, "invalid_token")
+
+
+def test_while_the_endpoint_is_down_a_known_key_is_used_once_a_fetch_was_tried(
+    tmp_path: Path, database: str
+) -> None:
+    with process(tmp_path, database) as service:
+        for _ in range(3):
+            with service.frozen():
+                service.keys.answer = failing_answer
+                asked = service.keys.requests
+            assert service.ask().status_code == 200
+            assert service.keys.requests > asked
+        with service.frozen():
+            service.keys.answer = WITHDRAWN
+        problem(service.ask(), 401, "invalid_token")

@@ -1,0 +1,279 @@
+"""A plugin's statement cannot change who a message runs as, whatever its columns are called."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import (
+    Column,
+    Executable,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
+from support.databases import NEON_OWNER, Cluster
+
+from tasks_backend import Plugin, statement
+from tasks_backend.caller import Caller
+from tasks_backend.db import migrations
+from tasks_backend.db.connection import Row
+from tasks_backend.db.database import CallerDatabase, Database
+from tasks_backend.db.pool import Pool
+from tasks_backend.db.statements import Statement
+from tasks_backend.errors import DatabaseUnavailable
+
+MIGRATION = """
+from alembic import op
+
+from tasks_backend import row_level_security
+
+revision, down_revision = "0001", None
+
+
+def upgrade():
+    op.execute('''
+        CREATE TABLE tasks_backend_members.members (
+            user_id text NOT NULL REFERENCES tasks_backend.users ON DELETE CASCADE,
+            role text, statement_timeout text, "TimeZone" text, statement text, caller text,
+            self text, parameters text, "odd (name) %s." text
+        )
+    ''')
+    op.execute(row_level_security("tasks_backend_members.members", "SELECT", "INSERT"))
+"""
+
+COLUMNS = ("role", "statement_timeout", "TimeZone", "statement", "caller", "self", "parameters")
+ODD = "odd (name) %s."
+members = Table(
+    "members",
+    MetaData(schema="tasks_backend_members"),
+    *(Column(name, Text) for name in ("user_id", *COLUMNS, ODD)),
+)
+
+IDENTITY = text("""
+    SELECT left(current_user, 9), current_setting('app.user_id'),
+        current_setting('statement_timeout'), current_setting('TimeZone'),
+        (SELECT count(*) FROM tasks_backend_members.members WHERE user_id <> 'alice')
+""")
+ALICE = ("tasks_app", "alice", "5s", "UTC", 0)
+"""Who a message of Alice's runs as (in some databases tasks_app_<number>), and how many rows of
+others it sees."""
+
+
+@pytest.fixture(scope="module")
+def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database that is reached as Neon's owner, whom no policy binds; Bob has a row in it."""
+    directory = tmp_path_factory.mktemp("members")
+    (directory / "0001_members.py").write_text(MIGRATION)
+    name, url = cluster.database(cluster.login(NEON_OWNER))
+    migrations.upgrade(url, [Plugin("members", migrations=directory)])
+    with cluster.cursor(name) as cursor:
+        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('alice'), ('bob')")
+        cursor.execute("INSERT INTO tasks_backend_members.members VALUES ('bob')")
+    return url
+
+
+def run_as_alice(url: str, sent: Statement, parameters: dict[str, Any]) -> list[Row]:
+    async def run() -> list[Row]:
+        database = Database(Pool(url, size=1, wait=5, connect_timeout=5), statement_timeout=5)
+        caller = Caller("alice", asyncio.get_running_loop().time() + 30)
+        try:
+            return await CallerDatabase(database, caller).run(sent, **parameters)
+        finally:
+            database.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.proves("SC-003", "FR-010")
+@pytest.mark.parametrize("given", ["keyword", "literal", "both"])
+def test_a_column_of_any_name_gets_its_own_value_and_the_caller_stays_the_caller(
+    deployment: str, given: str
+) -> None:
+    wished = {**dict.fromkeys(COLUMNS, "none"), "statement_timeout": "0"}
+    added = insert(members)
+    if given == "keyword":
+        added = added.values({name: bindparam(name) for name in ("user_id", *COLUMNS)})
+    else:
+        added = added.values(wished)
+        added = added.values(user_id="bob" if given == "literal" else bindparam("user_id"))
+    asked = {} if given == "literal" else {**wished, "user_id": "bob"}
+    if given == "both":
+        asked = dict.fromkeys(asked, "somebody else's")
+    added = added.returning(*(members.c[name] for name in ("user_id", *COLUMNS)))
+    (row,) = run_as_alice(deployment, statement(added, repeatable=False), asked)
+    assert row == ("alice", *wished.values())
+    sent = statement(added, IDENTITY, repeatable=False)
+    assert [tuple(map(str, row)) for row in run_as_alice(deployment, sent, asked)] == [
+        tuple(map(str, ALICE))
+    ]
+
+
+@pytest.mark.proves("SC-003", "FR-010")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("role", "none"),
+        ("user_id", "bob"),
+        ("app.user_id", "bob"),
+        ("statement_timeout", "0"),
+        ("tasks_backend_role", "none"),
+        ("tasks_backend_user_id", "bob"),
+        ("tasks_backend_statement_timeout", "0"),
+        ("tasks_backend.role", "none"),
+        ("caller", Caller("bob", 0)),
+        ("statement", "SELECT 1"),
+        ("self", None),
+    ],
+)
+def test_what_a_call_passes_cannot_replace_the_identity(
+    deployment: str, name: str, value: object
+) -> None:
+    """Not even with a name that no statement has: a route may pass on all that a body says."""
+    sent = statement(IDENTITY, repeatable=True)
+    assert run_as_alice(deployment, sent, {name: value}) == [ALICE]
+
+
+@pytest.mark.parametrize(
+    "construct",
+    [
+        select(bindparam("tasks_backend_role", type_=Text)),
+        select(bindparam("tasks_backend_role", "none")),
+        select(bindparam("tasks_backend.role", type_=Text)),
+        select(bindparam("tasks_backend_statement_timeout", type_=Text)),
+        text("SELECT :tasks_backend_role"),
+        text("SELECT :tasks_backend_anything"),
+        insert(Table("t", MetaData(), Column("tasks_backend_role", Text))),
+        insert(Table("t", MetaData(), Column("tasks_backend_role", Text))).values(
+            tasks_backend_role="none"
+        ),
+    ],
+    ids=lambda construct: str(construct).replace("\n", ""),
+)
+def test_a_statement_that_uses_a_reserved_name_is_refused_at_import(construct: Executable) -> None:
+    for constructs in ((construct,), (IDENTITY, construct), (construct, IDENTITY)):
+        with pytest.raises(ValueError, match=r"'tasks_backend_.*' is reserved for the service"):
+            statement(*constructs, repeatable=True)
+
+
+@pytest.mark.proves("SC-003")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "role",
+        "ROLE",
+        "session_authorization",
+        "app.user_id",
+        "App.User_Id",
+        "row_security",
+        "search_path",
+        "statement_timeout",
+        "timezone",
+        "TimeZone",
+        "client_encoding",
+    ],
+)
+def test_a_setting_that_would_undo_the_identity_is_refused_at_import(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"the setting '{name}' is the service's"):
+        statement(IDENTITY, repeatable=True, **{name: "none"})
+
+
+def test_every_setting_of_the_identity_is_the_services() -> None:
+    sent = statement(IDENTITY, repeatable=True).message.partition(";\n")[0]
+    names = [part.split("'")[1] for part in sent.split("set_config(")[1:]]
+    assert len(names) >= 4
+    for name in names:
+        with pytest.raises(ValueError, match="is the service's"):
+            statement(IDENTITY, repeatable=True, **{name: "x"})
+
+
+def test_a_setting_of_the_planner_or_of_the_plugin_is_taken(deployment: str) -> None:
+    sent = statement(
+        text("SELECT current_setting('enable_seqscan'), current_setting('audit.reason')"),
+        IDENTITY,
+        repeatable=True,
+        enable_seqscan="off",
+        lock_timeout="2s",
+        **{"audit.reason": "none"},
+    )
+    assert run_as_alice(deployment, sent, {}) == [ALICE]
+    with pytest.raises(ValueError, match="is no setting"):
+        statement(IDENTITY, repeatable=True, enable_seqscan="off', true), set_config('role")
+
+
+def test_a_literal_is_not_replaced_by_what_a_call_passes(deployment: str) -> None:
+    """So that a route may pass on a body's fields, and still say itself which role is given."""
+    for literal in ("member", None):
+        added = insert(members).values(user_id=bindparam("user_id"), role=literal)
+        sent = statement(added.returning(members.c.role), repeatable=False)
+        assert run_as_alice(deployment, sent, {"role": "owner"}) == [(literal,)]
+
+
+def test_a_name_that_is_a_literal_here_and_a_parameter_there_is_refused() -> None:
+    literal = insert(members).values(role="member")
+    asked = select(members.c.user_id).where(members.c.role == bindparam("role"))
+    for constructs in ((literal, asked), (asked, literal)):
+        with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
+            statement(*constructs, repeatable=False)
+    with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
+        statement(literal, insert(members).values(role=None), repeatable=False)
+
+
+def test_signs_of_percent_and_odd_names_mean_what_they_say(deployment: str) -> None:
+    added = insert(members).values({"user_id": bindparam("user_id"), ODD: "100 %(role)s"})
+    found = select(
+        members.c[ODD],
+        literal_column("'%(role)s %% %'"),
+        func.concat(bindparam("a (b) %s", "%(user_id)s"), bindparam("x", type_=Text)),
+    ).where(members.c[ODD] == "100 %(role)s")
+    percent = text("SELECT '%(role)s', '50%', '%%' WHERE :x LIKE '%' AND 5 % 3 = 2")
+    parameters = {"x": "%(tasks_backend_role)s", "role": "none"}
+    sent = statement(added, found, repeatable=False)
+    assert run_as_alice(deployment, sent, parameters) == [
+        ("100 %(role)s", "%(role)s %% %", "%(user_id)s%(tasks_backend_role)s")
+    ]
+    sent = statement(percent, repeatable=True)
+    assert run_as_alice(deployment, sent, parameters) == [("%(role)s", "50%", "%%")]
+    assert run_as_alice(deployment, statement(percent, IDENTITY, repeatable=True), parameters) == [
+        ALICE
+    ]
+
+
+def test_a_plugin_may_call_for_a_default_that_sqlalchemy_would_make(deployment: str) -> None:
+    """A default of a column, made in Python for each row, is no literal: the call passes it."""
+    table = Table(
+        "members",
+        MetaData(schema="tasks_backend_members"),
+        Column("user_id", Text),
+        Column("role", Text, default=lambda: "made"),
+    )
+    added = insert(table).values(user_id=bindparam("user_id")).returning(table.c.role)
+    sent = statement(added, repeatable=False)
+    assert run_as_alice(deployment, sent, {"role": "passed"}) == [("passed",)]
+
+
+@pytest.mark.proves("SC-003")
+@pytest.mark.parametrize("leaves", ["RESET ROLE", "SET ROLE none", "COMMIT"])
+def test_a_text_that_leaves_the_role_can_do_nothing_with_a_login_of_its_own(
+    cluster: Cluster, deployment: str, leaves: str
+) -> None:
+    """As docs/plugins.md says: the service does not parse SQL."""
+    name, login = str(parse_dsn(deployment)["dbname"]), cluster.login("NOINHERIT")
+    ((role,),) = run_as_alice(
+        deployment, statement(text("SELECT current_user"), repeatable=True), {}
+    )
+    with cluster.cursor() as cursor:
+        cursor.execute(f"GRANT {role} TO {login}")
+    url = cluster.url_of(name, login)
+    assert run_as_alice(url, statement(IDENTITY, repeatable=True), {}) == [ALICE]
+    everybodys = select(members.c.user_id)
+    owned = run_as_alice(deployment, statement(text(leaves), everybodys, repeatable=True), {})
+    assert ("bob",) in owned, "it is the login that keeps it, and nothing else"
+    with pytest.raises(DatabaseUnavailable):
+        run_as_alice(url, statement(text(leaves), everybodys, repeatable=True), {})
