@@ -9,9 +9,8 @@ from tasks_backend.db.connection import Connection, Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.statements import CALLER, ROLE, SCHEMA, STATEMENT_TIMEOUT, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
-from tasks_backend.doctor.statements import BEGIN, CHANGED, PLANTED, ROLLBACK, SEEN, TABLES
+from tasks_backend.doctor.statements import BEGIN, CHANGED, MADE, PLANTED, ROLLBACK, SEEN, TABLES
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.statements import CREATE_ONCE
 
 CHECK = "database.row_level_security"
 REPAIR = (
@@ -57,7 +56,7 @@ class _Trial:
     async def populate(self) -> None:
         """Give each of the two a row in every table."""
         for user, task in ((self._user, self._task), (self._other, self._other_task)):
-            await self._send(CREATE_ONCE, user, **_new_task(task))
+            await self._send(MADE, user, **_new_task(task))
 
     async def leaks(self) -> list[str]:
         """Return what the user could do to the other, who is never named as an owner."""

@@ -5,7 +5,13 @@ from sqlmodel import col
 
 from tasks_backend.db.statements import APP_ROLE, SCHEMA, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
-from tasks_backend.tasks.statements import TASK_ID, TITLE, USER_ID
+from tasks_backend.tasks.statements import (
+    CREATE_ONCE,
+    DELETE_EXPIRED_KEYS,
+    TASK_ID,
+    TITLE,
+    USER_ID,
+)
 
 BEGIN = "BEGIN"
 ROLLBACK = "ROLLBACK"
@@ -43,6 +49,11 @@ _OF_BOTH = {
     ),
 }
 TABLES = tuple(_OF_BOTH)
+
+MADE = statement(
+    *(part for part in CREATE_ONCE.constructs if part is not DELETE_EXPIRED_KEYS), repeatable=False
+)
+"""What makes a user with a task and a key: the service's own, but for locking others' keys."""
 
 SEEN = statement(
     select(*(select(func.count()).where(rows).scalar_subquery() for rows in _OF_BOTH.values())),

@@ -203,7 +203,7 @@ _claimed_here = and_(_this_key, idempotency.attempt == ATTEMPT, idempotency.expi
 _is_long = func.coalesce(func.octet_length(task.description) > KEPT_DESCRIPTION, false())
 
 # Last but for the answer: while it has locked others' expired keys, a message waits for nothing.
-_delete_expired_keys = select(getattr(func, SCHEMA).delete_expired_keys())
+DELETE_EXPIRED_KEYS = select(getattr(func, SCHEMA).delete_expired_keys())
 
 
 def _claim(values: Select[Any]) -> Insert:
@@ -261,7 +261,7 @@ CREATE_ONCE = statement(
     new_owner,
     _claim(_created),
     _make_task,
-    _delete_expired_keys,
+    DELETE_EXPIRED_KEYS,
     _show_created,
     repeatable=True,
 )
@@ -273,7 +273,7 @@ CREATE_ONCE_COUNTED = statement(
     _count_keys,
     _claim(_created.where(_left(_tasks_left) > 0, _left(_keys_left) > 0)),
     _make_task,
-    _delete_expired_keys,
+    DELETE_EXPIRED_KEYS,
     _show_created.add_columns(_left(_tasks_left), _left(_keys_left)),
     repeatable=True,
     **_INDEXED,
@@ -306,7 +306,7 @@ TOGGLE_ONCE = statement(
     _wait_briefly,
     _claim(_toggled),
     _toggle,
-    _delete_expired_keys,
+    DELETE_EXPIRED_KEYS,
     _show_toggled,
     repeatable=True,
 )
@@ -316,7 +316,7 @@ TOGGLE_ONCE_COUNTED = statement(
     _count_keys,
     _claim(_toggled.where(_left(_keys_left) > 0)),
     _toggle,
-    _delete_expired_keys,
+    DELETE_EXPIRED_KEYS,
     _show_toggled.add_columns(_left(_keys_left)),
     repeatable=True,
     **_INDEXED,

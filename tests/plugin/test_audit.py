@@ -67,7 +67,7 @@ def test_enabled_it_shows_everybody_their_own_changes(
     for _ in range(2):
         migrated = run(tmp_path, "migrate", **variables)
         assert (migrated.returncode, migrated.stdout.splitlines()) == (
-            *(0, ["The schema is at revision 0002.", "That of audit is at revision 0001."]),
+            *(0, ["The schema is at revision 0003.", "That of audit is at revision 0001."]),
         ), migrated.stderr
     with (
         serving(tmp_path, **variables) as url,
@@ -179,7 +179,7 @@ def test_disabled_there_is_no_route_and_no_table(
 ) -> None:
     name, variables = deploy(cluster, NEON_OWNER, environment)
     migrated = run(tmp_path, "migrate", **variables)
-    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0002.\n")
+    assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0003.\n")
     with cluster.cursor(name) as cursor:
         cursor.execute("SELECT to_regnamespace('tasks_backend_audit')")
         assert cursor.fetchall() == [(None,)]
