@@ -316,10 +316,10 @@ def test_who_no_longer_waits_takes_up_no_room(signer: Signer) -> None:
 
     async def wait_in_vain() -> None:
         asking = [asyncio.create_task(verdict(keys, str(number))) for number in range(5)]
-        await asyncio.sleep(0)
+        await soon(lambda: endpoint.connections > 0)
         assert keys.waiting == len(asking)
 
-    with HostileEndpoint(Visit.hang) as endpoint:
+    with HostileEndpoint(lambda visit: visit.send_for_ever(b"", 0.01)) as endpoint:
         keys = keys_at(endpoint.url)
         asyncio.run(wait_in_vain())
         assert keys.waiting == 0
