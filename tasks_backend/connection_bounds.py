@@ -21,7 +21,9 @@ HEAD_TIMEOUT = 10.0  # seconds from a connection, or a head's first byte, to the
 WRITE_STALL = 5.0  # seconds in which a client takes nothing of what is sent to it
 WRITE_TIMEOUT = 60.0  # seconds in which a client takes all of it
 MAX_UNSENT = 32 * 1024 * 1024  # bytes of answers that clients have not taken, per process
-SEND_BUFFER = 128 * 1024  # bytes in the kernel, of which it takes twice as many; else it is megabytes
+SEND_BUFFER = (
+    128 * 1024
+)  # bytes in the kernel, of which it takes twice as many; else it is megabytes
 HALF_CLOSED_TIMEOUT = 2.0  # seconds for the answer to a client that closed its sending side
 IDLE_CLOSE_DELAY = 0.5  # seconds that an idle connection outlives the order to stop
 CHECK_INTERVAL = 1.0  # seconds between two looks at the times of a connection
