@@ -117,16 +117,23 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
         for error in errors
     }
     headers = {name: value for error in errors for name, value in (error.headers or {}).items()}
+    always = set.intersection(*({*(error.headers or {})} for error in errors))
     return {
         "description": AND.join(dict.fromkeys(error.summary for error in errors)),
-        "headers": {name: _header_of_a_failure(name, headers[name]) for name in sorted(headers)},
+        "headers": {
+            name: _header_of_a_failure(name, headers[name], always=name in always)
+            for name in sorted(headers)
+        },
         "content": {
             MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(model="Problem")}, "examples": examples}
         },
     }
 
 
-def _header_of_a_failure(name: str, example: str) -> dict[str, Any]:
-    if name in HEADERS:
+def _header_of_a_failure(name: str, example: str, *, always: bool) -> dict[str, Any]:
+    """Return a header's description; one that not every failure of the status has is optional."""
+    if name not in HEADERS:
+        return {"schema": {"type": "string"}, "example": example}
+    if always:
         return {"$ref": f"#/components/headers/{name}"}
-    return {"schema": {"type": "string"}, "example": example}
+    return {**HEADERS[name], "required": False}
