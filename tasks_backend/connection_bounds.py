@@ -51,6 +51,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.unsent = 0
         self._unsent_since = self.taken_at = now
         self._stopping = False
+        self._running: Any = None  # uvicorn's cycle of the request that is being answered
         self._check: asyncio.TimerHandle | None = None
 
     @property
@@ -99,8 +100,16 @@ class BoundedConnection(HttpToolsProtocol):
         """Start the request: its head is no longer awaited."""
         self.head_since = None
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         if self._stopping:
             self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """Start the next request, if one waits."""
+        following = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+        self._running = following
 
     def shutdown(self) -> None:
         """End the connection after its running request or, if it is idle, after its next one.
@@ -117,6 +126,9 @@ class BoundedConnection(HttpToolsProtocol):
         """End the connection at once. What is unsent goes with it, the kernel's part too."""
         connected = self.transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if self._running is not None:  # uvloop raises for what it would still write
+            self._running.disconnected = True
+            self._running.message_event.set()
         self.transport.abort()
 
     def _close_if_idle(self) -> None:

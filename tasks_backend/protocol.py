@@ -16,6 +16,7 @@ from tasks_backend.errors import MEDIA_TYPE, problem
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 MAX_HEADERS = 100
 
+_CODING = b"transfer-encoding"
 _END_OF_HEAD = b"\r\n\r\n"
 _PIECE = 1024  # bytes of a body that are parsed before looking whether the next request has begun
 
@@ -65,6 +66,9 @@ class Protocol(BoundedConnection):
             raise ValueError("no HTTP/1")
         if sum(name == b"host" for name, _ in self.headers) > 1:
             raise ValueError("two hosts")
+        codings = [value.strip().lower() for name, value in self.headers if name == _CODING]
+        if codings not in ([], [b"chunked"]):
+            raise ValueError("a coding that readers differ on, or that is not known here")
         self._rereading = self._in_head = False
         self._unfinished = 0
         super().on_headers_complete()
