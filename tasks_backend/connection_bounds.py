@@ -129,6 +129,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self._running is not None:  # uvloop raises for what it would still write
             self._running.disconnected = True
             self._running.message_event.set()
+        self.unsent, self.head_since = 0, None  # so that it is not chosen again before it is gone
         self.transport.abort()
 
     def _close_if_idle(self) -> None:
@@ -140,8 +141,8 @@ class BoundedConnection(HttpToolsProtocol):
         now = self.loop.time()
         self._check = self.loop.call_later(CHECK_INTERVAL, self._check_times)
         self._note_unsent()
-        if (self.unsent and now - self.taken_at > WRITE_STALL) or (
-            self.unsent and now - self._unsent_since > WRITE_TIMEOUT
+        if self.unsent and (
+            now - self.taken_at > WRITE_STALL or now - self._unsent_since > WRITE_TIMEOUT
         ):
             self.cut_off()
         elif self._half_closed_since is not None:
