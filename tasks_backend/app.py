@@ -25,7 +25,6 @@ from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
 from tasks_backend.lifespan import Announcement, lifespan
 from tasks_backend.limiter import ConcurrencyLimiter
-from tasks_backend.load_shedding import LoadSheddingMiddleware
 from tasks_backend.mounting import mounted
 from tasks_backend.plugin import Plugin, distinct, named
 from tasks_backend.receive import BodyReader
@@ -141,8 +140,7 @@ def _middleware(
     )
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
-        Middleware(Announcement),
-        Middleware(LoadSheddingMiddleware, limiter),
+        Middleware(Announcement, limiter),
         Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         *([Middleware(CatchAll), *theirs] if theirs else []),

@@ -1,6 +1,6 @@
 """Who calls and by when they are answered: what the gate knows and every layer above it may ask."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -39,12 +39,12 @@ def known_caller(scope: Scope) -> Caller | None:
     return caller
 
 
-def bearer_credential(scope: Scope) -> str | None:
+def bearer_credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the token of the first Authorization header, whatever the spelling around it.
 
     None if there is none (RFC 6750, 2.1). Who sent it is not known before it is verified.
     """
-    value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    value = next((value for name, value in headers if name == b"authorization"), b"")
     value = value.strip(b" \t")  # as RFC 9110, 5.5 has it: these two only
     scheme, _, credentials = value.partition(b" ")
     token = credentials.lstrip(b" ")

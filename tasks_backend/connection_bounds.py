@@ -74,6 +74,7 @@ class BoundedConnection(HttpToolsProtocol):
         """End it."""
         if self._check is not None:
             self._check.cancel()
+        self._stop_running()
         super().connection_lost(exc)
 
     def note_data(self) -> None:
@@ -126,11 +127,17 @@ class BoundedConnection(HttpToolsProtocol):
         """End the connection at once. What is unsent goes with it, the kernel's part too."""
         connected = self.transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        if self._running is not None:  # uvloop raises for what it would still write
-            self._running.disconnected = True
-            self._running.message_event.set()
+        self._stop_running()
         self.unsent, self.head_since = 0, None  # so that it is not chosen again before it is gone
         self.transport.abort()
+
+    def _stop_running(self) -> None:
+        """Let nothing more be written: uvloop raises for that, and uvicorn stops the last request
+        of a connection, which another one may still be in front of.
+        """
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _close_if_idle(self) -> None:
         if not self.in_request:

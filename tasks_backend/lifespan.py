@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
+from tasks_backend.limiter import LIMITER, ConcurrencyLimiter
 from tasks_backend.plugin import Plugin, PluginError
 
 
@@ -32,16 +33,21 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
 
 
 class Announcement:
-    """Say why the service does not start in one sentence, where the framework has a traceback."""
+    """Tell the server what it needs: the limiter, for refusals that cost little (decision 0017),
+    and why the service does not start, in one sentence where the framework has a traceback.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limiter: ConcurrencyLimiter) -> None:
         self.app = app
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the lifespan; let everything else through."""
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
+        if "state" in scope:
+            scope["state"][LIMITER] = self._limiter
 
         async def announced(message: Message) -> None:
             error = sys.exception()

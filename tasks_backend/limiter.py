@@ -4,10 +4,14 @@ import logging
 from collections.abc import Hashable
 from types import TracebackType
 
+from tasks_backend import observation
 from tasks_backend.counted_warning import CountedWarning
 from tasks_backend.errors import Overloaded
 
 logger = logging.getLogger("tasks_backend")
+
+LIMITER = "tasks_backend.limiter"
+"""In the lifespan's state: the limiter of the service."""
 
 
 class ConcurrencyLimiter:
@@ -52,6 +56,8 @@ class ConcurrencyLimiter:
         """Raise Overloaded if there is no place for this sender; take none."""
         if not self.has_place(sender):
             self.count_refusal()
+            if (observed := observation.current()) is not None:
+                observed.counted = True
             raise Overloaded
 
     def acquire(self, *senders: Hashable) -> "Place":

@@ -36,6 +36,8 @@ class Observation:
     """None until the response has begun, and for a client that went away before it did."""
     code: str | None = None
     """The problem's code, if the request failed."""
+    counted: bool = False
+    """Whether the failure is in a count that is logged, so that it needs no line of its own."""
     waited: float = 0.0
     """How long it stood in line for a connection to the database."""
     exchanges: list[Exchange] = field(default_factory=list)

@@ -4,17 +4,26 @@ httptools takes an offer to upgrade for accepted: it skips the body, whose bytes
 as the next request. Here the offer is ignored (RFC 9110, 7.8; decision 0017).
 """
 
+import re
+from http import HTTPStatus
 from typing import Any
 
 import httptools
 from starlette.exceptions import HTTPException
 
+from tasks_backend.caller import bearer_credential
 from tasks_backend.connection_bounds import BoundedConnection
 from tasks_backend.envelope import request_id
-from tasks_backend.errors import MEDIA_TYPE, problem
+from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
+from tasks_backend.limiter import LIMITER, ConcurrencyLimiter
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 MAX_HEADERS = 100
+
+_COUNTED = re.compile(rb"/api/[A-Za-z0-9/_-]*")
+"""What is refused for lack of a place. Probes and documents are always answered."""
+_LEFT_TO_THE_GATE = {b"content-length", b"transfer-encoding", b"expect", b"origin"}
+"""With a body, an answer may be due before it came; a browser's needs its CORS headers."""
 
 _CODING = b"transfer-encoding"
 _END_OF_HEAD = b"\r\n\r\n"
@@ -26,6 +35,7 @@ class Protocol(BoundedConnection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._limiter: ConcurrencyLimiter | None = self.app_state.get(LIMITER)
         self._unparsed = b""
         self._unfinished = 0  # bytes that have finished neither a head nor a piece of a body
         self._in_head = True
@@ -71,7 +81,10 @@ class Protocol(BoundedConnection):
             raise ValueError("a coding that readers differ on, or that is not known here")
         self._rereading = self._in_head = False
         self._unfinished = 0
-        super().on_headers_complete()
+        if self._has_no_place():
+            self._refuse()
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -83,14 +96,15 @@ class Protocol(BoundedConnection):
         if not self.parser.should_upgrade():
             self._in_head = True
             self._unfinished = 0
-            super().on_message_complete()
+            if self.cycle is not None:  # else all were refused so far
+                super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on with what came in the meantime."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if not self.in_request and (self._unfinished or self._unparsed):
+        if self._unparsed:
             self.note_data()
         self._parse()
 
@@ -101,19 +115,61 @@ class Protocol(BoundedConnection):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        identity = request_id([])
-        body = problem(HTTPException(400), "", identity)
-        head = (
-            "HTTP/1.1 400 Bad Request",
-            f"content-type: {MEDIA_TYPE}",
-            f"content-length: {len(body)}",
-            f"x-request-id: {identity}",
-            "cache-control: no-store",
-            "x-content-type-options: nosniff",
-            "connection: close",
+        self._write_problem(HTTPException(400), "", request_id([]), closing=True)
+
+    def _has_no_place(self) -> bool:
+        """Tell whether to refuse the request here. The gate refuses it too, for four times as much
+        (decision 0017): this takes no place, and only decides for a request that ends with its head.
+        """
+        limiter = self._limiter
+        if limiter is None or limiter.has_room or self.in_request or self.flow.write_paused:
+            return False
+        if self.parser.get_method() == b"HEAD" or not _COUNTED.fullmatch(self._path):
+            return False
+        if any(name in _LEFT_TO_THE_GATE for name, _ in self.headers):
+            return False
+        if limiter.has_place(bearer_credential(self.headers) or ""):
+            return False
+        limiter.count_refusal()
+        return True
+
+    def _refuse(self) -> None:
+        """Answer Overloaded (FR-012), and go on with the connection."""
+        self.head_since = None
+        keeping = (
+            not self._stopping
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
         )
-        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
-        self.transport.close()
+        path = self.root_path + self._path.decode("ascii")
+        self._write_problem(Overloaded(), path, request_id(self.headers), closing=not keeping)
+        super().on_response_complete()
+
+    @property
+    def _path(self) -> bytes:
+        return self.url.partition(b"?")[0]
+
+    def _write_problem(
+        self, error: HTTPException, path: str, identity: str, *, closing: bool
+    ) -> None:
+        """Write a whole failure, in the shape of every failure (FR-011)."""
+        body = problem(error, path, identity)
+        status = HTTPStatus(error.status_code)
+        headers = {
+            "content-type": MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "x-request-id": identity,
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            **(error.headers or {}),
+            **({"connection": "close"} if closing else {}),
+        }
+        standard = b"".join(b"%b: %b\r\n" % each for each in self.server_state.default_headers)
+        ours = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        line = f"HTTP/1.1 {status:d} {status.phrase}\r\n"
+        self.transport.write(b"%b%b%b\r\n%b" % (line.encode(), standard, ours.encode(), body))
+        if closing:
+            self.transport.close()
 
     def _parse(self) -> None:
         """Parse what was received, until a request waits behind another.
@@ -136,6 +192,8 @@ class Protocol(BoundedConnection):
                 self.send_400_response("")
                 return
             position = end
+        if self._unfinished and not self.in_request:
+            self.note_data()
 
     def _feed(self, piece: bytes) -> bool:
         """Give the parser a piece; return whether it is HTTP."""

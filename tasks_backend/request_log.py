@@ -23,11 +23,11 @@ def pseudonyms(salt: str) -> Callable[[str], str]:
 
 
 def write(observation: Observation, *, duration: float, user: str | None) -> None:
-    """Log a finished request. Nothing that the client sent is in the line but a harmless request
+    """Log a finished request, unless it is in a count. Nothing that the client sent is in the line but a harmless request
     id: no token, no claim, no body, no path, no parameter.
     """
     level = logging.INFO if (observation.status or 0) < 500 else logging.WARNING  # noqa: PLR2004 - RFC 9110
-    if not logger.isEnabledFor(level):
+    if observation.counted or not logger.isEnabledFor(level):
         return
     database = sum(exchange.duration for exchange in observation.exchanges)
     line = {

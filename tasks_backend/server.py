@@ -12,6 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend import logs
+from tasks_backend.allocator import give_back_large_blocks
 from tasks_backend.app import create_app
 from tasks_backend.protocol import Protocol
 from tasks_backend.settings import SettingsError
@@ -47,6 +48,7 @@ def application() -> FastAPI:
     except SettingsError as error:  # of a worker that replaces another; the command looks first
         logger.error("the service does not start: %s", error)  # noqa: TRY400 - it is a sentence
         raise SystemExit(STARTUP_FAILURE) from None
+    give_back_large_blocks()
     gc.collect()
     gc.freeze()
     return app

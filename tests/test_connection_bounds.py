@@ -8,6 +8,7 @@ import logging
 import resource
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -102,6 +103,24 @@ def test_a_head_that_is_never_finished_ends_the_connection(
             assert connection.recv(65536).endswith(b'{"status":"alive"}')
         connection.sendall(sent)
         assert ended(connection) == b""
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "a byte later"])
+def test_half_a_head_behind_a_refusal_ends_too(app: FastAPI, base: str, together: bool) -> None:
+    """A refusal that needs no task goes past uvicorn's times; half a head still has an end."""
+    limiter = app.state.bounds.limiter
+    limiter.left, left = 0, limiter.left
+    with connected(base) as connection:
+        for end in (b"", b"G" if together else b""):
+            connection.sendall(f"GET {TASKS} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + end)
+            refused = connection.recv(65536)
+            assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\ndate: ")
+            assert b"connection:" not in refused
+        if not together:
+            time.sleep(2 * connection_bounds.HEAD_TIMEOUT)
+            connection.sendall(b"G")
+        assert ended(connection) == b""
+    limiter.left = left
 
 
 def test_a_head_that_drips_ends_too(base: str) -> None:
@@ -208,6 +227,25 @@ def polled(connection: socket.socket) -> list[tuple[int, int]]:
     poll = select.poll()
     poll.register(connection, 0)
     return poll.poll(0)
+
+
+def test_nothing_is_written_to_a_client_that_is_gone(
+    app: FastAPI, base: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn stops only the last request of a connection that is lost, and here another one is in
+    front of it. For what that one would still write, uvloop raises.
+    """
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel("ERROR")
+    uvicorn.addHandler(caplog.handler)
+    with connected(base) as connection:
+        connection.sendall(b"GET /api/v1/much/endless HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD)
+        eventually(lambda: taken > 0 and app.state.bounds.limiter.left == 7)
+        time.sleep(0.2)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    at_rest(app)
+    uvicorn.removeHandler(caplog.handler)
+    assert not [line for line in caplog.records if line.exc_info]
 
 
 def test_a_client_that_takes_nothing_is_cut_off(base: str) -> None:

@@ -142,6 +142,29 @@ def test_a_refused_connection_goes_on(busy: FastAPI, signer: Signer) -> None:
             each.close()
 
 
+def test_refusals_are_counted_in_one_line(
+    busy: FastAPI, signer: Signer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the protocol, which refuses what has no body, and by the gate."""
+    caplog.set_level("INFO", logger="tasks_backend")
+    token = signer.token("flood")
+    with served(busy) as base:
+        warm(base, signer)
+        waiting = [sent(base, token) for _ in range(4)]
+        settled(busy, 4)
+        for method, head in (("GET", ()), ("POST", ("Content-Length: 2",))):
+            for _ in range(3):
+                refused = sent(base, token, *head, method=method, body="{}" if head else "")
+                problem(answer(refused), 503, "overloaded")
+                refused.close()
+        eventually(lambda: "6 requests refused: overloaded" in caplog.messages)
+        assert not [line for line in caplog.records if getattr(line, "status", None) == 503]
+        busy.state.release()
+        for each in waiting:
+            each.close()
+        settled(busy, LIMIT)
+
+
 def test_a_browser_may_read_that_it_is_refused(busy: FastAPI, signer: Signer) -> None:
     token, origin = signer.token("flood"), "https://app.example.com"
     with served(busy) as base:

@@ -71,7 +71,7 @@ def _bearer_token(scope: Scope) -> str:
     """Return the credential of exactly one Authorization header (RFC 6750, 2.1)."""
     if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
         raise InvalidToken
-    token = bearer_credential(scope)
+    token = bearer_credential(scope["headers"])
     if token is None:
         raise MissingToken
     return token

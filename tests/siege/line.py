@@ -109,6 +109,11 @@ class Line:
         while self._is_open():  # noqa: ASYNC110 - looked at: nothing may be read
             await asyncio.sleep(LOOK)
 
+    async def hang_unless_refused(self) -> None:
+        """Do the same, but not behind a refusal: it is small, so the kernel has taken all of it."""
+        while self._is_open() and not self._peek().startswith(b"HTTP/1.1 5"):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(LOOK)
+
     def half_close(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
 
@@ -124,6 +129,11 @@ class Line:
             self._cost.ended += not self._is_open()
             self._cost.longest = max(self._cost.longest, time.monotonic() - self._opened_at)
         self._socket.close()
+
+    def _peek(self) -> bytes:
+        with contextlib.suppress(BlockingIOError, OSError):
+            return self._socket.recv(16, socket.MSG_PEEK)
+        return b""
 
     def _is_open(self) -> bool:
         state: bytes = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)

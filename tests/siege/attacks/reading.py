@@ -13,7 +13,7 @@ PAUSE = 0.02  # seconds between two batches
 async def unread_page(line: Line, target: Target) -> None:
     """A6: a page of a hundred tasks with the longest descriptions."""
     await line.send(request("GET", f"{TASKS}?limit=100", token=target.tokens["hoarder"]), 1)
-    await line.hang()
+    await line.hang_unless_refused()
 
 
 async def unread_stream(line: Line, target: Target) -> None:
