@@ -12,7 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend import logs
-from tasks_backend.allocator import give_back_large_blocks
+from tasks_backend.allocator import give_memory_back
 from tasks_backend.app import create_app
 from tasks_backend.protocol import Protocol
 from tasks_backend.settings import SettingsError
@@ -48,7 +48,7 @@ def application() -> FastAPI:
     except SettingsError as error:  # of a worker that replaces another; the command looks first
         logger.error("the service does not start: %s", error)  # noqa: TRY400 - it is a sentence
         raise SystemExit(STARTUP_FAILURE) from None
-    give_back_large_blocks()
+    give_memory_back()
     gc.collect()
     gc.freeze()
     return app
