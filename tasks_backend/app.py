@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tasks_backend import docs_page, openapi, request_log
+from tasks_backend import openapi
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
 from tasks_backend.auth.gate import Bounds
@@ -21,17 +21,23 @@ from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database, install
 from tasks_backend.db.pool import Pool
-from tasks_backend.envelope import CatchAll, Envelope, answer
 from tasks_backend.errors import MalformedJson
-from tasks_backend.lifespan import Announcement, lifespan
-from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.http import access_log
+from tasks_backend.http.limiter import ConcurrencyLimiter
+from tasks_backend.http.problem_details import (
+    ProblemDetailsMiddleware,
+    UnhandledErrorMiddleware,
+    answer,
+)
+from tasks_backend.http.receive import BodyReader
+from tasks_backend.http.router import Router
+from tasks_backend.http.validation import invalid
+from tasks_backend.lifespan import StartupErrorMiddleware, lifespan
 from tasks_backend.mounting import mounted
-from tasks_backend.plugin import Plugin, distinct, named
-from tasks_backend.receive import BodyReader
-from tasks_backend.router import Router
+from tasks_backend.openapi import docs_page
+from tasks_backend.plugin import Plugin, ensure_unique_names, load_plugins
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
-from tasks_backend.validation import invalid
 
 # FastAPI's own tells query strings and the texts of errors; the plugin `tracing` does not.
 TELEMETRY: TelemetryConfig = {
@@ -61,7 +67,7 @@ def create_app(
     each with sentences fit to be shown. Applications share nothing; any number may live together.
     """
     settings = settings or configuration.load()
-    parts = distinct([tasks, *named(settings.plugins), *(plugins or ())])
+    parts = ensure_unique_names([tasks, *load_plugins(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
     database = _database(settings, _histories(parts))
     bounds = _bounds(settings)
@@ -117,14 +123,16 @@ def _verifier(settings: Settings, key_set: KeySet) -> TokenVerifier:
     )
 
 
-def _database(settings: Settings, histories: Mapping[str, tuple[str, ...]]) -> Database:
+def _database(settings: Settings, migration_histories: Mapping[str, tuple[str, ...]]) -> Database:
     pool = Pool(
         settings.database_url,
         size=settings.pool_size,
         wait=settings.pool_timeout,
         connect_timeout=settings.connect_timeout,
     )
-    return Database(pool, statement_timeout=settings.statement_timeout, histories=histories)
+    return Database(
+        pool, statement_timeout=settings.statement_timeout, migration_histories=migration_histories
+    )
 
 
 def _middleware(
@@ -140,11 +148,11 @@ def _middleware(
     )
     theirs = [layer for plugin in plugins for layer in plugin.middleware]
     return [
-        Middleware(Announcement, limiter),
-        Middleware(Envelope, request_log.pseudonyms(settings.pseudonym_salt)),
+        Middleware(StartupErrorMiddleware, limiter),
+        Middleware(ProblemDetailsMiddleware, access_log.user_hasher(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
-        *([Middleware(CatchAll), *theirs] if theirs else []),
-        Middleware(CatchAll),
+        *([Middleware(UnhandledErrorMiddleware), *theirs] if theirs else []),
+        Middleware(UnhandledErrorMiddleware),
     ]
 
 
@@ -163,7 +171,7 @@ def _histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:
         return {}
     from tasks_backend.db import migrations  # noqa: PLC0415 - Alembic, which only these need
 
-    return {plugin.schema: history for plugin, history in migrations.histories(plugins)}
+    return {plugin.schema: history for plugin, history in migrations.migration_histories(plugins)}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

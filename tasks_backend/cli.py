@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from tasks_backend._version import __version__
-from tasks_backend.log_handler import open_standard_files
+from tasks_backend.serving.log_handler import open_standard_files
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
 from tasks_backend.terminal import EXIT_CODES, complain, examples, progress
 
@@ -104,7 +104,7 @@ def dev(
     from tasks_backend.db.migrations import MigrationError
     from tasks_backend.dev import server as development
     from tasks_backend.dev.postgres import DevelopmentError
-    from tasks_backend.server import PortTaken
+    from tasks_backend.serving.server import PortTaken
 
     with _explained(DevelopmentError, MigrationError, PortTaken):
         development.run(
@@ -143,8 +143,8 @@ def serve(
     ] = "",
 ) -> None:
     """Serve the API, as the environment says."""
-    from tasks_backend import server
     from tasks_backend.app import create_app
+    from tasks_backend.serving import server
 
     with _explained(server.PortTaken, server.NotStarted):
         settings: Settings = load()
@@ -152,7 +152,7 @@ def serve(
             settings
         )  # what is wrong with a plugin is said here, once, and not by each worker
         server.run(
-            "tasks_backend.server:application",
+            "tasks_backend.serving.server:application",
             host=host,
             port=port,
             log_level=settings.log_level,
@@ -166,15 +166,15 @@ def serve(
 def migrate() -> None:
     """Bring the database's schema up to date."""
     from tasks_backend.db import migrations
-    from tasks_backend.plugin import named
+    from tasks_backend.plugin import load_plugins
 
     with _explained(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
-        plugins = named(settings.plugins)
+        plugins = load_plugins(settings.plugins)
         with progress("Bringing the schema up to date"):
             migrations.upgrade(settings.migration_url, plugins)
         typer.echo(f"The schema is at revision {migrations.head()}.")
-        for plugin, (*_, newest) in migrations.histories(plugins):
+        for plugin, (*_, newest) in migrations.migration_histories(plugins):
             typer.echo(f"That of {plugin.name} is at revision {newest}.")
 
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
-from tasks_backend.limiter import LIMITER, ConcurrencyLimiter
+from tasks_backend.http.limiter import LIMITER, ConcurrencyLimiter
 from tasks_backend.plugin import Plugin, PluginError
 
 
@@ -26,13 +26,15 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
                     try:
                         await stack.enter_async_context(plugin.lifespan(app))
                     except Exception as error:
-                        raise PluginError(plugin.blamed("its lifespan failed", error)) from error
+                        raise PluginError(
+                            plugin.error_message("its lifespan failed", error)
+                        ) from error
             yield
 
     return entered
 
 
-class Announcement:
+class StartupErrorMiddleware:
     """Tell the server what it needs: the limiter, for refusals that cost little (decision 0017),
     and why the service does not start, in one sentence where the framework has a traceback.
     """

@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute, Route
 from tasks_backend import health
 from tasks_backend.auth.gate import Bounds, closed_gate, open_gate
 from tasks_backend.auth.tokens import TokenVerifier
+from tasks_backend.http.resource import Resource, resources
 from tasks_backend.plugin import Plugin, PluginError
-from tasks_backend.resource import Resource, resources
 
 _BESIDE_THE_API = re.compile(r"/(?!api(?:/|$))(?:[\w.~-]+(?:/.*)?)?", re.ASCII | re.IGNORECASE)
 """A path whose first segment is fixed, and is not `api`: it can match nothing below `/api`."""

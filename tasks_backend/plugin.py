@@ -65,12 +65,12 @@ class Plugin:
         """The database schema of the plugin's tables."""
         return f"tasks_backend_{self.name.replace('-', '_')}"
 
-    def blamed(self, what: str, error: BaseException) -> str:
+    def error_message(self, what: str, error: BaseException) -> str:
         """Return the sentence that says what is wrong with this plugin, and why."""
         return f"plugin {self.name!r}: {what}: {_reason(error)}"
 
 
-def named(names: Iterable[str]) -> list[Plugin]:
+def load_plugins(names: Iterable[str]) -> list[Plugin]:
     """Return the installed plugins of these names, in their order. Raises PluginError."""
     points = entry_points(group=GROUP)
     installed = {point.name: point for point in points}
@@ -98,7 +98,7 @@ def named(names: Iterable[str]) -> list[Plugin]:
     return found
 
 
-def distinct(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
+def ensure_unique_names(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
     """Return the plugins, refusing a name that is given twice. Raises PluginError."""
     result = tuple(plugins)
     names = [plugin.name for plugin in result]

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import time
-from tasks_backend import allocator
+from tasks_backend.serving import allocator
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -103,7 +103,7 @@ async def test_where_no_address_answers_the_bound_holds(dead_ends: dict[str, int
     ports = _listed([dead_ends["black hole"], dead_ends["silent"]])
     url = f"postgresql://nobody@/tasks?host=127.0.0.1,127.0.0.1&port={ports}"
     async with asyncio.timeout(20):  # the bound is 1 s
-        assert (await failure_of(url, timeout=1)).failure is Failure.NEVER_SENT
+        assert (await failure_of(url, timeout=1)).failure is Failure.NOT_SENT
 
 
 async def test_of_several_connections_one_is_kept(
@@ -159,7 +159,7 @@ async def test_a_server_that_is_not_what_the_session_is_for_is_passed_over(
             port=_listed([proxy.port, other.port]),
             target_session_attrs="standby",
         )
-        assert (await failure_of(readers)).failure is Failure.NEVER_SENT
+        assert (await failure_of(readers)).failure is Failure.NOT_SENT
         assert (proxy.connections, other.connections) == (1, 1)
 
 
@@ -182,7 +182,7 @@ async def test_what_can_be_no_name_is_refused_at_the_start(host: str, database: 
     "host", ["no-such-host.invalid", "x" * 63, ".".join(["x" * 60] * 5), "a b"]
 )
 async def test_a_name_that_is_not_known_was_not_reached(host: str, database: str) -> None:
-    assert (await failure_of(make_dsn(database, host=host))).failure is Failure.NEVER_SENT
+    assert (await failure_of(make_dsn(database, host=host))).failure is Failure.NOT_SENT
 
 
 async def test_a_known_name_is_used_beside_an_unknown_one(proxy: PostgresProxy) -> None:
@@ -195,7 +195,7 @@ async def test_lists_that_do_not_match_were_not_reached(
     proxy: PostgresProxy, wrong: dict[str, str]
 ) -> None:
     url = make_dsn(proxy.url, **{"host": "localhost,localhost", **wrong})
-    assert (await failure_of(url)).failure is Failure.NEVER_SENT
+    assert (await failure_of(url)).failure is Failure.NOT_SENT
 
 
 async def test_a_resolver_that_hangs_holds_one_thread_and_the_bound(
@@ -214,7 +214,7 @@ async def test_a_resolver_that_hangs_holds_one_thread_and_the_bound(
         async with asyncio.timeout(20):  # the bound is 0.5 s
             failures = await asyncio.gather(*(failure_of(url, timeout=0.5) for _ in range(20)))
             failures.append(await failure_of(url, timeout=0.5))
-        assert {failure.failure for failure in failures} == {Failure.NEVER_SENT}
+        assert {failure.failure for failure in failures} == {Failure.NOT_SENT}
         assert asked == ["db.test"]
         several = make_dsn(proxy.url, host="db.test,127.0.0.1", port=f"1,{proxy.port}")
         assert await answers(several, timeout=4)
@@ -245,17 +245,17 @@ RUSSIAN = "пользователь не прошёл проверку подл�
             "53300",
             b"too many connections for role; it does not exist",
             b"FATAL",
-            Failure.NEVER_SENT,
+            Failure.NOT_SENT,
         ),
-        ("57P03", b"Das Datenbanksystem startet", b"FATAL", Failure.NEVER_SENT),
-        ("57P03", "система баз данных запускается".encode("koi8-r"), b"FATAL", Failure.NEVER_SENT),
-        ("57P01", b"terminating connection", b"FATAL", Failure.NEVER_SENT),
-        ("XX000", b"Control plane request failed", b"ERROR", Failure.NEVER_SENT),
+        ("57P03", b"Das Datenbanksystem startet", b"FATAL", Failure.NOT_SENT),
+        ("57P03", "система баз данных запускается".encode("koi8-r"), b"FATAL", Failure.NOT_SENT),
+        ("57P01", b"terminating connection", b"FATAL", Failure.NOT_SENT),
+        ("XX000", b"Control plane request failed", b"ERROR", Failure.NOT_SENT),
         # poolers give one state for everything, and are not translated
         ("08P01", b'"trust" authentication failed', b"FATAL", Failure.REFUSED),
         ("08P01", b"unsupported startup parameter: options", b"FATAL", Failure.REFUSED),
-        ("08P01", b"no more connections allowed (max_client_conn)", b"FATAL", Failure.NEVER_SENT),
-        ("08P01", b"server login has been failing, try again later", b"FATAL", Failure.NEVER_SENT),
+        ("08P01", b"no more connections allowed (max_client_conn)", b"FATAL", Failure.NOT_SENT),
+        ("08P01", b"server login has been failing, try again later", b"FATAL", Failure.NOT_SENT),
     ],
 )
 async def test_a_refusal_is_known_in_any_language(
@@ -274,7 +274,7 @@ async def test_a_refusal_is_known_by_its_words_where_libpq_cannot_be_asked_for_t
     monkeypatch.setattr(connections, "report_sqlstates", lambda _: None)
     for words, expected in (
         (b"password authentication failed", Failure.REFUSED),
-        (b"the database system is starting up", Failure.NEVER_SENT),
+        (b"the database system is starting up", Failure.NOT_SENT),
     ):
         with Refusing("28P01", words) as server:
             assert (await failure_of(server.url)).failure is expected

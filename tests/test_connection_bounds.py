@@ -23,7 +23,8 @@ from starlette.responses import StreamingResponse
 from support.service import at_rest, connected, eventually, problem, served
 from support.signing import Signer
 
-from tasks_backend import Plugin, Settings, connection_bounds, create_app
+from tasks_backend import Plugin, Settings, create_app
+from tasks_backend.serving import connection_bounds
 
 pytestmark = pytest.mark.proves("FR-018", "EDGE-9")
 

@@ -211,13 +211,13 @@ def test_a_client_that_goes_away_leaves_the_line(
             with other.cursor() as cursor, ThreadPoolExecutor(1) as executor:
                 cursor.execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")
                 first = executor.submit(client.get, TASKS)
-                while not app.state.database.pool.turns.held:
+                while not app.state.database.pool.semaphore.held:
                     time.sleep(0.01)
                 for _ in range(3):
                     with pytest.raises(httpx2.TimeoutException):
                         httpx2.get(base + TASKS, headers=headers, timeout=0.5)
                 give_up = time.monotonic() + 20
-                while app.state.database.pool.turns.waiting:
+                while app.state.database.pool.semaphore.waiting:
                     assert time.monotonic() < give_up, "they stand in line for ever"
                     time.sleep(0.01)
                 other.close()

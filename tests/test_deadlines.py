@@ -23,18 +23,18 @@ from support.service import User, problem, served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.caller import Caller
 from tasks_backend.db.connection import connect
 from tasks_backend.db.database import Database
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import statement
 from tasks_backend.errors import DeadlineExceeded
+from tasks_backend.http.caller import Caller
 
 TASKS = "/api/v1/tasks"
 REQUEST_TIMEOUT = 4.0  # seconds
 WAIT = 2.0  # seconds, of these, that a request waits for a connection
 ROW = "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE"
-LEFT = statement(select(func.current_setting("statement_timeout")), repeatable=True)
+LEFT = statement(select(func.current_setting("statement_timeout")), idempotent=True)
 
 
 @pytest.fixture

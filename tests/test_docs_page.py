@@ -16,7 +16,7 @@ from support.service import connected, problem, served
 from tasks_backend import Settings, create_app
 from tasks_backend.dev import docs_page
 from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
-from tasks_backend.docs_page import POLICY
+from tasks_backend.openapi.docs_page import POLICY
 
 TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
 

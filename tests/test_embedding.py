@@ -21,8 +21,9 @@ from support.key_server import KeyServer, json_answer
 from support.service import problem, served
 from support.signing import Signer, key_set
 
-from tasks_backend import Plugin, Settings, create_app, server
+from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.db import migrations
+from tasks_backend.serving import server
 
 DOCUMENT = Path(__file__).parents[1] / "docs/embedding.md"
 MOUNTED, TWO, TESTED = re.findall(

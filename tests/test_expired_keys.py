@@ -95,14 +95,19 @@ def test_each_write_with_a_key_deletes_a_few_of_anybodys(deployment: Deployment)
     assert deployment.expired() == before - AT_ONCE * 6, "without a key nothing is swept"
 
 
-@pytest.mark.parametrize("name", ["CREATE_ONCE", "TOGGLE_ONCE"])
+@pytest.mark.parametrize("name", ["CREATE_IDEMPOTENT", "TOGGLE_IDEMPOTENT"])
 def test_it_takes_few_pages_however_many_there_are(deployment: Deployment, name: str) -> None:
     """Counted by the server, functions and policies included; all of them are 3,000 pages."""
     task = deployment.user.create()
     connection = psycopg2.connect(deployment.url)
     try:
         messages = Messages(connection.cursor())
-        values = {**NEW, **ANY, **ONCE, **({"id": task["id"]} if name == "TOGGLE_ONCE" else {})}
+        values = {
+            **NEW,
+            **ANY,
+            **ONCE,
+            **({"id": task["id"]} if name == "TOGGLE_IDEMPOTENT" else {}),
+        }
         counts = messages.counts(getattr(statements, name), "sweeper", **values)
     finally:
         connection.close()

@@ -256,7 +256,7 @@ def test_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> N
             assert keys.waiting == MAX_WAITING
             assert await verdict(keys, signer.kid) == "known"
             verdicts = await asyncio.gather(*flood)
-            assert len(keys._absent) <= MAX_WAITING  # noqa: SLF001 - nobody outside can tell
+            assert len(keys._unknown_kids) <= MAX_WAITING  # noqa: SLF001 - nobody outside can tell
             assert keys.waiting == 0
             return Counter(verdicts)
 

@@ -15,7 +15,7 @@ from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.errors import Overloaded
-from tasks_backend.limiter import ConcurrencyLimiter
+from tasks_backend.http.limiter import ConcurrencyLimiter
 
 TASKS = "/api/v1/tasks"
 LIMIT = 8

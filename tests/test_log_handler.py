@@ -15,9 +15,10 @@ import pytest
 from support.commands import COMMAND, free_port
 from support.service import eventually
 
-from tasks_backend import Settings, log_handler
-from tasks_backend.log_handler import BackgroundHandler
-from tasks_backend.logs import Json
+from tasks_backend import Settings
+from tasks_backend.serving import log_handler
+from tasks_backend.serving.log_format import JsonFormatter
+from tasks_backend.serving.log_handler import BackgroundHandler
 
 pytestmark = pytest.mark.proves("FR-018")
 
@@ -28,7 +29,7 @@ class Reader:
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
         self.handler = BackgroundHandler(self.write_end)
-        self.handler.setFormatter(Json())
+        self.handler.setFormatter(JsonFormatter())
         self.logger = logging.getLogger(f"test.{id(self)}")
         self.logger.propagate = False
         self.logger.addHandler(self.handler)

@@ -23,8 +23,8 @@ _MINE = statements.task.user_id == statements.USER_ID
 ALL = MESSAGES | PAGES
 LISTS = [*statements.FIRST_PAGE.values(), *statements.NEXT_PAGE.values()]
 DEFECTS = {
-    "newest": statement(_BY_TITLE, repeatable=True),
-    "get": statement(select(*statements.RETURNED).where(_AS_TEXT, _MINE), repeatable=True),
+    "newest": statement(_BY_TITLE, idempotent=True),
+    "get": statement(select(*statements.RETURNED).where(_AS_TEXT, _MINE), idempotent=True),
 }
 IMPORT = """
 INSERT INTO tasks_backend.tasks (id, user_id, title)
@@ -137,4 +137,4 @@ def test_a_statement_that_costs_does_not_pass(
 @pytest.mark.parametrize("setting", [("work_mem; --", "1"), ("work_mem", "1'")])
 def test_a_statements_settings_are_words(setting: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="is no setting"):
-        statement(select(1), repeatable=True, **dict([setting]))
+        statement(select(1), idempotent=True, **dict([setting]))

@@ -21,13 +21,13 @@ from sqlalchemy import (
 from support.databases import NEON_OWNER, Cluster
 
 from tasks_backend import Plugin, statement
-from tasks_backend.caller import Caller
 from tasks_backend.db import migrations
 from tasks_backend.db.connection import Row
 from tasks_backend.db.database import CallerDatabase, Database
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import DatabaseUnavailable
+from tasks_backend.http.caller import Caller
 
 MIGRATION = """
 from alembic import op
@@ -107,9 +107,9 @@ def test_a_column_of_any_name_gets_its_own_value_and_the_caller_stays_the_caller
     if given == "both":
         asked = dict.fromkeys(asked, "somebody else's")
     added = added.returning(*(members.c[name] for name in ("user_id", *COLUMNS)))
-    (row,) = run_as_alice(deployment, statement(added, repeatable=False), asked)
+    (row,) = run_as_alice(deployment, statement(added, idempotent=False), asked)
     assert row == ("alice", *wished.values())
-    sent = statement(added, IDENTITY, repeatable=False)
+    sent = statement(added, IDENTITY, idempotent=False)
     assert [tuple(map(str, row)) for row in run_as_alice(deployment, sent, asked)] == [
         tuple(map(str, ALICE))
     ]
@@ -136,7 +136,7 @@ def test_what_a_call_passes_cannot_replace_the_identity(
     deployment: str, name: str, value: object
 ) -> None:
     """Not even with a name that no statement has: a route may pass on all that a body says."""
-    sent = statement(IDENTITY, repeatable=True)
+    sent = statement(IDENTITY, idempotent=True)
     assert run_as_alice(deployment, sent, {name: value}) == [ALICE]
 
 
@@ -159,7 +159,7 @@ def test_what_a_call_passes_cannot_replace_the_identity(
 def test_a_statement_that_uses_a_reserved_name_is_refused_at_import(construct: Executable) -> None:
     for constructs in ((construct,), (IDENTITY, construct), (construct, IDENTITY)):
         with pytest.raises(ValueError, match=r"'tasks_backend_.*' is reserved for the service"):
-            statement(*constructs, repeatable=True)
+            statement(*constructs, idempotent=True)
 
 
 @pytest.mark.proves("SC-003")
@@ -181,37 +181,37 @@ def test_a_statement_that_uses_a_reserved_name_is_refused_at_import(construct: E
 )
 def test_a_setting_that_would_undo_the_identity_is_refused_at_import(name: str) -> None:
     with pytest.raises(ValueError, match=rf"the setting '{name}' is the service's"):
-        statement(IDENTITY, repeatable=True, **{name: "none"})
+        statement(IDENTITY, idempotent=True, **{name: "none"})
 
 
 def test_every_setting_of_the_identity_is_the_services() -> None:
-    sent = statement(IDENTITY, repeatable=True).message.partition(";\n")[0]
+    sent = statement(IDENTITY, idempotent=True).message.partition(";\n")[0]
     names = [part.split("'")[1] for part in sent.split("set_config(")[1:]]
     assert len(names) >= 4
     for name in names:
         with pytest.raises(ValueError, match="is the service's"):
-            statement(IDENTITY, repeatable=True, **{name: "x"})
+            statement(IDENTITY, idempotent=True, **{name: "x"})
 
 
 def test_a_setting_of_the_planner_or_of_the_plugin_is_taken(deployment: str) -> None:
     sent = statement(
         text("SELECT current_setting('enable_seqscan'), current_setting('audit.reason')"),
         IDENTITY,
-        repeatable=True,
+        idempotent=True,
         enable_seqscan="off",
         lock_timeout="2s",
         **{"audit.reason": "none"},
     )
     assert run_as_alice(deployment, sent, {}) == [ALICE]
     with pytest.raises(ValueError, match="is no setting"):
-        statement(IDENTITY, repeatable=True, enable_seqscan="off', true), set_config('role")
+        statement(IDENTITY, idempotent=True, enable_seqscan="off', true), set_config('role")
 
 
 def test_a_literal_is_not_replaced_by_what_a_call_passes(deployment: str) -> None:
     """So that a route may pass on a body's fields, and still say itself which role is given."""
     for literal in ("member", None):
         added = insert(members).values(user_id=bindparam("user_id"), role=literal)
-        sent = statement(added.returning(members.c.role), repeatable=False)
+        sent = statement(added.returning(members.c.role), idempotent=False)
         assert run_as_alice(deployment, sent, {"role": "owner"}) == [(literal,)]
 
 
@@ -220,9 +220,9 @@ def test_a_name_that_is_a_literal_here_and_a_parameter_there_is_refused() -> Non
     asked = select(members.c.user_id).where(members.c.role == bindparam("role"))
     for constructs in ((literal, asked), (asked, literal)):
         with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
-            statement(*constructs, repeatable=False)
+            statement(*constructs, idempotent=False)
     with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
-        statement(literal, insert(members).values(role=None), repeatable=False)
+        statement(literal, insert(members).values(role=None), idempotent=False)
 
 
 def test_signs_of_percent_and_odd_names_mean_what_they_say(deployment: str) -> None:
@@ -234,13 +234,13 @@ def test_signs_of_percent_and_odd_names_mean_what_they_say(deployment: str) -> N
     ).where(members.c[ODD] == "100 %(role)s")
     percent = text("SELECT '%(role)s', '50%', '%%' WHERE :x LIKE '%' AND 5 % 3 = 2")
     parameters = {"x": "%(tasks_backend_role)s", "role": "none"}
-    sent = statement(added, found, repeatable=False)
+    sent = statement(added, found, idempotent=False)
     assert run_as_alice(deployment, sent, parameters) == [
         ("100 %(role)s", "%(role)s %% %", "%(user_id)s%(tasks_backend_role)s")
     ]
-    sent = statement(percent, repeatable=True)
+    sent = statement(percent, idempotent=True)
     assert run_as_alice(deployment, sent, parameters) == [("%(role)s", "50%", "%%")]
-    assert run_as_alice(deployment, statement(percent, IDENTITY, repeatable=True), parameters) == [
+    assert run_as_alice(deployment, statement(percent, IDENTITY, idempotent=True), parameters) == [
         ALICE
     ]
 
@@ -254,7 +254,7 @@ def test_a_plugin_may_call_for_a_default_that_sqlalchemy_would_make(deployment: 
         Column("role", Text, default=lambda: "made"),
     )
     added = insert(table).values(user_id=bindparam("user_id")).returning(table.c.role)
-    sent = statement(added, repeatable=False)
+    sent = statement(added, idempotent=False)
     assert run_as_alice(deployment, sent, {"role": "passed"}) == [("passed",)]
 
 
@@ -266,14 +266,14 @@ def test_a_text_that_leaves_the_role_can_do_nothing_with_a_login_of_its_own(
     """As docs/plugins.md says: the service does not parse SQL."""
     name, login = str(parse_dsn(deployment)["dbname"]), cluster.login("NOINHERIT")
     ((role,),) = run_as_alice(
-        deployment, statement(text("SELECT current_user"), repeatable=True), {}
+        deployment, statement(text("SELECT current_user"), idempotent=True), {}
     )
     with cluster.cursor() as cursor:
         cursor.execute(f"GRANT {role} TO {login}")
     url = cluster.url_of(name, login)
-    assert run_as_alice(url, statement(IDENTITY, repeatable=True), {}) == [ALICE]
+    assert run_as_alice(url, statement(IDENTITY, idempotent=True), {}) == [ALICE]
     everybodys = select(members.c.user_id)
-    owned = run_as_alice(deployment, statement(text(leaves), everybodys, repeatable=True), {})
+    owned = run_as_alice(deployment, statement(text(leaves), everybodys, idempotent=True), {})
     assert ("bob",) in owned, "it is the login that keeps it, and nothing else"
     with pytest.raises(DatabaseUnavailable):
-        run_as_alice(url, statement(text(leaves), everybodys, repeatable=True), {})
+        run_as_alice(url, statement(text(leaves), everybodys, idempotent=True), {})

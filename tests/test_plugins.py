@@ -17,7 +17,7 @@ from support.signing import Signer
 
 from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app, row_level_security
 from tasks_backend import plugin as plugins
-from tasks_backend.resource import Resource
+from tasks_backend.http.resource import Resource
 from tasks_backend.tasks import plugin as tasks
 
 router = APIRouter()
@@ -137,11 +137,11 @@ def test_a_public_route_has_no_caller(settings: Settings) -> None:
 
 def test_installed_is_not_enabled(settings: Settings, install: Callable[..., None]) -> None:
     install(audit=f"{__name__}:audit")
-    assert plugins.named(["audit"]) == [audit]
+    assert plugins.load_plugins(["audit"]) == [audit]
     paths = {route.path for route in create_app(settings).routes if isinstance(route, Resource)}
     assert not any("audit" in path for path in paths)
-    named = settings.model_copy(update={"plugins": ("audit",)})
-    paths = {route.path for route in create_app(named).routes if isinstance(route, Resource)}
+    load_plugins = settings.model_copy(update={"plugins": ("audit",)})
+    paths = {route.path for route in create_app(load_plugins).routes if isinstance(route, Resource)}
     assert "/api/v1/audit/whoami" in paths
 
 

@@ -56,7 +56,7 @@ async def test_a_connection_that_does_not_answer_its_ping_is_replaced(
     proxy.freeze()
     with pytest.raises(DatabaseFailure) as failure:  # the new connection meets the same network
         await pool.fetch(ME, {})
-    assert failure.value.failure is Failure.NEVER_SENT
+    assert failure.value.failure is Failure.NOT_SENT
     proxy.thaw()
     assert await pool.fetch(ME, {}) != [first]
     pool.close()
@@ -106,7 +106,7 @@ async def test_a_name_is_resolved_before_libpq_sees_it(proxy: PostgresProxy) -> 
         url = make_dsn(proxy.url, host=wrong, port="1")
         with pytest.raises(DatabaseFailure) as failure:
             await connect(url, timeout=20)
-        assert failure.value.failure is Failure.NEVER_SENT
+        assert failure.value.failure is Failure.NOT_SENT
 
 
 async def test_a_message_larger_than_the_socket_takes_is_sent_in_pieces(
@@ -130,8 +130,8 @@ async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: 
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
-        ("SELECT 1/0", Failure.DEFECT),
-        ("SELECT nonsense", Failure.DEFECT),
+        ("SELECT 1/0", Failure.UNEXPECTED),
+        ("SELECT nonsense", Failure.UNEXPECTED),
         ("SELECT * FROM nowhere", Failure.CONFIGURATION),
         ("SET statement_timeout = 1; SELECT pg_sleep(1)", Failure.TIMED_OUT),
         ("DO $$BEGIN RAISE SQLSTATE '40001'; END$$", Failure.ROLLED_BACK),
@@ -140,7 +140,7 @@ async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: 
         ("DO $$BEGIN RAISE SQLSTATE '55P03'; END$$", Failure.LOCKED),
         ("DO $$BEGIN RAISE SQLSTATE '53100'; END$$", Failure.RESOURCE),
         ("DO $$BEGIN RAISE SQLSTATE '25006'; END$$", Failure.RESOURCE),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", Failure.IN_DOUBT),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Failure.OUTCOME_UNKNOWN),
     ],
 )
 async def test_what_a_failure_means(cluster: Cluster, sql: str, expected: Failure) -> None:
@@ -148,7 +148,7 @@ async def test_what_a_failure_means(cluster: Cluster, sql: str, expected: Failur
     with pytest.raises(DatabaseFailure) as failure:
         await connection.fetch(sql, {})
     assert failure.value.failure is expected
-    assert connection.closed == (expected is Failure.IN_DOUBT)
+    assert connection.closed == (expected is Failure.OUTCOME_UNKNOWN)
     connection.close()
 
 

@@ -157,7 +157,7 @@ def without_predicate(statement: Statement, number: int, index: int) -> Statemen
     constructs = list(statement.constructs)
     construct: Any = traversable(constructs[number])
     constructs[number] = visitors.replacement_traverse(construct, {}, replace)  # type: ignore[call-overload] # any construct
-    mutant = Statement(tuple(constructs), statement.repeatable)
+    mutant = Statement(tuple(constructs), statement.idempotent)
     assert mutant.sql != statement.sql
     return mutant
 

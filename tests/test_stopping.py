@@ -17,7 +17,8 @@ from support.key_server import KeyServer
 from support.service import connected, served
 from support.signing import AUDIENCE, ISSUER, Signer
 
-from tasks_backend import Settings, connection_bounds, create_app
+from tasks_backend import Settings, create_app
+from tasks_backend.serving import connection_bounds
 
 TASKS = "/api/v1/tasks"
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

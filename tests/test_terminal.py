@@ -115,8 +115,8 @@ def test_the_version(tmp_path: Path) -> None:
 
 LOG = """
 import logging.config
-from tasks_backend import logs
-logging.config.dictConfig(logs.config("info", "auto"))
+from tasks_backend.serving import log_format
+logging.config.dictConfig(log_format.config("info", "auto"))
 logging.getLogger("tasks_backend").warning("the database is away")
 """
 

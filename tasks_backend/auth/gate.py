@@ -6,22 +6,19 @@ place from a request that could use it.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from starlette.types import Receive, Scope
 
 from tasks_backend.auth.tokens import TokenVerifier
-from tasks_backend.caller import Caller, admit, bearer_credential
 from tasks_backend.errors import InvalidToken, MissingToken
-from tasks_backend.limiter import ConcurrencyLimiter, Place
-from tasks_backend.receive import BodyReader, ReceivedBody
+from tasks_backend.http.caller import Caller, bearer_credential, set_caller
+from tasks_backend.http.limiter import ConcurrencyLimiter, Place
+from tasks_backend.http.receive import BodyReader, ReceivedBody
+from tasks_backend.http.resource import Gate
 
 PUBLIC = "public"
 """The one sender of all requests that need no token."""
-
-Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
-"""Lets a request in or raises; returns its body, and the place that it has until it is answered."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
         user_id = await verifier.subject(token, deadline=deadline)
         body = await bounds.bodies.read(scope, receive, user_id, deadline)
         place = bounds.limiter.acquire(token, user_id)
-        admit(scope, Caller(user_id, deadline, body.disconnected))
+        set_caller(scope, Caller(user_id, deadline, body.disconnected))
         return body, place
 
     return gate

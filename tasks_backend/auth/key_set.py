@@ -71,11 +71,11 @@ class KeySet:
         self._fetched_at = -math.inf
         self._fetch: asyncio.Task[bool] | None = None
         self._next_fetch = -math.inf
-        self._absent: set[str] = set()
+        self._unknown_kids: set[str] = set()
         self._confirming: asyncio.Task[bool] | None = None
         self._confirm_until = -math.inf
         self._waiting = 0
-        self._said = ""
+        self._last_logged = ""
         self.fetches = {"ok": 0, "failed": 0}
         """How many there have been, by outcome."""
 
@@ -116,7 +116,7 @@ class KeySet:
             if time.monotonic() - self._fetched_at > self._refresh_after:
                 self.refresh()
             return key
-        if kid in self._absent and time.monotonic() < self._next_fetch:
+        if kid in self._unknown_kids and time.monotonic() < self._next_fetch:
             raise InvalidToken
         if self._waiting >= self._max_waiting * (1 if self._keys else _COLD_START_FACTOR):
             raise AuthUnavailable
@@ -132,7 +132,7 @@ class KeySet:
 
     async def close(self) -> None:
         """Stop a fetch that is under way."""
-        fetch = self._under_way()
+        fetch = self._running_fetch()
         if fetch is not None:
             fetch.cancel()
             await asyncio.wait([fetch])
@@ -157,7 +157,7 @@ class KeySet:
         now = time.monotonic()
         latest = now + min(CONFIRM_TIMEOUT, (deadline - loop.time()) / 2)
         # It may have been under way when the process was frozen, and fail now for that reason.
-        earlier = self._under_way()
+        earlier = self._running_fetch()
         while self._is_overdue and (fetch := self._fetch_if_due()) is not None:
             now = time.monotonic()
             if fetch is not self._confirming:
@@ -168,11 +168,11 @@ class KeySet:
             await asyncio.wait([fetch], timeout=patience)
             if fetch is not earlier:
                 if _succeeded(fetch) and fetch is self._fetch and kid not in self._keys:
-                    self._absent.add(kid)
+                    self._unknown_kids.add(kid)
                 return
 
     async def _key_of_a_later_fetch(self, kid: str) -> PyJWK:
-        earlier = self._under_way()
+        earlier = self._running_fetch()
         while True:
             fetch = self._fetch_if_due()
             if fetch is None:
@@ -187,21 +187,21 @@ class KeySet:
                 raise AuthUnavailable
             if fetch is not earlier:
                 if fetch is self._fetch:
-                    self._absent.add(kid)
+                    self._unknown_kids.add(kid)
                 raise InvalidToken
 
     def _fetch_if_due(self) -> asyncio.Task[bool] | None:
         """Return the fetch under way, or a new one, or None while it is too early for one."""
-        if self._under_way() is None:
+        if self._running_fetch() is None:
             now = time.monotonic()
             if now < self._next_fetch:
                 return None
             self._next_fetch = now + self._cooldown
-            self._absent.clear()
+            self._unknown_kids.clear()
             self._fetch = asyncio.create_task(self._refresh())
         return self._fetch
 
-    def _under_way(self) -> asyncio.Task[bool] | None:
+    def _running_fetch(self) -> asyncio.Task[bool] | None:
         fetch = self._fetch
         if fetch is None or fetch.done():
             return None
@@ -256,9 +256,9 @@ class KeySet:
 
     def _log(self, level: int, message: str) -> None:
         """Log what has changed: a state that lasts is told once, not at every fetch."""
-        if message != self._said:
+        if message != self._last_logged:
             logger.log(level, message)
-            self._said = message
+            self._last_logged = message
 
 
 def _succeeded(fetch: asyncio.Task[bool] | None) -> bool:

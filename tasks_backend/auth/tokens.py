@@ -19,10 +19,10 @@ from typing import Any
 import jwt
 from jwt import PyJWK
 
-from tasks_backend import strict_json
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.errors import ExpiredToken, InvalidToken
+from tasks_backend.http import strict_json
 
 logger = logging.getLogger("tasks_backend.auth")
 

@@ -58,7 +58,7 @@ class Connection:
         """Whether it can no longer be used: closed by us, or hung up on by the server."""
         return bool(self._raw.closed)
 
-    def hung_up(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether the server has ended it, even if the loop has not yet come to notice.
 
         A statement sent after that would be in doubt for nothing.
@@ -82,7 +82,7 @@ class Connection:
             rows: list[Row] = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             failure = classify(error, lost=self.closed)
-            if failure.failure is Failure.IN_DOUBT:
+            if failure.failure is Failure.OUTCOME_UNKNOWN:
                 self.close()
             raise failure from None
         except BaseException:
@@ -123,7 +123,7 @@ class Connection:
         if self._waiter is not None:
             _wake(self._waiter)
         elif self._idle:  # nothing was asked: the server hangs up, or this call is a moment late
-            self.hung_up()
+            self.is_lost()
 
 
 async def connect(dsn: str, *, timeout: float) -> Connection:

@@ -8,22 +8,22 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from tasks_backend.caller import Caller, caller_of
 from tasks_backend.db.connection import Row
+from tasks_backend.db.disconnect import cancel_on_disconnect
 from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.patience import unless_gone
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
 from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
 from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
+from tasks_backend.http.caller import Caller, require_caller
 
 logger = logging.getLogger("tasks_backend.db")
 
 WAY_BACK = 0.05  # seconds of a request's time that are kept for the network, both ways
 
-_HARMLESS = {Failure.NEVER_SENT, Failure.ROLLED_BACK}
-_AWAY = {Failure.NEVER_SENT, Failure.IN_DOUBT, Failure.REFUSED}
+_HARMLESS = {Failure.NOT_SENT, Failure.ROLLED_BACK}
+_AWAY = {Failure.NOT_SENT, Failure.OUTCOME_UNKNOWN, Failure.REFUSED}
 _FOR_A_PERSON = {Failure.CONFIGURATION, Failure.REFUSED}
 
 
@@ -39,10 +39,10 @@ class Database:
         pool: Pool,
         *,
         statement_timeout: float,
-        histories: Mapping[str, tuple[str, ...]] | None = None,
+        migration_histories: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.pool = pool
-        self.readiness = Readiness(pool, histories or {})
+        self.readiness = Readiness(pool, migration_histories or {})
         self._statement_timeout = statement_timeout
         self._retries = RetryBudget()
 
@@ -57,7 +57,7 @@ class Database:
         parameters[CALLER] = caller.user_id
         try:
             async with asyncio.timeout_at(caller.deadline):
-                with unless_gone(caller.hung_up):
+                with cancel_on_disconnect(caller.disconnected):
                     rows = await self._persist(statement, caller, parameters)
         except TimeoutError:
             self.readiness.doubt()
@@ -76,7 +76,7 @@ class Database:
     ) -> list[Row]:
         """Send the statement; send it again where that is harmless, affordable and in time."""
         loop = asyncio.get_running_loop()
-        retried = _HARMLESS | {Failure.IN_DOUBT} if statement.repeatable else _HARMLESS
+        retried = _HARMLESS | {Failure.OUTCOME_UNKNOWN} if statement.idempotent else _HARMLESS
         attempt = 0
         while True:
             attempt += 1
@@ -132,7 +132,7 @@ def install(app: Any, database: Database) -> None:
 
 
 async def _caller_database(request: Request) -> CallerDatabase:
-    return CallerDatabase(request.app.state.database, caller_of(request.scope))
+    return CallerDatabase(request.app.state.database, require_caller(request.scope))
 
 
 OwnRows = Annotated[CallerDatabase, Depends(_caller_database)]
@@ -144,7 +144,7 @@ def _answer(failure: DatabaseFailure) -> Exception:
         return LockTimeout()
     if failure.failure is Failure.TIMED_OUT:
         return DeadlineExceeded()
-    if failure.failure is Failure.DEFECT:
+    if failure.failure is Failure.UNEXPECTED:
         return failure
     level = logging.ERROR if failure.failure in _FOR_A_PERSON else logging.WARNING
     logger.log(level, "the database failed: %s", failure)

@@ -53,15 +53,15 @@ ENCODING = "UTF8"
 class Failure(Enum):
     """The classes, from the request's point of view."""
 
-    NEVER_SENT = auto()
-    IN_DOUBT = auto()
+    NOT_SENT = auto()
+    OUTCOME_UNKNOWN = auto()
     ROLLED_BACK = auto()
     LOCKED = auto()
     TIMED_OUT = auto()
     RESOURCE = auto()
     REFUSED = auto()
     CONFIGURATION = auto()
-    DEFECT = auto()
+    UNEXPECTED = auto()
 
 
 class DatabaseFailure(Exception):
@@ -113,7 +113,7 @@ def classify_connecting(error: Exception) -> DatabaseFailure:
         for words in _REFUSALS:
             if words in sentence:
                 return DatabaseFailure(Failure.REFUSED, words)
-    return DatabaseFailure(Failure.NEVER_SENT, state or type(error).__name__)
+    return DatabaseFailure(Failure.NOT_SENT, state or type(error).__name__)
 
 
 def _kind(state: str | None, *, lost: bool) -> Failure:
@@ -127,4 +127,4 @@ def _kind(state: str | None, *, lost: bool) -> Failure:
         return Failure.RESOURCE
     if state in _CONFIGURATION:
         return Failure.CONFIGURATION
-    return Failure.IN_DOUBT if lost else Failure.DEFECT
+    return Failure.OUTCOME_UNKNOWN if lost else Failure.UNEXPECTED

@@ -41,7 +41,7 @@ def upgrade(url: str, plugins: Iterable[Plugin] = ()) -> None:
     Raises MigrationError, with nothing half done of the history that failed, or PluginError, with
     nothing done at all.
     """
-    others = [plugin for plugin, _ in histories(plugins)]
+    others = [plugin for plugin, _ in migration_histories(plugins)]
     with _locked(url) as connection:
         for history in (None, *others):
             _run(connection, lambda config: command.upgrade(config, "head"), history)
@@ -92,7 +92,7 @@ def _connect(url: str) -> Any:
     return connection
 
 
-def histories(plugins: Iterable[Plugin]) -> list[tuple[Plugin, tuple[str, ...]]]:
+def migration_histories(plugins: Iterable[Plugin]) -> list[tuple[Plugin, tuple[str, ...]]]:
     """Return the plugins that have tables, each with its revisions, oldest first.
 
     Raises PluginError if one has no revision, or several that nothing follows.
@@ -106,7 +106,7 @@ def _history_of(plugin: Plugin) -> tuple[str, ...]:
         scripts.get_current_head()  # raises where there are several
         newest_first = [script.revision for script in scripts.walk_revisions()]
     except Exception as error:
-        raise PluginError(plugin.blamed("its migrations cannot be read", error)) from error
+        raise PluginError(plugin.error_message("its migrations cannot be read", error)) from error
     if not newest_first:
         raise PluginError(f"plugin {plugin.name!r}: there are no migrations in {plugin.migrations}")
     return tuple(reversed(newest_first))
@@ -155,7 +155,7 @@ def _run(
         if plugin is None:
             raise
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        raise MigrationError(plugin.blamed("its migrations fail", cause)) from error
+        raise MigrationError(plugin.error_message("its migrations fail", cause)) from error
 
 
 def _config(plugin: Plugin | None = None) -> Config:

@@ -8,9 +8,9 @@ from typing import Literal, TypeVar
 
 from tasks_backend.db.connection import Connection, Row, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.fair_queue import FairSemaphore
 from tasks_backend.db.statements import APP_ROLE, PING, ROLE, ROLE_OF_LOGIN
-from tasks_backend.db.turns import Turns
-from tasks_backend.observation import Exchange, current
+from tasks_backend.http.request_record import DatabaseCall, get_record
 
 RECYCLE_AFTER = 240  # seconds idle; Neon suspends a compute, and its sockets, after 300
 MAX_AGE = 1800  # seconds; then the host's name is looked up anew, for it may have moved
@@ -23,7 +23,7 @@ class Pool:
     """Lends connections. Nothing is opened before the first loan, so a start needs no database."""
 
     def __init__(self, dsn: str, *, size: int, wait: float, connect_timeout: float) -> None:
-        self.turns = Turns(size, wait=wait)
+        self.semaphore = FairSemaphore(size, wait=wait)
         self._dsn = dsn
         self._wait = wait
         self._connect_timeout = connect_timeout
@@ -60,7 +60,7 @@ class Pool:
                 if not connection.closed:
                     self._idle.append(connection)
         finally:
-            self.turns.give()
+            self.semaphore.release()
 
     def close(self) -> None:
         """Close what is idle. What is lent is closed by whoever uses it."""
@@ -71,18 +71,18 @@ class Pool:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop, as tests make: nothing of the old one is alive
             self.close()
-            self._loop, self.turns = loop, Turns(self.turns.places, wait=self._wait)
+            self._loop, self.semaphore = loop, FairSemaphore(self.semaphore.places, wait=self._wait)
         began = loop.time()
         try:
-            await self.turns.take(user)
+            await self.semaphore.acquire(user)
         finally:
-            if observation := current():
-                observation.waited += loop.time() - began
+            if record := get_record():
+                record.waited += loop.time() - began
 
     async def _connection(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
-            if connection.hung_up():
+            if connection.is_lost():
                 continue
             now = connection.loop.time()
             idle = now - connection.used_at
@@ -109,8 +109,8 @@ class Pool:
             rows = await connection.fetch(ROLE_OF_LOGIN, {})
         except DatabaseFailure as failure:
             connection.close()
-            if failure.failure is Failure.IN_DOUBT:  # what the caller wants was never sent
-                raise DatabaseFailure(Failure.NEVER_SENT, failure.reason) from failure
+            if failure.failure is Failure.OUTCOME_UNKNOWN:  # what the caller wants was never sent
+                raise DatabaseFailure(Failure.NOT_SENT, failure.reason) from failure
             raise
         if not rows or rows[0][0] is None:
             connection.close()
@@ -124,8 +124,8 @@ class Pool:
 
 async def _noted(kind: Literal["connect", "ping", "statement"], exchange: Awaitable[T]) -> T:
     """Do it, and note in the running request's observation how it went."""
-    observation = current()
-    if observation is None:
+    record = get_record()
+    if record is None:
         return await exchange
     started_at, began = time.time(), time.perf_counter()
     outcome = "cancelled"
@@ -137,5 +137,5 @@ async def _noted(kind: Literal["connect", "ping", "statement"], exchange: Awaita
         raise
     finally:
         duration = time.perf_counter() - began
-        observation.exchanges.append(Exchange(kind, started_at, duration, outcome))
+        record.database_calls.append(DatabaseCall(kind, started_at, duration, outcome))
     return result

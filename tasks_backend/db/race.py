@@ -49,11 +49,11 @@ async def first_success(
                 try:
                     winner = attempt.result()
                 except DatabaseFailure as failed:
-                    if failure is None or failure.failure is Failure.NEVER_SENT:
+                    if failure is None or failure.failure is Failure.NOT_SENT:
                         failure = failed
                 else:
                     return winner
-            if failure is not None and failure.failure is not Failure.NEVER_SENT:
+            if failure is not None and failure.failure is not Failure.NOT_SENT:
                 waiting.clear()
     finally:
         for attempt in attempts:
@@ -61,6 +61,6 @@ async def first_success(
         for result in await asyncio.gather(*attempts, return_exceptions=True):
             if not isinstance(result, BaseException) and result is not winner:
                 result.close()
-    if failure is None or (running and failure.failure is Failure.NEVER_SENT):
+    if failure is None or (running and failure.failure is Failure.NOT_SENT):
         raise TimeoutError
     raise failure

@@ -24,9 +24,9 @@ class Readiness:
     `histories` has the revisions of plugins' schemas, oldest first.
     """
 
-    def __init__(self, pool: Pool, histories: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, pool: Pool, migration_histories: Mapping[str, tuple[str, ...]]) -> None:
         self._pool = pool
-        self._histories = {SCHEMA: REVISIONS, **histories}
+        self._histories = {SCHEMA: REVISIONS, **migration_histories}
         self._ready = False
         self._used_at = -math.inf
         self._asking: asyncio.Task[None] | None = None

@@ -5,6 +5,7 @@ transaction, and everything that the identity sets ends with it (decision 0001).
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,13 +117,13 @@ _DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy has 
 class Statement:
     """One or more SQLAlchemy constructs, compiled once; the last one's rows are the result.
 
-    `repeatable` says that sending it twice does what sending it once does, so that the service
+    `idempotent` says that sending it twice does what sending it once does, so that the service
     may repeat it when an answer was lost: a read, or a write that carries an idempotency key.
     `settings` are PostgreSQL's for this message alone, such as those of its planner.
     """
 
     constructs: tuple[Executable, ...]
-    repeatable: bool
+    idempotent: bool
     settings: Mapping[str, str] = field(default_factory=dict)
     sql: str = field(init=False, repr=False)
     message: str = field(init=False, repr=False)
@@ -166,15 +167,26 @@ def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
     return fixed
 
 
-def statement(*constructs: Executable, repeatable: bool, **settings: str) -> Statement:
+def statement(
+    *constructs: Executable,
+    idempotent: bool | None = None,
+    **settings: str,
+) -> Statement:
     """Return the constructs as one compiled statement. Done at import, never in a request.
 
     The parameter `user_id` is always the caller's id, and a literal stays what it is, whatever a
     call of the statement passes. Raises ValueError for constructs that disagree on a value, for a
     parameter whose name begins with `tasks_backend_`, for settings that are no words, and for those
     that say who a message runs as, for how long, or how it is read.
+
+    `repeatable` is the former name of `idempotent`, which every statement needs.
     """
-    return Statement(constructs, repeatable, settings)
+    if "repeatable" in settings:
+        warnings.warn("repeatable is now called idempotent", DeprecationWarning, stacklevel=2)
+        idempotent = bool(settings.pop("repeatable"))
+    if idempotent is None:
+        raise TypeError("statement() needs to know whether it is idempotent")
+    return Statement(constructs, idempotent, settings)
 
 
 def _setting(name: str, value: str) -> str:

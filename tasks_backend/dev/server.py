@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import tasks_backend
-from tasks_backend import server
 from tasks_backend.db import migrations
 from tasks_backend.dev import demonstration
 from tasks_backend.dev.issuer import DATA_DIRECTORY, DAY, KEYS_PATH, ORIGIN, Issuer
 from tasks_backend.dev.postgres import data_directory, embedded
 from tasks_backend.dev.welcome import USER, welcome
-from tasks_backend.plugin import named
+from tasks_backend.plugin import load_plugins
+from tasks_backend.serving import server
 from tasks_backend.settings import DatabaseSettings, load
 from tasks_backend.terminal import progress
 
@@ -31,7 +31,7 @@ def run(
         with progress("Starting PostgreSQL"):
             url = running.enter_context(embedded(data / "postgres"))
             settings: DatabaseSettings = load(DatabaseSettings, database_url=url)
-            migrations.upgrade(url, named(settings.plugins))
+            migrations.upgrade(url, load_plugins(settings.plugins))
         if seed is not None:
             with progress(f"Making {seed:,} tasks"):
                 demonstration.seed(url, USER, seed)

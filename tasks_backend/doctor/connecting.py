@@ -30,7 +30,7 @@ _ADVICE = (
     ("[Ee]ndpoint", "copy the address again from Neon's console"),
 )
 _FAILURES = {
-    Failure.IN_DOUBT: "the connection broke, so look at the server and the pooler",
+    Failure.OUTCOME_UNKNOWN: "the connection broke, so look at the server and the pooler",
     Failure.ROLLED_BACK: "the server gave way to another transaction, so try again",
     Failure.LOCKED: "another transaction holds what is needed, so try again",
     Failure.TIMED_OUT: "the server is slow, so look at its load and its locks",
@@ -52,9 +52,9 @@ async def opened(url: str) -> AsyncIterator[Connection]:
         connection.close()
 
 
-def why_not(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
+def explain(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
     """Return why the database did not do it, and what may help."""
-    if failure.failure not in {Failure.NEVER_SENT, Failure.REFUSED}:
+    if failure.failure not in {Failure.NOT_SENT, Failure.REFUSED}:
         if login and _NO_RIGHT in str(failure):
             return f"the login lacks a right ({_NO_RIGHT}); {login.remedy}"
         reason = str(failure).partition(" ")[2]

@@ -4,7 +4,7 @@ import asyncio
 
 from tasks_backend.db.failures import DatabaseFailure
 from tasks_backend.doctor import schema
-from tasks_backend.doctor.connecting import why_not
+from tasks_backend.doctor.connecting import explain
 from tasks_backend.doctor.findings import Finding, note, ok, problem, shown
 from tasks_backend.doctor.server import Path, Server, look
 from tasks_backend.settings import DatabaseSettings
@@ -23,7 +23,7 @@ async def examine(settings: DatabaseSettings) -> tuple[list[Finding], float | No
         message = "It took the connection, and does not answer: look at the server and the pooler."
         return [problem("database.reachable", message)], None
     except DatabaseFailure as failure:
-        message = f"It cannot be used: {why_not(failure, 'DATABASE_URL', url)}."
+        message = f"It cannot be used: {explain(failure, 'DATABASE_URL', url)}."
         return [problem("database.reachable", message)], None
     found = [_reachable(server), _tls(server.path), _pooling(server.path), _role(server)]
     found += await asyncio.gather(*schema.checks(settings, server))

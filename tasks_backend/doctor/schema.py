@@ -7,11 +7,11 @@ from tasks_backend.db import migrations
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.statements import REVISIONS, ROLE, SCHEMA, revision_of
 from tasks_backend.doctor import row_level_security
-from tasks_backend.doctor.connecting import opened, why_not
+from tasks_backend.doctor.connecting import explain, opened
 from tasks_backend.doctor.findings import Finding, broken, note, ok, problem, shown
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.server import Server, look, named_as_pooled
-from tasks_backend.plugin import Plugin, PluginError, named
+from tasks_backend.plugin import Plugin, PluginError, load_plugins
 from tasks_backend.settings import DatabaseSettings
 
 CHECK_TIMEOUT = 6.0  # seconds, connecting included
@@ -76,7 +76,7 @@ def _with_tables(settings: DatabaseSettings) -> list[tuple[Plugin, str]]:
     be used, which is said elsewhere.
     """
     try:
-        found = migrations.histories(named(settings.plugins))
+        found = migrations.migration_histories(load_plugins(settings.plugins))
         return [(plugin, newest) for plugin, (*_, newest) in found]
     except PluginError:
         return []
@@ -114,6 +114,6 @@ async def _bounded(
         async with asyncio.timeout(CHECK_TIMEOUT):
             return await work
     except DatabaseFailure as failure:
-        return problem(check, f"It failed: {why_not(failure, setting, url, login)}.")
+        return problem(check, f"It failed: {explain(failure, setting, url, login)}.")
     except Exception as error:  # noqa: BLE001 - a check that breaks must not take others with it
         return broken(check, error)

@@ -6,7 +6,7 @@ from sqlmodel import col
 from tasks_backend.db.statements import APP_ROLE, SCHEMA, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
 from tasks_backend.tasks.statements import (
-    CREATE_ONCE,
+    CREATE_IDEMPOTENT,
     DELETE_EXPIRED_KEYS,
     TASK_ID,
     TITLE,
@@ -51,23 +51,24 @@ _OF_BOTH = {
 TABLES = tuple(_OF_BOTH)
 
 MADE = statement(
-    *(part for part in CREATE_ONCE.constructs if part is not DELETE_EXPIRED_KEYS), repeatable=False
+    *(part for part in CREATE_IDEMPOTENT.constructs if part is not DELETE_EXPIRED_KEYS),
+    idempotent=False,
 )
 """What makes a user with a task and a key: the service's own, but for locking others' keys."""
 
 SEEN = statement(
     select(*(select(func.count()).where(rows).scalar_subquery() for rows in _OF_BOTH.values())),
-    repeatable=True,
+    idempotent=True,
 )
 """How many of two users' rows are seen in each of TABLES: one, or both if nothing divides them."""
 
 CHANGED = statement(
     update(Task).where(col(Task.id) == OTHER_TASK).values(title=TITLE).returning(col(Task.id)),
-    repeatable=True,
+    idempotent=True,
 )
 """What a change touches that does not say whose task it is."""
 
 PLANTED = statement(
-    insert(Task).values(id=TASK_ID, user_id=OTHER_USER, title=TITLE), repeatable=False
+    insert(Task).values(id=TASK_ID, user_id=OTHER_USER, title=TITLE), idempotent=False
 )
 """A task that one user makes for another."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import jwt
 
-from tasks_backend import strict_json
 from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.doctor import claims, purpose
@@ -19,6 +18,7 @@ from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import Finding, Outcome, counted, ok, problem, shown
 from tasks_backend.doctor.keys import Keys
 from tasks_backend.errors import ApiError, AuthUnavailable
+from tasks_backend.http import strict_json
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)

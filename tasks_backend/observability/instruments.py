@@ -59,7 +59,7 @@ class Instruments:
             "Requests refused because too many were in progress.",
             registry=registry,
         )
-        self.exchanges = Histogram(
+        self.database_calls = Histogram(
             "tasks_backend_database_exchange_duration_seconds",
             "Messages to the database and connections made, by the class of the failure or `ok`.",
             ["kind", "outcome"],

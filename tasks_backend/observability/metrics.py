@@ -15,9 +15,9 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tasks_backend.http.request_record import RequestRecord, get_record
 from tasks_backend.observability.extra import needed_by
 from tasks_backend.observability.instruments import Instruments
-from tasks_backend.observation import Observation, current
 from tasks_backend.plugin import Plugin, PluginError
 
 with needed_by("metrics"):
@@ -54,24 +54,24 @@ class Metrics:
             await self.app(scope, receive, send)
         finally:
             self.instruments.in_progress.dec()
-            if (observation := current()) is not None:
-                self._count(scope, observation, time.perf_counter() - began)
+            if (record := get_record()) is not None:
+                self._count(scope, record, time.perf_counter() - began)
             if self._is_shared:  # another worker may be the one that is asked
                 self.look(scope["app"])
 
-    def _count(self, scope: Scope, observation: Observation, duration: float) -> None:
-        method = observation.method if observation.method in METHODS else OTHER
-        route = observation.route or getattr(scope.get("route"), "path", "none")
-        status = str(observation.status or "none")
+    def _count(self, scope: Scope, record: RequestRecord, duration: float) -> None:
+        method = record.method if record.method in METHODS else OTHER
+        route = record.route or getattr(scope.get("route"), "path", "none")
+        status = str(record.status or "none")
         to = self.instruments
-        to.requests.labels(method, route, status, observation.code or "").inc()
+        to.requests.labels(method, route, status, record.code or "").inc()
         to.duration.labels(method, route, status).observe(duration)
-        if observation.exchanges:
-            to.waited.observe(observation.waited)
-        for number, exchange in enumerate(observation.exchanges, 1):
-            to.exchanges.labels(exchange.kind, exchange.outcome).observe(exchange.duration)
+        if record.database_calls:
+            to.waited.observe(record.waited)
+        for number, exchange in enumerate(record.database_calls, 1):
+            to.database_calls.labels(exchange.kind, exchange.outcome).observe(exchange.duration)
             repeated = exchange.kind != "ping" and exchange.outcome not in {"ok", "cancelled"}
-            if repeated and number < len(observation.exchanges):
+            if repeated and number < len(record.database_calls):
                 to.retries.labels(exchange.outcome).inc()
 
     def look(self, app: FastAPI) -> None:
@@ -79,8 +79,8 @@ class Metrics:
         pool, key_set = app.state.database.pool, app.state.key_set
         to = self.instruments
         to.connections.labels("idle").set(pool.idle)
-        to.connections.labels("in_use").set(pool.turns.held)
-        to.waiting.set(pool.turns.waiting)
+        to.connections.labels("in_use").set(pool.semaphore.held)
+        to.waiting.set(pool.semaphore.waiting)
         to.key_set_age.set(-1 if key_set.age is None else key_set.age)
         limiter, bodies = app.state.bounds.limiter, app.state.bounds.bodies
         to.places.labels("free").set(limiter.left)

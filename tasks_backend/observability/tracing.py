@@ -17,8 +17,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks_backend._version import __version__
+from tasks_backend.http.request_record import DatabaseCall, RequestRecord, get_record
 from tasks_backend.observability.extra import needed_by
-from tasks_backend.observation import Exchange, Observation, current
 from tasks_backend.plugin import Plugin
 
 with needed_by("tracing"):
@@ -67,31 +67,31 @@ class Tracing:
             try:
                 await self.app(scope, receive, send)
             finally:
-                if (observation := current()) is not None and span.is_recording():
-                    _describe(span, scope, observation)
-                    for exchange in observation.exchanges:
+                if (record := get_record()) is not None and span.is_recording():
+                    _describe(span, scope, record)
+                    for exchange in record.database_calls:
                         _add(tracer, exchange)
 
 
-def _describe(span: trace.Span, scope: Scope, observation: Observation) -> None:
-    route = observation.route or getattr(scope.get("route"), "path", None)
-    span.set_attribute("tasks_backend.request_id", observation.request_id)
+def _describe(span: trace.Span, scope: Scope, record: RequestRecord) -> None:
+    route = record.route or getattr(scope.get("route"), "path", None)
+    span.set_attribute("tasks_backend.request_id", record.request_id)
     if route:
         method = scope["method"] if scope["method"] in METHODS else "HTTP"
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)
         span.set_attribute("url.path", scope["path"])
-    if observation.status is not None:
-        span.set_attribute("http.response.status_code", observation.status)
-    if observation.code is not None:
-        span.set_attribute("tasks_backend.problem_code", observation.code)
-    if observation.status is None or observation.status >= SERVER_ERROR:
-        reason = observation.code or str(observation.status or "disconnected")
+    if record.status is not None:
+        span.set_attribute("http.response.status_code", record.status)
+    if record.code is not None:
+        span.set_attribute("tasks_backend.problem_code", record.code)
+    if record.status is None or record.status >= SERVER_ERROR:
+        reason = record.code or str(record.status or "disconnected")
         span.set_attribute("error.type", reason)
         span.set_status(trace.StatusCode.ERROR)
 
 
-def _add(tracer: trace.Tracer, exchange: Exchange) -> None:
+def _add(tracer: trace.Tracer, exchange: DatabaseCall) -> None:
     """Add an exchange to the current span, afterwards: it has been timed already."""
     started = int(exchange.started_at * NANO)
     span = tracer.start_span(

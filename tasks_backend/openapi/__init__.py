@@ -5,7 +5,7 @@ routes say what they take and answer with `body`, `header` and `problems`, and `
 every operation shares.
 """
 
+from tasks_backend.openapi.describe import Tag, answer, body, header, problems
 from tasks_backend.openapi.document import document
-from tasks_backend.openapi.parts import Tag, answer, body, header, problems
 
 __all__ = ["Tag", "answer", "body", "document", "header", "problems"]

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext
 
-from tasks_backend.openapi.answers import SCHEME, codes, complete, of_no_operation
-from tasks_backend.openapi.parts import HEADERS, SCHEMAS, Tag
-from tasks_backend.openapi.schemas import leave_null_to_json, name_the_body, tidy
-from tasks_backend.openapi.shapes import Problem
-from tasks_backend.resource import Resource
+from tasks_backend.http.resource import Resource
+from tasks_backend.openapi.describe import HEADERS, SCHEMAS, Tag
+from tasks_backend.openapi.problem_schema import Problem
+from tasks_backend.openapi.responses import SCHEME, add_common_responses, codes, unmatched_responses
+from tasks_backend.openapi.schemas import leave_null_to_json, name_the_body, normalise
 
 _ABOUT = """\
 Operations with a lock need a token of Better Auth's; the caller is its `sub`.
@@ -54,11 +54,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operation in _operations(described):
         name_the_body(operation, schemas)
         leave_null_to_json(operation)
-        complete(operation, path, closed=path in closed)
+        add_common_responses(operation, path, closed=path in closed)
     described["tags"] = _tags(shown)
     problem_schema = Problem.model_json_schema(ref_template=SCHEMAS)
     schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
-    components["responses"], described[_OF_NO_OPERATION] = of_no_operation()
+    components["responses"], described[_OF_NO_OPERATION] = unmatched_responses()
     components["headers"] = deepcopy(HEADERS)
     components["securitySchemes"] = {
         SCHEME: {
@@ -69,7 +69,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         }
     }
     problem_schema["properties"]["code"]["enum"] = codes(described)
-    tidy(described)
+    normalise(described)
     return described
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, count
 from typing import Any
 
-from tasks_backend.openapi.parts import SCHEMAS
+from tasks_backend.openapi.describe import SCHEMAS
 
 _COMPONENT = SCHEMAS.format(model="")
 
@@ -36,7 +36,7 @@ def leave_null_to_json(operation: dict[str, Any]) -> None:
                 schema |= meant
 
 
-def tidy(described: dict[str, Any]) -> None:
+def normalise(described: dict[str, Any]) -> None:
     """Write schemas as 3.1 has them, and call each component by the title that its model gave it.
 
     A field's title says its name again, and generators would make a type of it; `type` holds

@@ -9,13 +9,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from tasks_backend.caller import Caller
 from tasks_backend.db.connection import Row
 from tasks_backend.db.database import Database
 from tasks_backend.db.failures import DatabaseFailure
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import ApiError
+from tasks_backend.http.caller import Caller
 from tasks_backend.tasks.account_statements import (
     CREATED_AT,
     ERASE,

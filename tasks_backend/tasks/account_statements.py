@@ -20,7 +20,7 @@ from tasks_backend.db.statements import SCHEMA, Statement, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
 from tasks_backend.tasks.statements import USER_ID
 
-CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_ID), repeatable=True)
+CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_ID), idempotent=True)
 
 # Tasks and keys go as the user, whom row-level security holds to their own rows. Only the owner of
 # the tables may delete a user, so for that last row the message becomes the login again; what has
@@ -50,7 +50,7 @@ ERASE = statement(
     delete(User)
     .where(col(User.id) == USER_ID)
     .returning(cast(func.current_setting(_COUNT), BigInteger)),
-    repeatable=False,
+    idempotent=False,
 )
 """Returns how many tasks went, or no row if there is no such user."""
 
@@ -65,7 +65,7 @@ PLUGIN_TABLES = statement(
         AND has_table_privilege(pg_class.oid, 'SELECT')
         ORDER BY nspname, relname
     """),  # noqa: S608 - a name of ours
-    repeatable=True,
+    idempotent=True,
 )
 """The tables of plugins, enabled or not, that have rows of users which a request may read."""
 
@@ -75,4 +75,4 @@ def rows_of(schema: str, name: str) -> Statement:
     found = table(name, column("user_id"), schema=schema).alias("found")
     row = func.to_jsonb(literal_column("found")).op("-")(literal_column("'user_id'"))
     own = select(cast(row, Text)).select_from(found).where(found.c.user_id == USER_ID)
-    return statement(own.order_by(literal_column("found.ctid")), repeatable=True)
+    return statement(own.order_by(literal_column("found.ctid")), idempotent=True)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from fastapi import Request
 
 from tasks_backend.errors import ApiError, ValidationFailed
-from tasks_backend.validation import field_error
+from tasks_backend.http.validation import field_error
 
 _ETAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")

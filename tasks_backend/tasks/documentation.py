@@ -14,10 +14,10 @@ from tasks_backend.errors import (
     ValidationFailed,
     VersionMismatch,
 )
+from tasks_backend.http.validation import field_error
 from tasks_backend.openapi import answer, body, header, problems
 from tasks_backend.tasks import examples
 from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
-from tasks_backend.validation import field_error
 
 _TAG = r'(W/)?"[\x21\x23-\x7e]*"'
 _IF_MATCH = header(

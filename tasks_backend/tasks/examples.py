@@ -1,13 +1,13 @@
 """One task, one user and one cursor, the same wherever the document shows an example."""
 
-from tasks_backend import paging
+from tasks_backend.http import pagination
 
 TASK_ID = "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
 USER_ID = "DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"
 TITLE = "Buy milk"
 DESCRIPTION = "Two litres, the one with the blue lid."
 TIME = "2026-01-09T12:00:00.123456Z"
-CURSOR = paging.encode(TASK_ID, "desc None")
+CURSOR = pagination.encode(TASK_ID, "desc None")
 TASK = {
     "id": TASK_ID,
     "user_id": USER_ID,

@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 from fastapi import FastAPI
 
-from tasks_backend.caller import Caller
 from tasks_backend.errors import Overloaded
+from tasks_backend.http.caller import Caller
 
 KNOWN_USERS = 10_000  # of this process; about 1 MB
 

@@ -72,10 +72,10 @@ CREATE = statement(
     .values(id=TASK_ID, user_id=USER_ID, title=TITLE, description=DESCRIPTION, completed=COMPLETED)
     .returning(*RETURNED)
     .add_cte(new_owner.cte("new_owner")),
-    repeatable=False,
+    idempotent=False,
 )
 
-GET = statement(select(*RETURNED).where(mine), repeatable=True)
+GET = statement(select(*RETURNED).where(mine), idempotent=True)
 
 _page = (
     select(*RETURNED)
@@ -92,11 +92,11 @@ _pages = {
     "asc": (_page.order_by(task.id.asc().nulls_first()), task.id > _after),
 }
 FIRST_PAGE = {
-    order: statement(page, repeatable=True, enable_bitmapscan="off")
+    order: statement(page, idempotent=True, enable_bitmapscan="off")
     for order, (page, _) in _pages.items()
 }
 NEXT_PAGE = {
-    order: statement(page.where(is_after), repeatable=True, enable_bitmapscan="off")
+    order: statement(page.where(is_after), idempotent=True, enable_bitmapscan="off")
     for order, (page, is_after) in _pages.items()
 }
 
@@ -116,7 +116,7 @@ UPDATE = statement(
         **_changed,
     )
     .returning(*RETURNED),
-    repeatable=False,
+    idempotent=False,
 )
 
 TOGGLE = statement(
@@ -124,17 +124,17 @@ TOGGLE = statement(
     .where(mine, current)
     .values(completed=not_(task.completed), **_changed)
     .returning(*RETURNED),
-    repeatable=False,
+    idempotent=False,
 )
 
-DELETE = statement(delete(Task).where(mine, current).returning(task.id), repeatable=False)
+DELETE = statement(delete(Task).where(mine, current).returning(task.id), idempotent=False)
 
-WHOSE = statement(
+TASK_OWNERSHIP = statement(
     select(
         select(task.version).where(mine).scalar_subquery().label("version"),
         getattr(func, SCHEMA).task_is_foreign(TASK_ID).label("is_foreign"),
     ),
-    repeatable=True,
+    idempotent=True,
 )
 """Why a statement found nothing: the version of the caller's own task, or whether it is another's."""
 
@@ -183,12 +183,12 @@ CREATE_COUNTED = statement(
         select(TASK_ID, USER_ID, TITLE, DESCRIPTION, COMPLETED).where(_left(_tasks_left) > 0),
     )
     .returning(*RETURNED, _left(_tasks_left)),
-    repeatable=False,
+    idempotent=False,
     **_INDEXED,
 )
 """Returns no row if the user has MAX_TASKS tasks; else the task, and how many were left before."""
 
-TASKS_LEFT = statement(_count_tasks, repeatable=True, **_INDEXED)
+TASKS_LEFT = statement(_count_tasks, idempotent=True, **_INDEXED)
 
 # With an idempotency key, one message holds several statements, each seeing what the one before it
 # did. Whoever inserts the key's row first does the work; the others wait for that transaction to
@@ -256,14 +256,14 @@ _MADE = (
 _make_task = insert(Task).from_select([*FIELDS, "version"], select(*_MADE).where(_claimed_here))
 _show_created = select(*_MADE, idempotency.attempt, idempotency.fingerprint).where(_this_key)
 
-CREATE_ONCE = statement(
+CREATE_IDEMPOTENT = statement(
     _wait_briefly,
     new_owner,
     _claim(_created),
     _make_task,
     DELETE_EXPIRED_KEYS,
     _show_created,
-    repeatable=True,
+    idempotent=True,
 )
 CREATE_ONCE_COUNTED = statement(
     _wait_briefly,
@@ -275,7 +275,7 @@ CREATE_ONCE_COUNTED = statement(
     _make_task,
     DELETE_EXPIRED_KEYS,
     _show_created.add_columns(_left(_tasks_left), _left(_keys_left)),
-    repeatable=True,
+    idempotent=True,
     **_INDEXED,
 )
 """Returns no row if the key is new and the user has MAX_TASKS tasks or MAX_KEYS keys."""
@@ -302,13 +302,13 @@ _show_toggled = (
     .where(_this_key)
 )
 
-TOGGLE_ONCE = statement(
+TOGGLE_IDEMPOTENT = statement(
     _wait_briefly,
     _claim(_toggled),
     _toggle,
     DELETE_EXPIRED_KEYS,
     _show_toggled,
-    repeatable=True,
+    idempotent=True,
 )
 TOGGLE_ONCE_COUNTED = statement(
     _wait_briefly,
@@ -318,7 +318,7 @@ TOGGLE_ONCE_COUNTED = statement(
     _toggle,
     DELETE_EXPIRED_KEYS,
     _show_toggled.add_columns(_left(_keys_left)),
-    repeatable=True,
+    idempotent=True,
     **_INDEXED,
 )
 """Returns no row also if the key is new and the user has MAX_KEYS keys."""

@@ -18,8 +18,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from tasks_backend import paging
-from tasks_backend.body import JsonBody, json_body
 from tasks_backend.db.connection import Row
 from tasks_backend.db.database import CallerDatabase, LockTimeout, OwnRows
 from tasks_backend.db.statements import Statement
@@ -33,6 +31,9 @@ from tasks_backend.errors import (
     ValidationFailed,
     VersionMismatch,
 )
+from tasks_backend.http import pagination
+from tasks_backend.http.json_body import JsonBody, json_body
+from tasks_backend.http.validation import field_error
 from tasks_backend.openapi import Tag
 from tasks_backend.tasks import examples, statements
 from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
@@ -40,7 +41,6 @@ from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, 
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
 from tasks_backend.tasks.quota import Limit, Quota
-from tasks_backend.validation import field_error
 
 router = APIRouter(tags=[Tag("tasks", "The caller's own tasks.")])
 
@@ -101,9 +101,11 @@ async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
         return _created(request, await _create(own, quota, values))
     if key.error is not None:
         raise key.error
-    once = _once(request, key.value, "create", new.title, new.description, new.completed)
+    once = _idempotency_parameters(
+        request, key.value, "create", new.title, new.description, new.completed
+    )
     found = await _run_once(
-        *(own, quota, statements.CREATE_ONCE, statements.CREATE_ONCE_COUNTED),
+        *(own, quota, statements.CREATE_IDEMPOTENT, statements.CREATE_ONCE_COUNTED),
         {"max_tasks": quota.tasks, "max_keys": quota.keys},
         **{**values, **once},
     )
@@ -123,7 +125,7 @@ async def list_tasks(
     if len(request.query_params.multi_items()) != len(request.query_params):
         raise ValidationFailed([field_error("query", "", "repeated")])
     scope = f"{query.order} {query.completed}"
-    after = None if query.cursor is None else str(paging.decode(query.cursor, scope))
+    after = None if query.cursor is None else str(pagination.decode(query.cursor, scope))
     pages = statements.FIRST_PAGE if after is None else statements.NEXT_PAGE
     rows = await own.run(
         pages[query.order],
@@ -133,7 +135,7 @@ async def list_tasks(
     )
     page, headers, cursor = rows[: query.limit], {}, None
     if len(rows) > query.limit:
-        cursor = paging.encode(page[-1][0], scope)
+        cursor = pagination.encode(page[-1][0], scope)
         following = urlencode({**query.model_dump(exclude_none=True), "cursor": cursor})
         headers["Link"] = f'<{quote(request.scope["path"])}?{following}>; rel="next"'
     return _json({"items": [_task(row) for row in page], "next_cursor": cursor}, headers=headers)
@@ -186,10 +188,10 @@ async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
         return _one(rows[0])
     if key.error is not None:
         await _refuse(own, task_id, condition, key=key.error)
-    once = _once(request, key.value, "toggle", str(task_id))
+    once = _idempotency_parameters(request, key.value, "toggle", str(task_id))
     quota = Quota.of(request.app)
     found = await _run_once(
-        *(own, quota, statements.TOGGLE_ONCE, statements.TOGGLE_ONCE_COUNTED),
+        *(own, quota, statements.TOGGLE_IDEMPOTENT, statements.TOGGLE_ONCE_COUNTED),
         {"max_keys": quota.keys},
         **{"id": str(task_id), **condition.parameters, **once},
     )
@@ -286,7 +288,7 @@ async def _refuse(
     key: ApiError | None = None,
 ) -> NoReturn:
     """Raise the first failure in the order of checks, steps 5 to 7, of a request that has one."""
-    ((version, is_foreign),) = await own.run(statements.WHOSE, id=str(task_id))
+    ((version, is_foreign),) = await own.run(statements.TASK_OWNERSHIP, id=str(task_id))
     if version is None:
         raise TaskForbidden if is_foreign else TaskNotFound
     if body is not None:
@@ -298,7 +300,7 @@ async def _refuse(
     raise VersionMismatch
 
 
-def _once(request: Request, key: str, *what: object) -> dict[str, Any]:
+def _idempotency_parameters(request: Request, key: str, *what: object) -> dict[str, Any]:
     """Return the parameters of a statement that an idempotency key goes with."""
     return {
         "key": key,

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.data import NEW, Task
 from benchmarks.load import Request
 from benchmarks.operations import TASKS
-from tasks_backend import paging
 from tasks_backend.db.statements import Statement
+from tasks_backend.http import pagination
 from tasks_backend.tasks import statements
 from tasks_backend.tasks.ids import new_id
 
@@ -58,7 +58,7 @@ def requests(operation: str, own: Own, tokens: Mapping[str, str]) -> Iterator[Re
         else:
             query = {"list of open": "&completed=false"}.get(operation, "")
             if operation == "list, half way":
-                query = f"&cursor={paging.encode(_half_way(tasks), 'desc None')}"
+                query = f"&cursor={pagination.encode(_half_way(tasks), 'desc None')}"
             yield Request("GET", f"{TASKS}?limit=50{query}", tokens[user])
 
 

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tasks_backend import Settings, create_app, paging
-from tasks_backend.body import JsonBody
+from tasks_backend import Settings, create_app
 from tasks_backend.errors import InvalidCursor, ValidationFailed
+from tasks_backend.http import pagination
+from tasks_backend.http.json_body import JsonBody
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
 
 jsonschema_rs = pytest.importorskip("jsonschema_rs")  # what Schemathesis validates with
@@ -91,10 +92,10 @@ def test_a_body_is_taken_exactly_if_its_schema_says_so(
 def test_a_cursor_that_is_changed_anywhere_is_refused(
     last: uuid.UUID, position: int, replacement: str
 ) -> None:
-    cursor = paging.encode(str(last), "desc None")
+    cursor = pagination.encode(str(last), "desc None")
     changed = cursor[:position] + replacement + cursor[position + 1 :]
     if changed == cursor:
-        assert paging.decode(changed, "desc None") == last
+        assert pagination.decode(changed, "desc None") == last
     else:
         with pytest.raises(InvalidCursor):
-            paging.decode(changed, "desc None")
+            pagination.decode(changed, "desc None")

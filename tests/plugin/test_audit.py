@@ -54,7 +54,7 @@ def story(user: User) -> list[tuple[str, str, int]]:
 
 
 def test_everything_here_is_installed_and_nothing_is_the_checkout() -> None:
-    for package in (tasks_backend, plugin.named(["audit"])[0].migrations):
+    for package in (tasks_backend, plugin.load_plugins(["audit"])[0].migrations):
         assert "site-packages" in str(getattr(package, "__file__", package))
 
 
@@ -228,7 +228,7 @@ def test_dev_migrates_it_too(tmp_path: Path) -> None:
 
 def test_its_history_is_its_own(cluster: Cluster) -> None:
     """Up, no drift of the service's tables, down, up again; and one statement removes it all."""
-    (audit,) = plugin.named(["audit"])
+    (audit,) = plugin.load_plugins(["audit"])
     name, url = cluster.database(cluster.login(NEON_OWNER))
     for _ in range(2):
         migrations.upgrade(url, [audit])
@@ -251,7 +251,7 @@ def test_its_history_is_its_own(cluster: Cluster) -> None:
 
 def test_a_change_and_its_entry_are_one(cluster: Cluster) -> None:
     """Where the entry cannot be written, the change does not happen either; erasing always does."""
-    (audit,) = plugin.named(["audit"])
+    (audit,) = plugin.load_plugins(["audit"])
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url, [audit])
     make = (

@@ -14,7 +14,7 @@ from faults.programs import wait_until
 from support.commands import COMMAND, environment, free_port
 
 import tasks_backend
-from tasks_backend.server import GRACE
+from tasks_backend.serving.server import SHUTDOWN_TIMEOUT
 
 REQUEST_TIMEOUT = 5.0  # seconds, as the honest load has it
 SLACK = 5.0  # seconds that a busy machine may add to the grace period
@@ -98,7 +98,7 @@ class Service:
         began = time.monotonic()
         self._process.terminate()
         try:
-            self._process.wait(GRACE + SLACK)
+            self._process.wait(SHUTDOWN_TIMEOUT + SLACK)
             took = time.monotonic() - began
         except subprocess.TimeoutExpired:
             took = float("inf")

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from tasks_backend.protocol import Protocol
+from tasks_backend.serving.http_protocol import Protocol
 
 Request = tuple[bytes, bytes, bytes]
 """Method, target and body."""

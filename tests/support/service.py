@@ -13,7 +13,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from tasks_backend.server import HTTP
+from tasks_backend.serving.server import HTTP
 
 
 @dataclass
@@ -77,8 +77,8 @@ def at_rest(app: FastAPI) -> None:
             "places": limiter.limit - limiter.left,
             "senders": limiter.senders,
             "bodies": app.state.bounds.bodies.waiting,
-            "turns": pool.turns.held,
-            "waiting for a turn": pool.turns.waiting,
+            "turns": pool.semaphore.held,
+            "waiting for a turn": pool.semaphore.waiting,
             "waiting for a key": app.state.key_set.waiting,
         }
 

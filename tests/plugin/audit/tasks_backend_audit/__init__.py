@@ -18,7 +18,7 @@ LIST = text("""
     SELECT id, at, action, task_id, version FROM tasks_backend_audit.entries
     WHERE user_id = :user_id AND id < :cursor ORDER BY id DESC LIMIT :limit
 """)
-ENTRIES = statement(LIST, repeatable=True)
+ENTRIES = statement(LIST, idempotent=True)
 NEWEST = UUID(int=2**128 - 1)
 logger = logging.getLogger("tasks_backend.audit")
 router = APIRouter(tags=["audit"])

@@ -16,24 +16,24 @@ class Caller:
     """The token's `sub`: 1-255 characters without control characters, never assumed a UUID."""
     deadline: float
     """When the request must be answered, on the event loop's clock."""
-    hung_up: Callable[[], Awaitable[None]] | None = None
+    disconnected: Callable[[], Awaitable[None]] | None = None
     """Returns when the caller no longer waits for the answer; none where nobody can tell."""
 
 
-def admit(scope: Scope, caller: Caller) -> None:
+def set_caller(scope: Scope, caller: Caller) -> None:
     """Let the request in as this caller."""
     scope[_KEY] = caller
 
 
-def caller_of(scope: Scope) -> Caller:
+def require_caller(scope: Scope) -> Caller:
     """Return who calls. Raises LookupError on a public route, where nobody was asked."""
-    caller = known_caller(scope)
+    caller = get_caller(scope)
     if caller is None:
         raise LookupError("a public route has no caller")
     return caller
 
 
-def known_caller(scope: Scope) -> Caller | None:
+def get_caller(scope: Scope) -> Caller | None:
     """Return who calls, or None for whom the gate has not let in."""
     caller: Caller | None = scope.get(_KEY)
     return caller

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tasks_backend.db.turns import Turns
+from tasks_backend.db.fair_queue import FairSemaphore
 from tasks_backend.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
@@ -16,20 +16,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def served_in_order(turns: Turns, arrivals: str) -> str:
+async def served_in_order(turns: FairSemaphore, arrivals: str) -> str:
     """The order in which users, a letter each, get the one place that is held at first."""
     order: list[str] = []
 
     async def stand(user: str) -> None:
-        await turns.take(user)
+        await turns.acquire(user)
         order.append(user)
-        turns.give()
+        turns.release()
 
-    await turns.take("first")
+    await turns.acquire("first")
     line = [asyncio.create_task(stand(user)) for user in arrivals]
     await asyncio.sleep(0)
     assert turns.waiting == len(arrivals)
-    turns.give()
+    turns.release()
     await asyncio.gather(*line)
     assert (turns.held, turns.waiting) == (0, 0)
     return "".join(order)
@@ -46,31 +46,31 @@ async def served_in_order(turns: Turns, arrivals: str) -> str:
     ],
 )
 async def test_a_crowd_delays_another_user_by_one_turn(arrivals: str, order: str) -> None:
-    assert await served_in_order(Turns(1, wait=20), arrivals) == order
+    assert await served_in_order(FairSemaphore(1, wait=20), arrivals) == order
 
 
 async def test_who_gives_up_is_skipped_and_nothing_is_lost() -> None:
-    turns = Turns(1, wait=20)
-    await turns.take("first")
-    leaving = [asyncio.create_task(turns.take("a")) for _ in range(3)]
-    staying = asyncio.create_task(turns.take("b"))
+    turns = FairSemaphore(1, wait=20)
+    await turns.acquire("first")
+    leaving = [asyncio.create_task(turns.acquire("a")) for _ in range(3)]
+    staying = asyncio.create_task(turns.acquire("b"))
     await asyncio.sleep(0)
     for task in leaving:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
     assert turns.waiting == 1
-    turns.give()
+    turns.release()
     await staying
-    turns.give()
+    turns.release()
     assert turns.held == 0
 
 
 async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
-    turns = Turns(1, wait=20)
-    await turns.take("first")
-    leaving, staying = (asyncio.create_task(turns.take(user)) for user in "ab")
+    turns = FairSemaphore(1, wait=20)
+    await turns.acquire("first")
+    leaving, staying = (asyncio.create_task(turns.acquire(user)) for user in "ab")
     await asyncio.sleep(0)
-    turns.give()
+    turns.release()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -79,27 +79,27 @@ async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -
 
 
 async def test_who_waits_too_long_is_overloaded() -> None:
-    turns = Turns(1, wait=0.01)
-    await turns.take("first")
+    turns = FairSemaphore(1, wait=0.01)
+    await turns.acquire("first")
     with pytest.raises(Overloaded):
-        await turns.take("a")
-    turns.give()
+        await turns.acquire("a")
+    turns.release()
     assert (turns.held, turns.waiting) == (0, 0)
 
 
 async def test_places_are_neither_lost_nor_made_whatever_happens() -> None:
-    turns = Turns(3, wait=20)
+    turns = FairSemaphore(3, wait=20)
     chance = random.Random(7)
     most = 0
 
     async def live(user: str) -> None:
         nonlocal most
-        await turns.take(user)
+        await turns.acquire(user)
         try:
             most = max(most, turns.held)
             await asyncio.sleep(chance.random() / 500)
         finally:
-            turns.give()
+            turns.release()
 
     people = [asyncio.create_task(live(chance.choice("abcd"))) for _ in range(300)]
     for person in chance.sample(people, 100):

@@ -6,7 +6,7 @@ from collections import deque
 from tasks_backend.errors import Overloaded
 
 
-class Turns:
+class FairSemaphore:
     """Places that are held one by one. Whoever must wait does so beside their own user's requests,
     and the users are served in rotation (fair queuing): a crowd of one user's requests delays
     another's by one turn, not by the crowd.
@@ -23,7 +23,7 @@ class Turns:
         """How many stand in line."""
         return sum(map(len, self._lines.values()))
 
-    async def take(self, user: str) -> None:
+    async def acquire(self, user: str) -> None:
         """Wait for a place. Raises Overloaded if none came free in time."""
         if self.held < self.places:
             self.held += 1
@@ -35,14 +35,14 @@ class Turns:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self.give()  # the turn came in the moment of giving up: pass it on
+                self.release()  # the turn came in the moment of giving up: pass it on
             else:
                 self._leave(user, turn)
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
             raise
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Give a place back, to whoever is next."""
         while self._lines:
             user, line = next(iter(self._lines.items()))

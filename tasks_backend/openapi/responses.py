@@ -20,7 +20,7 @@ from tasks_backend.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from tasks_backend.openapi.parts import AND, problems
+from tasks_backend.openapi.describe import AND, problems
 
 SCHEME = "bearerAuth"
 _RESPONSES = "#/components/responses/"
@@ -33,7 +33,7 @@ _EVERY_CLOSED = problems(
 )
 
 
-def complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
+def add_common_responses(operation: dict[str, Any], path: str, *, closed: bool) -> None:
     """Add the failures that every operation shares, and what every response carries."""
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
@@ -49,7 +49,7 @@ def complete(operation: dict[str, Any], path: str, *, closed: bool) -> None:
         _enveloped(response, instance)
 
 
-def of_no_operation() -> tuple[dict[str, Any], dict[str, Any]]:
+def unmatched_responses() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the responses to requests that no operation takes, and by status where they are."""
     responses = {
         "NotFound": _response(NotFound(), "/api/v1/nothing"),

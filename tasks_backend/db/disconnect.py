@@ -6,17 +6,17 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect
 
-PATIENCE = 1.0  # seconds; under overload a place in the line is worth half of one
+WATCH_AFTER = 1.0  # seconds; under overload a place in the line is worth half of one
 
 
 @contextmanager
-def unless_gone(hung_up: Callable[[], Awaitable[None]] | None) -> Iterator[None]:
+def cancel_on_disconnect(disconnected: Callable[[], Awaitable[None]] | None) -> Iterator[None]:
     """Cancel the block once the caller has hung up. Raises ClientDisconnect then.
 
     The caller is watched from `PATIENCE` on, so an ordinary request pays for a timer and no more.
     """
     task = asyncio.current_task()
-    if hung_up is None or task is None:
+    if disconnected is None or task is None:
         yield
         return
     gone = False
@@ -24,7 +24,7 @@ def unless_gone(hung_up: Callable[[], Awaitable[None]] | None) -> Iterator[None]
 
     async def watch() -> None:
         nonlocal gone
-        await hung_up()
+        await disconnected()
         gone = True
         task.cancel()
 
@@ -32,7 +32,7 @@ def unless_gone(hung_up: Callable[[], Awaitable[None]] | None) -> Iterator[None]
         nonlocal watcher
         watcher = asyncio.get_running_loop().create_task(watch())
 
-    timer = asyncio.get_running_loop().call_later(PATIENCE, start)
+    timer = asyncio.get_running_loop().call_later(WATCH_AFTER, start)
     try:
         yield
     except asyncio.CancelledError:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Hashable
 from types import TracebackType
 
-from tasks_backend import observation
-from tasks_backend.counted_warning import CountedWarning
 from tasks_backend.errors import Overloaded
+from tasks_backend.http import request_record
+from tasks_backend.http.counted_warning import CountedWarning
 
 logger = logging.getLogger("tasks_backend")
 
@@ -56,8 +56,8 @@ class ConcurrencyLimiter:
         """Raise Overloaded if there is no place for this sender; take none."""
         if not self.has_place(sender):
             self.count_refusal()
-            if (observed := observation.current()) is not None:
-                observed.counted = True
+            if (record := request_record.get_record()) is not None:
+                record.counted = True
             raise Overloaded
 
     def acquire(self, *senders: Hashable) -> "Place":

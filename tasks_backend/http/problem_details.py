@@ -1,7 +1,7 @@
 """The outermost layer: what every response carries, and the one shape of those that fail.
 
-Two ASGI middlewares. `Envelope` is outside CORS, so that even a refused preflight has the shape;
-`CatchAll` is inside it, so that even a crash has CORS headers and a browser may read it.
+Two ASGI middlewares. `ProblemDetailsMiddleware` is outside CORS, so that even a refused preflight has the shape;
+`UnhandledErrorMiddleware` is inside it, so that even a crash has CORS headers and a browser may read it.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks_backend import observation, request_log
-from tasks_backend.caller import known_caller
 from tasks_backend.errors import MEDIA_TYPE, InternalError, code_of, problem
-from tasks_backend.observation import Observation
-from tasks_backend.receive import BODY_READ, arrived, discard, has_body
+from tasks_backend.http import access_log, request_record
+from tasks_backend.http.caller import get_caller
+from tasks_backend.http.receive import BODY_READ, arrived, discard, has_body
+from tasks_backend.http.request_record import RequestRecord
 
 logger = logging.getLogger("tasks_backend")
 
@@ -30,7 +30,7 @@ _ACCEPTED_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _DROPPED_WITH_A_BODY = ("content-length", "content-type", "content-encoding", "etag")
 
 
-class Envelope:
+class ProblemDetailsMiddleware:
     """Give every response its standard headers, every failure the problem shape (FR-011), and
     every request its line in the log.
 
@@ -49,15 +49,15 @@ class Envelope:
             return
         scope[_REQUEST_ID] = identity = request_id(scope["headers"])
         began = time.perf_counter()
-        observed = Observation(identity, scope["method"])
-        observation.begin(observed)
+        record = RequestRecord(identity, scope["method"])
+        request_record.set_record(record)
         replacement: bytes | None = None
         closing = ended = False
 
         async def enveloped(message: Message) -> None:
             nonlocal replacement, closing, ended
             if message["type"] == "http.response.start":
-                observed.status = message["status"]
+                record.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = identity
                 headers.setdefault("Cache-Control", "no-store")
@@ -84,17 +84,17 @@ class Envelope:
         try:
             await self.app(scope, receive, enveloped)
         finally:
-            if observed.route is None:  # no resource of the API: the documents, or nothing
-                observed.route = getattr(scope.get("route"), "path", None)
-            caller = known_caller(scope)
-            request_log.write(
-                observed,
+            if record.route is None:  # no resource of the API: the documents, or nothing
+                record.route = getattr(scope.get("route"), "path", None)
+            caller = get_caller(scope)
+            access_log.write(
+                record,
                 duration=time.perf_counter() - began,
                 user=self._pseudonym(caller.user_id) if caller else None,
             )
 
 
-class CatchAll:
+class UnhandledErrorMiddleware:
     """Turn what nobody foresaw into a 500 that says nothing, and a log entry that says it all."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -129,8 +129,8 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def failed(scope: Scope, error: HTTPException) -> Response:
     """Return the response of a failure."""
-    if (observed := observation.current()) is not None:
-        observed.code = code_of(error)
+    if (record := request_record.get_record()) is not None:
+        record.code = code_of(error)
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)

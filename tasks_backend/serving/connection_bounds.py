@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tasks_backend.counted_warning import CountedWarning
+from tasks_backend.http.counted_warning import CountedWarning
 
 logger = logging.getLogger("tasks_backend.server")
 

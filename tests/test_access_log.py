@@ -14,8 +14,8 @@ from support.service import User, served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.logs import Json, Text, config
-from tasks_backend.request_log import pseudonyms
+from tasks_backend.http.access_log import user_hasher
+from tasks_backend.serving.log_format import JsonFormatter, TextFormatter, logging_config
 
 TASKS = "/api/v1/tasks"
 FIELDS = {
@@ -75,12 +75,12 @@ def test_a_user_is_a_salted_hash(
     ours = [the_line(log, user.client.get(TASKS))["user"] for user in (alice, bob, alice)]
     assert ours[0] == ours[2] != ours[1]
     assert all(re.fullmatch("[0-9a-f]{16}", str(name)) for name in ours)
-    assert pseudonyms("one salt")(alice.sub) != pseudonyms("another")(alice.sub)
-    assert pseudonyms(settings.pseudonym_salt)(alice.sub) == ours[0]
+    assert user_hasher("one salt")(alice.sub) != user_hasher("another")(alice.sub)
+    assert user_hasher(settings.pseudonym_salt)(alice.sub) == ours[0]
     salted = settings.model_copy(update={"log_salt": SecretStr("salt")})
     with served(create_app(salted)) as base:
         response = httpx2.get(f"{base}{TASKS}", headers=alice.client.headers, timeout=30)
-    assert the_line(log, response)["user"] == pseudonyms("salt")(alice.sub) != ours[0]
+    assert the_line(log, response)["user"] == user_hasher("salt")(alice.sub) != ours[0]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_nothing_that_was_said_is_logged(
         token = alice.client.headers["authorization"].split()[1]
     everything = "\n".join(
         form().format(record)
-        for form in (Json, Text)
+        for form in (JsonFormatter, TextFormatter)
         for record in caplog.records
         if record.name.startswith("tasks_backend")
     )
@@ -131,12 +131,12 @@ def test_a_machine_reads_json_and_a_person_a_line() -> None:
     record = logging.makeLogRecord(
         {"name": "tasks_backend.requests", "levelname": "INFO", "msg": "request", "status": 200}
     )
-    line = json.loads(Json().format(record))
+    line = json.loads(JsonFormatter().format(record))
     assert line["timestamp"].endswith("Z")
     del line["timestamp"]
     logged = {"event": "request", "level": "info", "logger": "tasks_backend.requests"}
     assert line == {**logged, "status": 200}
-    text = Text().format(record)
+    text = TextFormatter().format(record)
     assert "request" in text
     assert "status=200" in text
     assert "\n" not in text
@@ -154,14 +154,18 @@ def test_a_traceback_shows_no_values() -> None:
         record = logging.makeLogRecord(
             {"msg": "failed", "exc_info": (type(error), error, error.__traceback__)}
         )
-    for form in (Json, Text):
+    for form in (JsonFormatter, TextFormatter):
         line = form().format(record)
         assert "planted" in line
         assert "t0ken-in-a-variable" not in line
 
 
 def test_what_is_no_terminal_gets_json() -> None:
-    assert config("info", "auto") == config("info", "json") != config("info", "text")
+    assert (
+        logging_config("info", "auto")
+        == logging_config("info", "json")
+        != logging_config("info", "text")
+    )
 
 
 def test_a_log_that_is_not_wanted_is_not_made(

@@ -6,9 +6,9 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from tasks_backend import strict_json
 from tasks_backend.errors import MalformedJson, UnsupportedMediaType, ValidationFailed
-from tasks_backend.validation import field_error, invalid
+from tasks_backend.http import strict_json
+from tasks_backend.http.validation import field_error, invalid
 
 MAX_MEMBERS = 64  # of all objects in a body, together
 

@@ -17,7 +17,7 @@ _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _PLAIN = "\x1b[0m"
 
 
-def config(level: str, form: str) -> dict[str, Any]:
+def logging_config(level: str, form: str) -> dict[str, Any]:
     """Return a `logging.config.dictConfig` for the service and for uvicorn, on standard error.
 
     `form` is `text`, `json`, or `auto`: text if standard error is a terminal.
@@ -30,14 +30,14 @@ def config(level: str, form: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"log": {"()": f"{__name__}.{'Text' if form == 'text' else 'Json'}"}},
         "handlers": {
-            "stderr": {"()": "tasks_backend.log_handler.standard_error", "formatter": "log"}
+            "stderr": {"()": "tasks_backend.serving.log_handler.standard_error", "formatter": "log"}
         },
         "loggers": {"tasks_backend": logger, "uvicorn": logger},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: timestamp, level, logger, event, and what the event brings along."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -47,21 +47,21 @@ class Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **_brought(record),
+            **_extra_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, str, orjson.OPT_UTC_Z).decode()
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Time, level, event, and what the event brings along; coloured in a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it if there is one."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         brought = " ".join(
-            f"{name}={value}" for name, value in _brought(record).items() if value is not None
+            f"{name}={value}" for name, value in _extra_fields(record).items() if value is not None
         )
         line = f"{time} {record.levelname.lower():7} {record.getMessage()} {brought}".rstrip()
         colour = _COLOURS.get(record.levelname)
@@ -72,6 +72,6 @@ class Text(logging.Formatter):
         return line
 
 
-def _brought(record: logging.LogRecord) -> dict[str, Any]:
+def _extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Return what the call to the logger gave as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _ORDINARY}

@@ -12,8 +12,8 @@ from support.service import served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.direct import directly
-from tasks_backend.resource import Resource
+from tasks_backend.http.fast_path import compile_endpoint
+from tasks_backend.http.resource import Resource
 
 NOBODYS = "01234567-89ab-7def-8123-456789abcdef"
 
@@ -118,11 +118,11 @@ def operation(endpoint: Callable[..., Any], path: str = "/") -> RouteContext:
 def test_an_endpoint_that_asks_for_more_is_left_to_fastapi(
     endpoint: Callable[..., Awaitable[Any]],
 ) -> None:
-    assert directly(operation(endpoint)) is None
+    assert compile_endpoint(operation(endpoint)) is None
 
 
 def test_a_plain_endpoint_is_called_with_what_it_asks_for() -> None:
-    answer = directly(operation(plain, "/{number}"))
+    answer = compile_endpoint(operation(plain, "/{number}"))
     assert answer is not None
     scope: dict[str, Any] = {
         "type": "http",
@@ -142,7 +142,7 @@ def test_every_operation_of_the_service_takes_the_short_way(settings: Settings) 
     for resource in create_app(settings).routes:
         if isinstance(resource, Resource) and resource.path.startswith("/api/"):
             for one in resource.operations:
-                assert directly(one) is not None, one.name
+                assert compile_endpoint(one) is not None, one.name
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from typing import Any
 import httptools
 from starlette.exceptions import HTTPException
 
-from tasks_backend.caller import bearer_credential
-from tasks_backend.connection_bounds import BoundedConnection
-from tasks_backend.envelope import request_id
 from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
-from tasks_backend.limiter import LIMITER, ConcurrencyLimiter
+from tasks_backend.http.caller import bearer_credential
+from tasks_backend.http.limiter import LIMITER, ConcurrencyLimiter
+from tasks_backend.http.problem_details import request_id
+from tasks_backend.serving.connection_bounds import BoundedConnection
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 MAX_HEADERS = 100

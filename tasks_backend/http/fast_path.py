@@ -21,7 +21,7 @@ from starlette.responses import Response
 _SAYS_NOTHING = {"name", "call", "path", "use_cache", "scope", "request_param_name"}
 
 
-def directly(operation: RouteContext) -> Callable[[Request], Awaitable[Response]] | None:
+def compile_endpoint(operation: RouteContext) -> Callable[[Request], Awaitable[Response]] | None:
     """Return what answers a request as FastAPI would, or None if only FastAPI can.
 
     It raises RequestValidationError for parameters, and whatever a dependency raises before that.

@@ -6,7 +6,7 @@ the gate before FastAPI's handler sees the request. What is not a resource canno
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
@@ -15,11 +15,15 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
-from tasks_backend.auth.gate import Gate
-from tasks_backend.direct import directly
 from tasks_backend.errors import MethodNotAllowed, ValidationFailed
-from tasks_backend.observation import current
-from tasks_backend.validation import field_error
+from tasks_backend.http.fast_path import compile_endpoint
+from tasks_backend.http.limiter import Place
+from tasks_backend.http.receive import ReceivedBody
+from tasks_backend.http.request_record import get_record
+from tasks_backend.http.validation import field_error
+
+Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
+"""Lets a request in or raises; returns its body, and the place that it has until it is answered."""
 
 MAX_PARAMETERS = 32  # of a query, counted before any is looked at
 
@@ -38,7 +42,7 @@ class Resource(BaseRoute):
         self._direct = {
             method: answer
             for method, operation in self._by_method.items()
-            if (answer := directly(operation)) is not None
+            if (answer := compile_endpoint(operation)) is not None
         }
         self._allow = ", ".join(sorted(self._by_method))
 
@@ -57,8 +61,8 @@ class Resource(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request to its operation once the gate has let it in."""
-        if (observation := current()) is not None:
-            observation.route = self.path
+        if (record := get_record()) is not None:
+            record.route = self.path
         operation = self._by_method.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})

@@ -1,0 +1,1 @@
+"""The process that serves: uvicorn, its protocol with bounds, the log."""
