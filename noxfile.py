@@ -1,9 +1,10 @@
-"""Everything that is run on this project, as sessions: `nox -l` is the menu.
+"""All development tasks of the project, as sessions: `nox -l` lists them.
 
 `uvx nox -s dev` and `uvx nox -s tests` need only uv; with Python and pip alone, see the README.
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,33 +17,60 @@ nox.options.sessions = ["tests", "lint", "types"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
+LOCKS: dict[str, list[str]] = {
+    "all": [
+        "--all-extras",
+        *(f"--group={name}" for name in PROJECT["dependency-groups"] if name != "release"),
+    ],
+    "dev": ["--extra=dev", "--group=build"],
+    "serve": [],
+    "release": ["--group=release"],
+}
+"""The files in .ci/locks, and what each of them locks beside the package's dependencies."""
+
+
+def install(session: nox.Session, lock: str = "all") -> None:
+    """Install the project, and its dependencies at their locked versions."""
+    session.install("--require-hashes", "-r", f".ci/locks/{lock}.txt")
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+
+
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
+def dependencies(*extras: str) -> list[str]:
+    """Return the requirements of the package and of its extras."""
+    project = PROJECT["project"]
+    return [
+        *project["dependencies"],
+        *(each for name in extras for each in project["optional-dependencies"][name]),
+    ]
+
+
 def require_node(session: nox.Session) -> None:
-    """Skip the session where Node.js is missing, unless this is CI: then it fails."""
+    """Skip the session if Node.js is missing; in CI, fail."""
     if shutil.which("npm") is None:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing("Node.js and npm are not installed")
+        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail("Node.js and npm are not installed")
 
 
 @nox.session
 def dev(session: nox.Session) -> None:
     """Start the service on an embedded PostgreSQL, with a token to try (arguments: tasks-backend dev --help)."""
-    session.install("-e", ".[dev]")
+    install(session, "dev")
     session.run("tasks-backend", "dev", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Pass the tests, on an embedded PostgreSQL (arguments go to pytest); in CI, measure coverage.
+    """Run the tests, on an embedded PostgreSQL (arguments go to pytest); in CI, measure coverage.
 
-    That is half as long again.
+    Coverage takes half as long again.
     """
-    session.install("-e", ".[dev,observability]", *group("test"))
-    parallel = ["-n", "4"]  # also on two cores: many tests wait for something
+    install(session)
+    parallel = ["-n", "4"]  # also on two cores: many tests mostly wait
     if not session.env.get("CI"):
         session.run("pytest", *parallel, *session.posargs)
         return
@@ -54,15 +82,41 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="uv")
 def floors(session: nox.Session) -> None:
-    """Pass the tests with the oldest dependencies that the package says it takes."""
+    """Run the tests with the oldest dependencies that the package allows."""
     session.install("--resolution=lowest-direct", "-e", ".[dev,observability]", *group("test"))
     session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
+
+
+@nox.session(venv_backend="uv")
+def newest(session: nox.Session) -> None:
+    """Run the tests with the newest release of everything, past the caps, pre-releases too."""
+    names = [re.split(r"[<>=;]", each)[0].strip() for each in dependencies("dev", "observability")]
+    overrides = Path(session.create_tmp()).resolve() / "overrides.txt"
+    overrides.write_text("\n".join(names))
+    unbound = ["--upgrade", "--prerelease=allow", f"--overrides={overrides}"]
+    session.install(*unbound, "-e", ".[dev,observability]", *group("test"))
+    session.run("uv", "pip", "freeze", external=True)
+    session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
+
+
+@nox.session(venv_backend="uv")
+def lock(session: nox.Session) -> None:
+    """Renew the locks in .ci/locks: the newest releases within the caps, with hashes."""
+    Path(".ci/locks").mkdir(exist_ok=True)
+    compile_ = ["uv", "pip", "compile", "pyproject.toml", "--quiet", "--upgrade", "--universal"]
+    form = ["--generate-hashes", "--no-annotate", "--custom-compile-command=nox -s lock"]
+    for name, parts in LOCKS.items():
+        agreeing = [] if name == "all" else ["--constraints=.ci/locks/all.txt"]
+        output = f"--output-file=.ci/locks/{name}.txt"
+        session.run(
+            *compile_, "--python-version=3.11", *form, *parts, *agreeing, output, external=True
+        )
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
-    session.install(*group("lint"))
+    session.install("--require-hashes", "-r", ".ci/locks/all.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -70,27 +124,24 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
-    session.install(
-        *("-e", ".[dev,observability]"),
-        *(*group("test"), *group("fuzz"), *group("browser"), *group("types")),
-    )
+    install(session)
     session.run("mypy")
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Throw Schemathesis at a running service, all checks on."""
-    session.install("-e", ".[dev]", *group("test"), *group("fuzz"))
+    """Fuzz a running service with Schemathesis, all checks on."""
+    install(session)
     session.run("pytest", "tests/fuzz", *session.posargs)
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Use the documentation page and CORS in a real browser (needs chromium; --screenshots DIR)."""
+    """Test the documentation page and CORS in a real browser (needs chromium; --screenshots DIR)."""
     if shutil.which("chromium") is None:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing("chromium is not installed: apt-get install chromium")
-    session.install("-e", ".[dev]", *group("test"), *group("browser"))
+        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail("chromium is not installed: apt-get install chromium")
+    install(session)
     screenshots = f"--screenshots={session.virtualenv.location}/screenshots"
     session.run("pytest", "tests/browser", screenshots, *session.posargs)
 
@@ -99,74 +150,74 @@ def browser(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Break PostgreSQL, PgBouncer, network and workers under load (needs pgbouncer; --faults-seconds)."""
     if shutil.which("pgbouncer") is None and shutil.which("pgbouncer", path="/usr/sbin") is None:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing("PgBouncer is not installed: apt-get install pgbouncer")
-    session.install("-e", ".[dev]", *group("test"), *group("faults"))
+        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail("PgBouncer is not installed: apt-get install pgbouncer")
+    install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
     session.run("pytest", "tests/faults", "-s", f"--faults-report={report}", *session.posargs)
 
 
 @nox.session
 def proxies(session: nox.Session) -> None:
-    """Stand behind real proxies: smuggling, and everyday use (needs nginx, caddy, haproxy, apache2, curl)."""
+    """Test behind real proxies: smuggling, and everyday use (needs nginx, caddy, haproxy, apache2, curl)."""
     names = ("nginx", "caddy", "haproxy", "apache2", "curl")
-    system = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian puts some where only root looks
+    system = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian installs some there
     if absent := [name for name in names if shutil.which(name, path=system) is None]:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing(f"not installed: {', '.join(absent)}")
-    session.install("-e", ".[dev]", *group("test"))
+        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail(f"not installed: {', '.join(absent)}")
+    install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
     session.run("pytest", "tests/proxies", f"--proxies-report={report}", *session.posargs)
 
 
 @nox.session
 def overload(session: nox.Session) -> None:
-    """Ask for more than the service can do, and see who gets what (--overload-seconds)."""
-    session.install("-e", ".[dev]", *group("test"))
+    """Overload the service, and measure which users are served (--overload-seconds)."""
+    install(session)
     session.run("pytest", "tests/overload", "-s", *session.posargs)
 
 
 @nox.session
 def siege(session: nox.Session) -> None:
-    """Attack the service in every known way, beside honest users (--siege-seconds, -only, -each, -workers)."""
-    session.install("-e", ".[dev,observability]", *group("test"), *group("faults"))
+    """Attack the service in every known way, next to normal users (--siege-seconds, -only, -each, -workers)."""
+    install(session)
     session.run("pytest", "tests/siege", "-s", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the cost of a request beside peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
+    """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     if shutil.which("wrk") is None:
-        missing = session.error if session.env.get("CI") else session.skip
-        missing("wrk is not installed: apt-get install wrk")
-    session.install("-e", ".[dev]", *group("test"))
+        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail("wrk is not installed: apt-get install wrk")
+    install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
-    named = any(argument.startswith("tests/benchmarks") for argument in session.posargs)
-    where = [] if named else ["tests/benchmarks"]
-    session.run("pytest", *where, "-s", f"--bench-report={report}", *session.posargs)
+    has_path = any(argument.startswith("tests/benchmarks") for argument in session.posargs)
+    default_path = [] if has_path else ["tests/benchmarks"]
+    session.run("pytest", *default_path, "-s", f"--bench-report={report}", *session.posargs)
 
 
 @nox.session(name="api-lint")
 def api_lint(session: nox.Session) -> None:
     """Lint the OpenAPI document with Redocly and Spectral (needs Node.js)."""
     require_node(session)
-    session.install("-e", ".[dev]", *group("test"))
+    install(session)
     session.run("pytest", "tests/api_lint", *session.posargs)
 
 
 @nox.session
 def postman(session: nox.Session) -> None:
-    """Run the Postman collection, whole and against a service in trouble (needs Node.js)."""
+    """Run the Postman collection, complete and against a failing service (needs Node.js)."""
     require_node(session)
-    session.install("-e", ".[dev]", *group("test"))
+    install(session)
     session.run("pytest", "tests/postman", *session.posargs)
 
 
 @nox.session(name="better-auth")
 def better_auth(session: nox.Session) -> None:
-    """Work with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
+    """Test with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
     require_node(session)
-    session.install("-e", ".[dev]", *group("test"))
+    install(session)
     session.run("pytest", "tests/better_auth", "-s", *session.posargs)
 
 
@@ -174,14 +225,14 @@ def better_auth(session: nox.Session) -> None:
 def typescript(session: nox.Session) -> None:
     """Generate the TypeScript client, compile it and run it in a real Next.js (needs Node.js)."""
     require_node(session)
-    session.install("-e", ".[dev]", *group("test"))
+    install(session)
     session.run("pytest", "tests/typescript", "-s", *session.posargs)
 
 
 @nox.session
 def plugin(session: nox.Session) -> None:
-    """Build a plugin of somebody else's, install it from its wheel and try it, whole and broken."""
-    session.install("hatchling")
+    """Build third-party plugins, install them from wheels and test them, working and broken."""
+    session.install("--require-hashes", "-r", ".ci/locks/all.txt")
     wheels = Path(session.create_tmp()).resolve()
     for built in wheels.glob("*.whl"):
         built.unlink()
@@ -189,6 +240,6 @@ def plugin(session: nox.Session) -> None:
         with session.chdir(source):
             session.run("hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
     (service,) = wheels.glob("tasks_backend-*.whl")
-    others = [str(wheel) for wheel in wheels.glob("tasks_backend_*.whl")]
-    session.install(f"{service}[dev]", *others, *group("test"))
+    plugins = [str(wheel) for wheel in wheels.glob("tasks_backend_*.whl")]
+    session.install("--no-deps", str(service), *plugins)
     session.run("pytest", "tests/plugin", "-p", "no:cacheprovider", *session.posargs)

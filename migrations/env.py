@@ -1,6 +1,6 @@
-"""Run by Alembic for each command: our own schema only, so that Better Auth's tables are safe.
+"""Alembic's environment. It handles only the service's schema, never Better Auth's tables.
 
-A plugin's revisions run here too, in the plugin's schema, whose tables no model of ours describes.
+It also runs a plugin's revisions, in the plugin's schema; the service has no models of its tables.
 """
 
 from typing import Any, Literal
@@ -20,7 +20,7 @@ def own_schema_only(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def render(kind: str, item: Any, _context: object) -> str | Literal[False]:
-    """Write SQLModel's string type as what it is, so that a migration imports SQLAlchemy alone."""
+    """Render SQLModel's string type as `sa.String`, so that migrations import only SQLAlchemy."""
     if kind == "type" and isinstance(item, AutoString):
         return f"sa.String(length={item.length})"
     return False
@@ -42,6 +42,6 @@ def run(connection: Connection) -> None:
 given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     run(given)
-else:  # `alembic revision --autogenerate`, called by a developer
+else:  # a developer runs `alembic revision --autogenerate`
     with migrations.engine(load(DatabaseSettings).migration_url).connect() as connection:
         run(connection)

@@ -1,7 +1,7 @@
-"""A secure, persistent, multi-user task API. This module is its public door.
+"""A secure, persistent, multi-user task API: the public names.
 
-What is behind it is loaded when it is asked for: commands start, and complete what is typed,
-without waiting for the web framework.
+Each name is imported at its first use, so that commands and shell completion start without the
+web framework.
 """
 
 from importlib import import_module
@@ -29,7 +29,7 @@ __all__ = [
     "statement",
 ]
 
-_HOMES = {
+_MODULES = {
     "OwnRows": "tasks_backend.db.database",
     "Plugin": "tasks_backend.plugin",
     "PluginError": "tasks_backend.plugin",
@@ -41,10 +41,10 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # type checkers know each name by itself
+if not TYPE_CHECKING:  # type checkers read the imports above
 
     def __getattr__(name: str) -> object:
-        """Load what is asked for (PEP 562)."""
-        if name not in _HOMES:
+        """Import a public name at its first use (PEP 562)."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(_MODULES[name]), name)

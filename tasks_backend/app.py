@@ -1,4 +1,4 @@
-"""The factory. Nothing happens at import; what is made here starts no thread and no connection."""
+"""The application factory. It starts no thread and opens no connection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -27,19 +27,19 @@ from tasks_backend.http.limiter import ConcurrencyLimiter
 from tasks_backend.http.problem_details import (
     ProblemDetailsMiddleware,
     UnhandledErrorMiddleware,
-    answer,
+    answer_http_exception,
 )
 from tasks_backend.http.receive import BodyReader
 from tasks_backend.http.router import Router
-from tasks_backend.http.validation import invalid
+from tasks_backend.http.validation import validation_failed
 from tasks_backend.lifespan import StartupErrorMiddleware, lifespan
-from tasks_backend.mounting import mounted
+from tasks_backend.mounting import build_routes
 from tasks_backend.openapi import docs_page
 from tasks_backend.plugin import Plugin, ensure_unique_names, load_plugins
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 
-# FastAPI's own tells query strings and the texts of errors; the plugin `tracing` does not.
+# FastAPI's own telemetry exports query strings and error texts; the plugin `tracing` does not.
 TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -61,38 +61,41 @@ RESPONSE_HEADERS = (
 def create_app(
     settings: Settings | None = None, *, plugins: Iterable[Plugin] | None = None
 ) -> FastAPI:
-    """Return the service: tasks, the plugins that the settings name, and those that are given.
+    """Return the service: tasks, the plugins that the settings name, and `plugins`.
 
-    Without settings, the environment and `.env` are read. Raises SettingsError or PluginError,
-    each with sentences fit to be shown. Applications share nothing; any number may live together.
+    Without settings, the environment and `.env` are read. Raises SettingsError or PluginError;
+    their messages may be shown. Applications share no state; a process may hold several.
     """
     settings = settings or configuration.load()
-    parts = ensure_unique_names([tasks, *load_plugins(settings.plugins), *(plugins or ())])
+    all_plugins = ensure_unique_names([tasks, *load_plugins(settings.plugins), *(plugins or ())])
     key_set = _key_set(settings)
-    database = _database(settings, _histories(parts))
+    database = _database(settings, _migration_histories(all_plugins))
     bounds = _bounds(settings)
     app = FastAPI(
         title="tasks_backend",
         summary="A task list for every user of a Better Auth application.",
         version=__version__,
-        openapi_url=None,  # the document and its page are routes of our own
+        openapi_url=None,  # docs_page serves the document and its page
         telemetry=TELEMETRY,
         redirect_slashes=False,
-        middleware=_middleware(settings, bounds.limiter, parts),
-        exception_handlers={HTTPException: answer, RequestValidationError: _answer_invalid},
+        middleware=_middleware(settings, bounds.limiter, all_plugins),
+        exception_handlers={
+            HTTPException: answer_http_exception,
+            RequestValidationError: _answer_invalid,
+        },
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
     install(app, database)
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
     app.state.bounds = bounds
-    routes = mounted(parts, _page(app, settings), verifier, bounds)
-    app.router = Router(app, routes, lifespan(parts, key_set, database))
+    routes = build_routes(all_plugins, _page(app, settings), verifier, bounds)
+    app.router = Router(app, routes, lifespan(all_plugins, key_set, database))
     return app
 
 
 def _page(app: FastAPI, settings: Settings) -> list[Route]:
-    """Return the routes of the document and its page, unless they are switched off."""
+    """Return the routes of the document and its page; none without `docs_enabled`."""
     if not settings.docs_enabled:
         return []
     development = settings.takes_development_keys
@@ -138,7 +141,7 @@ def _database(settings: Settings, migration_histories: Mapping[str, tuple[str, .
 def _middleware(
     settings: Settings, limiter: ConcurrencyLimiter, plugins: Sequence[Plugin]
 ) -> list[Middleware]:
-    """Return the layers around the routes, from the outside in."""
+    """Return the middleware, outermost first."""
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -146,39 +149,39 @@ def _middleware(
         allow_headers=REQUEST_HEADERS,
         expose_headers=RESPONSE_HEADERS,
     )
-    theirs = [layer for plugin in plugins for layer in plugin.middleware]
+    of_plugins = [middleware for plugin in plugins for middleware in plugin.middleware]
     return [
         Middleware(StartupErrorMiddleware, limiter),
         Middleware(ProblemDetailsMiddleware, access_log.user_hasher(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
-        *([Middleware(UnhandledErrorMiddleware), *theirs] if theirs else []),
+        *([Middleware(UnhandledErrorMiddleware), *of_plugins] if of_plugins else []),
         Middleware(UnhandledErrorMiddleware),
     ]
 
 
 def _bounds(settings: Settings) -> Bounds:
-    places = settings.max_concurrent_requests
+    limit = settings.max_concurrent_requests
     return Bounds(
         settings.request_timeout,
-        ConcurrencyLimiter(places),
-        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=places),
+        ConcurrencyLimiter(limit),
+        BodyReader(max_bytes=settings.max_body_bytes, max_waiting=limit),
     )
 
 
-def _histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:
-    """Return the revisions that the schemas of the plugins have had. Raises PluginError."""
+def _migration_histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]]:
+    """Return the Alembic revisions of each plugin's schema. Raises PluginError."""
     if not any(plugin.migrations for plugin in plugins):
         return {}
-    from tasks_backend.db import migrations  # noqa: PLC0415 - Alembic, which only these need
+    from tasks_backend.db import migrations  # noqa: PLC0415 - imports Alembic
 
     return {plugin.schema: history for plugin, history in migrations.migration_histories(plugins)}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
-    """Answer what FastAPI found wrong with a path, a query or a plugin's body."""
-    if not isinstance(error, RequestValidationError):  # registered for nothing else
+    """Answer FastAPI's validation errors of a path, a query or a plugin's body."""
+    if not isinstance(error, RequestValidationError):  # registered for this type only
         raise error
-    found = error.errors()
-    if any(entry["type"] == "json_invalid" for entry in found):
-        return await answer(request, MalformedJson())
-    return await answer(request, invalid(found))
+    errors = error.errors()
+    if any(entry["type"] == "json_invalid" for entry in errors):
+        return await answer_http_exception(request, MalformedJson())
+    return await answer_http_exception(request, validation_failed(errors))

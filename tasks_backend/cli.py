@@ -1,6 +1,6 @@
-"""The command line. Exit codes: 0 done, 1 it failed, 2 a setting or an argument is wrong.
+"""The command line. Exit codes: 0 success, 1 failure, 2 a setting or an argument is wrong.
 
-Commands import what only they need: completion, `--help` and each reload of `dev` wait for less.
+Commands import only what they need, so that completion, `--help` and reloads of `dev` are fast.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import typer
 from tasks_backend._version import __version__
 from tasks_backend.serving.log_handler import open_standard_files
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
-from tasks_backend.terminal import EXIT_CODES, complain, examples, progress
+from tasks_backend.terminal import EXIT_CODES, examples, print_error, progress
 
 app = typer.Typer(
     help="A task API for the users of a Better Auth application.",
@@ -30,14 +30,14 @@ app = typer.Typer(
 )
 
 DataDirectory = Annotated[
-    Path, typer.Option("--data-dir", help="Where the embedded PostgreSQL and the key live.")
+    Path, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL and the key.")
 ]
 DEFAULT_DIRECTORY = Path(".tasks-backend")
-MAX_TOKEN = 1024 * 1024  # bytes; what is cut off is far beyond what can be a token
+MAX_TOKEN = 1024 * 1024  # bytes read from standard input; no token is that long
 
 
-def _text(value: str) -> str:
-    """Return an argument, unless its bytes are no text: then it names nobody."""
+def _valid_utf8(value: str) -> str:
+    """Return an argument; reject invalid UTF-8, which no user id contains."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -46,12 +46,15 @@ def _text(value: str) -> str:
 
 
 UserId = Annotated[
-    str, typer.Argument(metavar="SUB", help="The user's id: the `sub` of a token.", callback=_text)
+    str,
+    typer.Argument(
+        metavar="SUB", help="The user's id: the `sub` of a token.", callback=_valid_utf8
+    ),
 ]
 
 
 def _root_path(value: str) -> str:
-    """Return the path, which goes in front of others that begin with a slash."""
+    """Return the prefix; reject one without a slash at its start or with one at its end."""
     if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
         raise typer.BadParameter("takes a path such as /todo, without a slash at its end")
     return value
@@ -73,40 +76,40 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Hold the options that belong to no command."""
+    """Accept the options of the program itself."""
 
 
 @app.command(epilog=examples("dev", "dev --port 8123 --seed 25", "dev --reload-dir ../audit"))
 def dev(
     *,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
-    ] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port to listen on.")] = 8000,
     data_dir: DataDirectory = DEFAULT_DIRECTORY,
     seed: Annotated[
         int | None,
         typer.Option(
             min=0,
             max=1_000_000,
-            help="Give the demonstration user this many tasks, in place of those of an earlier "
-            "seed. Tasks made by hand stay.",
+            help="Number of tasks for the demonstration user. Replaces the tasks of an earlier "
+            "seed, and no others.",
         ),
     ] = None,
-    reload: Annotated[bool, typer.Option(help="Start anew when a source file is saved.")] = True,
+    reload: Annotated[bool, typer.Option(help="Restart when a source file changes.")] = True,
     reload_dir: Annotated[
         list[Path] | None,
         typer.Option(
-            exists=True, file_okay=False, help="Watch this too, a plugin's source for instance."
+            exists=True,
+            file_okay=False,
+            help="Further directory to watch, such as a plugin's source.",
         ),
     ] = None,
 ) -> None:
     """Start everything for development: PostgreSQL, tokens and the API, with reload."""
     from tasks_backend.db.migrations import MigrationError
-    from tasks_backend.dev import server as development
+    from tasks_backend.dev import run as development
     from tasks_backend.dev.postgres import DevelopmentError
     from tasks_backend.serving.server import PortTaken
 
-    with _explained(DevelopmentError, MigrationError, PortTaken):
+    with _report_errors(DevelopmentError, MigrationError, PortTaken):
         development.run(
             port=port,
             directory=data_dir,
@@ -125,32 +128,30 @@ def token(
     from tasks_backend.dev.issuer import Issuer
     from tasks_backend.dev.postgres import DevelopmentError
 
-    with _explained(DevelopmentError):
+    with _report_errors(DevelopmentError):
         typer.echo(Issuer(data_dir).token(subject, ttl=ttl))
 
 
 @app.command(epilog=examples("serve", "serve --host 0.0.0.0 --port 8000 --workers 2"))
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     root_path: Annotated[
         str,
         typer.Option(
-            help="The path under which a proxy serves this, and which it strips.",
+            help="Path prefix that a reverse proxy strips from requests.",
             callback=_root_path,
         ),
     ] = "",
 ) -> None:
-    """Serve the API, as the environment says."""
+    """Serve the API with the settings from the environment."""
     from tasks_backend.app import create_app
     from tasks_backend.serving import server
 
-    with _explained(server.PortTaken, server.NotStarted):
+    with _report_errors(server.PortTaken, server.NotStarted):
         settings: Settings = load()
-        create_app(
-            settings
-        )  # what is wrong with a plugin is said here, once, and not by each worker
+        create_app(settings)  # reports plugin errors once; else each worker would
         server.run(
             "tasks_backend.serving.server:application",
             host=host,
@@ -168,7 +169,7 @@ def migrate() -> None:
     from tasks_backend.db import migrations
     from tasks_backend.plugin import load_plugins
 
-    with _explained(migrations.MigrationError):
+    with _report_errors(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
         plugins = load_plugins(settings.plugins)
         with progress("Bringing the schema up to date"):
@@ -180,10 +181,10 @@ def migrate() -> None:
 
 @app.command(epilog=examples("openapi > openapi.json"))
 def openapi() -> None:
-    """Print the OpenAPI document, as the settings make it."""
+    """Print the OpenAPI document for the current settings."""
     from tasks_backend.app import create_app
 
-    with _explained():
+    with _report_errors():
         typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
 
 
@@ -196,16 +197,18 @@ def doctor(
     *,
     token: Annotated[
         str | None,
-        typer.Option(metavar="-", help="Say also why a token is refused; it is read from stdin."),
+        typer.Option(
+            metavar="-", help="Also explain why a token is rejected; reads it from stdin."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what keeps the service from working, and what to do about it. Prints no secret."""
+    """Find problems of the deployment, and say how to fix them. Prints no secret."""
     from tasks_backend import doctor as diagnosis
 
-    if context.args or token not in {None, "-"}:  # perhaps a token: it is not repeated
+    if context.args or token not in {None, "-"}:  # may be a token: it is not printed
         raise typer.BadParameter("a token is read from standard input: --token - < file")
-    _without_a_log()
+    _silence_log()
     findings = diagnosis.diagnose(_token_from_stdin() if token else None)
     if as_json:
         typer.echo(diagnosis.as_json(findings))
@@ -220,16 +223,16 @@ def doctor(
 def purge_user(
     subject: UserId,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase a user and all their tasks, for good.
+    """Erase a user and all their tasks permanently.
 
-    Delete the user in Better Auth first: using a token that is still valid makes them anew.
+    Delete the user in Better Auth first: a request with a valid token creates the user again.
     """
     from tasks_backend.tasks import account
 
-    with _explained(account.AccountError):
-        _without_a_log()
+    with _report_errors(account.AccountError):
+        _silence_log()
         settings: DatabaseSettings = load(DatabaseSettings)
         if not yes:
             _confirm(f"Erase user {subject} and all their tasks, for good?")
@@ -246,19 +249,19 @@ def export_user(subject: UserId) -> None:
     """Print a user and all their tasks as JSON."""
     from tasks_backend.tasks import account
 
-    into_a_file = not sys.stdout.isatty()
+    redirected = not sys.stdout.isatty()
     with (
-        _explained(account.AccountError),
-        progress("Exporting", wanted=into_a_file) as so_far,
+        _report_errors(account.AccountError),
+        progress("Exporting", wanted=redirected) as report_progress,
     ):
-        _without_a_log()
+        _silence_log()
         settings: DatabaseSettings = load(DatabaseSettings)
         asyncio.run(
             account.export(
                 settings.database_url,
                 subject,
                 sys.stdout.buffer,
-                lambda count: so_far(f"{count:,} tasks"),
+                lambda count: report_progress(f"{count:,} tasks"),
             )
         )
 
@@ -269,20 +272,20 @@ def _token_from_stdin() -> str:
     return sys.stdin.buffer.read(MAX_TOKEN).decode("latin-1").strip()
 
 
-def _without_a_log() -> None:
-    """Keep out of a command's output what the service would log: the command says it itself."""
+def _silence_log() -> None:
+    """Keep the service's log out of a command's output: the command reports errors itself."""
     logging.getLogger("tasks_backend").addHandler(logging.NullHandler())
 
 
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here: say --yes")
+        raise typer.BadParameter("standard input is no terminal: confirm with --yes")
     typer.confirm(question, abort=True, err=True)
 
 
 @contextmanager
-def _explained(*failures: type[Exception]) -> Iterator[None]:
-    """Say what went wrong in a line for each thing, without a traceback."""
+def _report_errors(*failures: type[Exception]) -> Iterator[None]:
+    """Print expected errors without a traceback, and exit with the error's code."""
     try:
         yield
     except SettingsError as error:
@@ -291,7 +294,7 @@ def _explained(*failures: type[Exception]) -> Iterator[None]:
         code, message = 1, str(error)
     else:
         return
-    complain(message)
+    print_error(message)
     raise typer.Exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Every way a request can fail, and the one shape that a failure takes (RFC 9457, FR-011).
+"""All failures of a request, and their common format (RFC 9457, FR-011).
 
     ApiError
     ├── BadRequest                 400  bad_request
@@ -26,7 +26,7 @@
     │   └── Overloaded             503  overloaded
     └── DeadlineExceeded           504  deadline_exceeded
 
-A code is a promise to clients: it is chosen here and never follows the name of a class.
+Clients rely on the codes: a code stays the same if its class is renamed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,10 +41,10 @@ REALM = 'Bearer realm="tasks_backend"'
 
 
 class ApiError(HTTPException):
-    """A failure with its answer: raised anywhere, it becomes the response.
+    """A failure of a request: raised anywhere, it becomes the response.
 
-    It is an HTTPException because FastAPI turns any other exception that comes up while it reads
-    a body into a 400 of its own.
+    It is an HTTPException because FastAPI replaces any other exception that is raised while it
+    reads a body by its own 400 response.
     """
 
     status: ClassVar[int]
@@ -65,7 +65,7 @@ class BadRequest(ApiError):
 
 
 class MalformedJson(BadRequest):
-    """The body is no JSON text (RFC 8259), or one that two readers could read differently."""
+    """The body is not valid JSON (RFC 8259), or parsers could read it differently."""
 
     code, title = "malformed_json", "Malformed JSON"
     summary = "The body is not valid JSON."
@@ -79,7 +79,7 @@ class InvalidCursor(BadRequest):
 
 
 class Unauthorized(ApiError):
-    """Nobody can be named as the caller; carries the challenge of RFC 6750, section 3."""
+    """The caller is not authenticated; carries the challenge of RFC 6750, section 3."""
 
     status = 401
     challenge: ClassVar[str]
@@ -89,7 +89,7 @@ class Unauthorized(ApiError):
 
 
 class MissingToken(Unauthorized):
-    """No bearer token came with the request: a challenge without an error (RFC 6750, 3.1)."""
+    """The request has no bearer token: the challenge has no error (RFC 6750, 3.1)."""
 
     code, title = "missing_token", "Authentication required"
     summary = "Send a bearer token in the Authorization header."
@@ -97,7 +97,7 @@ class MissingToken(Unauthorized):
 
 
 class InvalidToken(Unauthorized):
-    """The token is malformed, forged, meant for somebody else, or signed with an unknown key."""
+    """The token is malformed, forged, for another audience, or signed with an unknown key."""
 
     code, title = "invalid_token", "Invalid token"
     summary = "The token is not valid."
@@ -105,7 +105,7 @@ class InvalidToken(Unauthorized):
 
 
 class ExpiredToken(Unauthorized):
-    """The token was good once. Get a new one and repeat the request."""
+    """The token has expired. Get a new one and repeat the request."""
 
     code, title = "expired_token", "Expired token"
     summary = "The token has expired."
@@ -113,7 +113,7 @@ class ExpiredToken(Unauthorized):
 
 
 class TaskForbidden(ApiError):
-    """The task to be changed belongs to somebody else (US3-AC3, US4-AC2)."""
+    """The task to be changed belongs to another user (US3-AC3, US4-AC2)."""
 
     status, code, title = 403, "task_forbidden", "Forbidden"
     summary = "This task belongs to another user."
@@ -127,21 +127,21 @@ class NotFound(ApiError):
 
 
 class TaskNotFound(NotFound):
-    """No such task or, to a reader, somebody else's (US2-AC3): the two look the same."""
+    """No such task or, for reads, another user's (US2-AC3): the two look the same."""
 
     code, title = "task_not_found", "Task not found"
     summary = "There is no such task."
 
 
 class MethodNotAllowed(ApiError):
-    """The address exists and takes other methods, which `Allow` lists."""
+    """The address exists, but not with this method; `Allow` lists its methods."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
     summary = "This address does not take this method."
 
 
 class IdempotencyInProgress(ApiError):
-    """A request with this idempotency key is still being worked on."""
+    """A request with this idempotency key is still in progress."""
 
     status, code, title = 409, "idempotency_in_progress", "Still in progress"
     summary = "A request with this idempotency key is still in progress. Repeat it shortly."
@@ -151,35 +151,35 @@ class IdempotencyInProgress(ApiError):
 
 
 class QuotaExceeded(ApiError):
-    """The user has as much as one user may have. It is a 409, which no client repeats by itself."""
+    """The user has reached a quota. It is a 409, because clients do not retry it by themselves."""
 
     status, code, title = 409, "quota_exceeded", "Quota exceeded"
     summary = "You have as many tasks as a user may have. Delete some first."
 
 
 class VersionMismatch(ApiError):
-    """The task is no longer in a version that `If-Match` names (RFC 9110, 13.1.1)."""
+    """The task's version is not in `If-Match` (RFC 9110, 13.1.1)."""
 
     status, code, title = 412, "version_mismatch", "Version mismatch"
     summary = "The task has changed since. Read it again."
 
 
 class PayloadTooLarge(ApiError):
-    """The body is larger than the service takes."""
+    """The body is larger than the limit."""
 
     status, code, title = 413, "payload_too_large", "Payload too large"
     summary = "The body is too large."
 
 
 class UnsupportedMediaType(ApiError):
-    """The body is of a type that this operation does not take."""
+    """The operation does not accept the body's media type."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
     summary = "Send the body as application/json, not compressed."
 
 
 class ValidationFailed(ApiError):
-    """Fields of the request are invalid (FR-002). Each is named; none is repeated back."""
+    """Fields of the request are invalid (FR-002). Their names are returned, never their values."""
 
     status, code, title = 422, "validation_error", "Validation failed"
     summary = "The request is invalid."
@@ -198,14 +198,14 @@ class IdempotencyKeyReused(ValidationFailed):
 
 
 class InternalError(ApiError):
-    """A bug of ours. The log has the request id; the answer says no more."""
+    """A bug of the service. Details are only in the log, under the request id."""
 
     status, code, title = 500, "internal_error", "Internal error"
     summary = "Something went wrong on our side."
 
 
 class Unavailable(ApiError):
-    """Something that the service needs is away for now. `Retry-After` is in seconds."""
+    """The service is temporarily unavailable. `Retry-After` is in seconds."""
 
     status, title = 503, "Service unavailable"
     retry_after: ClassVar[int] = 1
@@ -215,23 +215,23 @@ class Unavailable(ApiError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached, or broke off (FR-012).
+    """The database cannot be reached, or the connection broke (FR-012).
 
-    After a write it may be unknown whether it happened; an idempotency key makes repeating safe.
+    It may be unknown whether a write was committed; an idempotency key makes a retry safe.
     """
 
     code, summary = "database_unavailable", "The database cannot be reached. Repeat the request."
 
 
 class AuthUnavailable(Unavailable):
-    """No verification key can be had: nobody can be told apart, which is no fault of the token."""
+    """No verification key is available; the token may be valid."""
 
     code, summary = "auth_unavailable", "Tokens cannot be verified at the moment."
     retry_after = 5
 
 
 class Overloaded(Unavailable):
-    """More is asked than can be worked on. Nothing was done."""
+    """Too many requests are in progress. This one had no effect."""
 
     code, summary = "overloaded", "The service is busy. Repeat the request."
 
@@ -259,10 +259,10 @@ _GENERAL: dict[int, type[ApiError]] = {
 
 
 def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
-    """Return the body of a failure's answer: always these members, `errors` empty if none apply.
+    """Return the body of a problem response: always these members, `errors` may be empty.
 
-    A status that a plugin or the framework chose gets its code and title from the table above
-    or, where that has none, from the status's name (RFC 9110).
+    A status that a plugin or the framework chose gets its code and title from `_GENERAL` or else
+    from the status's phrase (RFC 9110).
     """
     known, code = _known(error), code_of(error)
     body: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Whether the process lives and whether it can work: no token, no data, outside /api."""
+"""Liveness and readiness probes: outside /api, without a token and without user data."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
 from tasks_backend.errors import DatabaseUnavailable
-from tasks_backend.openapi import Tag, answer, problems
+from tasks_backend.openapi import Tag, json_response, problems
 
-READY_TIMEOUT = 2.0  # seconds; a probe that waits longer is as good as a failed one
+READY_TIMEOUT = 2.0  # seconds; a slower answer counts as a failure
 
 router = APIRouter(tags=[Tag("health", "Whether the service lives and can work.")])
 
@@ -39,7 +39,7 @@ class Ready(BaseModel):
     "/livez",
     operation_id="livez",
     summary="Is the process alive?",
-    responses={200: answer("It is.", {"Alive": {"status": "alive"}})},
+    responses={200: json_response("It is.", {"Alive": {"status": "alive"}})},
 )
 async def livez() -> Live:
     """Answer; nothing else is looked at."""
@@ -51,7 +51,7 @@ async def livez() -> Live:
     operation_id="readyz",
     summary="Can the service work?",
     responses={
-        200: answer("It can.", {"Ready": {"status": "ready", "keys": True}}),
+        200: json_response("It can.", {"Ready": {"status": "ready", "keys": True}}),
         **problems(DatabaseUnavailable),
     },
 )

@@ -1,4 +1,4 @@
-"""What is started with the service and stopped with it: plugins first, then what they stand on."""
+"""Start and stop of the service: plugins stop first, then the key set and the database."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,10 +14,10 @@ from tasks_backend.plugin import Plugin, PluginError
 
 
 def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> Lifespan[FastAPI]:
-    """Return the lifespan of an application. Entering it raises PluginError, naming the plugin."""
+    """Return an application's lifespan. Entering it raises PluginError with the plugin's name."""
 
     @asynccontextmanager
-    async def entered(app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             stack.push_async_callback(key_set.close)
@@ -31,12 +31,12 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
                         ) from error
             yield
 
-    return entered
+    return run_lifespan
 
 
 class StartupErrorMiddleware:
-    """Tell the server what it needs: the limiter, for refusals that cost little (decision 0017),
-    and why the service does not start, in one sentence where the framework has a traceback.
+    """Give the server the limiter, for cheap refusals (decision 0017), and a PluginError at the
+    start as one sentence instead of the framework's traceback.
     """
 
     def __init__(self, app: ASGIApp, limiter: ConcurrencyLimiter) -> None:
@@ -44,17 +44,17 @@ class StartupErrorMiddleware:
         self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle the lifespan; let everything else through."""
+        """Handle the lifespan; pass everything else on."""
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
         if "state" in scope:
             scope["state"][LIMITER] = self._limiter
 
-        async def announced(message: Message) -> None:
+        async def send_short_error(message: Message) -> None:
             error = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(error, PluginError):
                 message = {**message, "message": str(error)}
             await send(message)
 
-        await self.app(scope, receive, announced)
+        await self.app(scope, receive, send_short_error)

@@ -1,4 +1,4 @@
-"""Every part at its place, behind its gate. What could be reached past a gate stops the start."""
+"""The routes of the service and its plugins. A route that could bypass its gate stops the start."""
 
 import posixpath
 import re
@@ -12,30 +12,30 @@ from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.http.resource import Resource, resources
 from tasks_backend.plugin import Plugin, PluginError
 
-_BESIDE_THE_API = re.compile(r"/(?!api(?:/|$))(?:[\w.~-]+(?:/.*)?)?", re.ASCII | re.IGNORECASE)
-"""A path whose first segment is fixed, and is not `api`: it can match nothing below `/api`."""
+_OUTSIDE_API = re.compile(r"/(?!api(?:/|$))(?:[\w.~-]+(?:/.*)?)?", re.ASCII | re.IGNORECASE)
+"""A path whose first segment is fixed and not `api`, so it cannot match a path below `/api`."""
 
 
-def mounted(
+def build_routes(
     plugins: Sequence[Plugin], page: Sequence[Route], verifier: TokenVerifier, bounds: Bounds
 ) -> list[BaseRoute]:
     """Return the routes of the service, of its plugins and of its page, in the order of matching.
 
-    A plugin's routes are closed unless it says out loud that it is public. Raises PluginError.
+    A plugin's routes require a token unless the plugin is `public`. Raises PluginError.
     """
-    opened, closed = open_gate(bounds), closed_gate(verifier, bounds)
-    operators = open_gate(bounds.without_limit())
-    own = list(resources(health.router, operators, public=True))
-    taken = dict.fromkeys([*_paths(own), *(route.path for route in page)], "the service")
-    result: list[BaseRoute] = [*own]
+    public_gate, token_gate = open_gate(bounds), closed_gate(verifier, bounds)
+    operator_gate = open_gate(bounds.without_limit())
+    probes = list(resources(health.router, operator_gate, public=True))
+    owners = dict.fromkeys([*_paths(probes), *(route.path for route in page)], "the service")
+    result: list[BaseRoute] = [*probes]
     for plugin in plugins:
         try:
             if plugin.operations is not None:
-                operations = list(resources(plugin.operations, operators, public=True))
-                _check_operations(operations, taken)
-                taken |= dict.fromkeys(_paths(operations), f"plugin {plugin.name!r}")
+                operations = list(resources(plugin.operations, operator_gate, public=True))
+                _check_operations(operations, owners)
+                owners |= dict.fromkeys(_paths(operations), f"plugin {plugin.name!r}")
                 result += operations
-            gate = opened if plugin.public else closed
+            gate = public_gate if plugin.public else token_gate
             for version, router in plugin.routers.items():
                 prefix = f"/api/{version}/{plugin.name}"
                 routes = list(resources(router, gate, prefix=prefix, public=plugin.public))
@@ -46,29 +46,29 @@ def mounted(
     return [*result, *page]
 
 
-def _paths(mounted: Iterable[Resource]) -> Iterator[str]:
+def _paths(routes: Iterable[Resource]) -> Iterator[str]:
     """Return the paths with their convertors, such as `/files/{name:path}`."""
-    return (resource.operations[0].path or "" for resource in mounted)
+    return (resource.operations[0].path or "" for resource in routes)
 
 
 def _check_routes(routes: Iterable[Resource], prefix: str) -> None:
-    """Raise ValueError for a route at somebody else's place."""
+    """Raise ValueError for a route outside the prefix."""
     for path in _paths(routes):
         if not f"{posixpath.normpath(path)}/".startswith(f"{prefix}/"):
             raise ValueError(f"a route at {path} is not below {prefix}/")
 
 
-def _check_operations(operations: Iterable[Resource], taken: dict[str, str]) -> None:
-    """Raise ValueError for an operation that is or could be below `/api`, or whose place is taken
-    by what came before.
+def _check_operations(operations: Iterable[Resource], owners: dict[str, str]) -> None:
+    """Raise ValueError for an operation that may match a path below `/api`, or that overlaps an
+    earlier route.
     """
     for path in _paths(operations):
-        if not _BESIDE_THE_API.fullmatch(posixpath.normpath(path)):
+        if not _OUTSIDE_API.fullmatch(posixpath.normpath(path)):
             raise ValueError(
                 f"an operation at {path} could be reached below /api/ without a token;"
                 " the path of an operation begins with a fixed name, such as /metrics"
             )
-        for other, owner in taken.items():
+        for other, owner in owners.items():
             if _overlap(path, other):
                 raise ValueError(
                     f"an operation at {path} takes the place of {other}, which {owner} has"
@@ -76,10 +76,10 @@ def _check_operations(operations: Iterable[Resource], taken: dict[str, str]) -> 
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether both patterns may match one address. In doubt, they may."""
+    """Return whether one path may match both patterns; True if unsure."""
     for first, second in zip(one.split("/"), other.split("/"), strict=False):
         if any("{" in segment and ":" in segment for segment in (first, second)):
-            return True  # a convertor may take any number of segments
+            return True  # a convertor may match any number of segments
         if first != second and "{" not in first + second:
             return False
     return one.count("/") == other.count("/")

@@ -1,4 +1,4 @@
-"""The former place of `tasks_backend.http.request_record`, for plugins that name it."""
+"""The former name of `tasks_backend.http.request_record`, for plugins that import it."""
 
 import warnings
 

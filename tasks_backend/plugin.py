@@ -1,7 +1,7 @@
-"""What a plugin is, and how the ones that a setting names are found.
+"""The plugin type, and how plugins are loaded.
 
-Installed is not enabled: only what `PLUGINS` names is loaded, from the entry-point group
-`tasks_backend.plugins`, and one that cannot be used stops the start with a sentence that names it.
+An installed plugin is loaded only if `PLUGINS` names it, from the entry-point group
+`tasks_backend.plugins`. If it cannot be used, the start fails with an error that names it.
 """
 
 import re
@@ -20,15 +20,15 @@ GROUP = "tasks_backend.plugins"
 
 
 class PluginError(SettingsError):
-    """A plugin cannot be used. The message is one sentence for the person who starts the service."""
+    """A plugin cannot be used. The message is one sentence for the operator."""
 
 
 @dataclass(frozen=True)
 class Plugin:
     """A part of the API: its routes by version, mounted at `/api/<version>/<name>`.
 
-    Every route is behind the token check, before a byte of its body is read, unless the plugin
-    says `public=True`. `lifespan` is entered when the service starts and left when it stops.
+    Every route requires a token, which is checked before the body is read, unless `public` is
+    True. `lifespan` is entered when the service starts and exited when it stops.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Plugin:
     operations: APIRouter | None = None
     """Routes for operators, such as `/metrics`: at the root, without a version or a token."""
     middleware: Sequence[Middleware] = ()
-    """ASGI middleware around the routes: it sees every request but what is refused as overload, and
-    may ask `tasks_backend.observation.current()` what a request did.
+    """ASGI middleware around the routes: it sees every request that the server does not refuse for
+    overload. `tasks_backend.http.request_record.get_record()` returns what a request did.
     """
 
     def __post_init__(self) -> None:
@@ -66,24 +66,24 @@ class Plugin:
         return f"tasks_backend_{self.name.replace('-', '_')}"
 
     def error_message(self, what: str, error: BaseException) -> str:
-        """Return the sentence that says what is wrong with this plugin, and why."""
+        """Return a sentence with the plugin, the problem and the reason."""
         return f"plugin {self.name!r}: {what}: {_reason(error)}"
 
 
 def load_plugins(names: Iterable[str]) -> list[Plugin]:
-    """Return the installed plugins of these names, in their order. Raises PluginError."""
+    """Return the installed plugins with these names, in this order. Raises PluginError."""
     points = entry_points(group=GROUP)
     installed = {point.name: point for point in points}
-    found = []
+    plugins = []
     for name in names:
         if name not in installed:
-            known = ", ".join(sorted(installed)) or "none"
+            names_installed = ", ".join(sorted(installed)) or "none"
             raise PluginError(
-                f"PLUGINS names {name!r}, which is not installed (installed: {known})"
+                f"PLUGINS names {name!r}, which is not installed (installed: {names_installed})"
             )
-        offered = {point.value for point in points if point.name == name}
-        if len(offered) > 1:
-            raise PluginError(f"plugin {name!r} is installed twice: {', '.join(sorted(offered))}")
+        targets = {point.value for point in points if point.name == name}
+        if len(targets) > 1:
+            raise PluginError(f"plugin {name!r} is installed twice: {', '.join(sorted(targets))}")
         try:
             plugin = installed[name].load()
         except PluginError:
@@ -94,12 +94,12 @@ def load_plugins(names: Iterable[str]) -> list[Plugin]:
             raise PluginError(f"plugin {name!r}: its entry point is no tasks_backend.Plugin")
         if plugin.name != name:
             raise PluginError(f"plugin {name!r}: its entry point is a plugin named {plugin.name!r}")
-        found.append(plugin)
-    return found
+        plugins.append(plugin)
+    return plugins
 
 
 def ensure_unique_names(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
-    """Return the plugins, refusing a name that is given twice. Raises PluginError."""
+    """Return the plugins. Raises PluginError if two have the same name."""
     result = tuple(plugins)
     names = [plugin.name for plugin in result]
     for name in names:
@@ -109,5 +109,5 @@ def ensure_unique_names(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what an error says, on one line."""
+    """Return an error's type and message on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""The former place of `tasks_backend.serving.server`, for deployments that name it."""
+"""The former name of `tasks_backend.serving.server`, for deployments that use it."""
 
 import warnings
 

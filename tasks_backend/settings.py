@@ -1,4 +1,4 @@
-"""One frozen object with everything that a deployment decides, read from the environment."""
+"""The settings of a deployment: one frozen object, read from the environment."""
 
 import ipaddress
 import re
@@ -11,18 +11,26 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ASYMMETRIC_ALGORITHMS = (
-    *("EdDSA", "ES256", "ES384", "ES512"),
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    "EdDSA",
+    "ES256",
+    "ES384",
+    "ES512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
 )
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. Each line of the message names one of them and says why."""
+    """The settings are invalid. Each line of the message names a setting and the reason."""
 
 
 class DatabaseSettings(BaseSettings):
-    """What is needed to migrate the database: where it is, and which plugins have tables in it."""
+    """The settings for migrations: the database, and the plugins that may have tables in it."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -38,7 +46,7 @@ class DatabaseSettings(BaseSettings):
 
     @field_validator("jwt_algorithms", "cors_origins", "plugins", mode="before", check_fields=False)
     @classmethod
-    def _separated_by_commas(cls, value: object) -> object:
+    def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -46,19 +54,19 @@ class DatabaseSettings(BaseSettings):
     @field_validator("database_url", "database_url_unpooled")
     @classmethod
     def _libpq_url(cls, value: str | None) -> str | None:
-        """Take the URL as Neon, Heroku or SQLAlchemy write it, and give it in libpq's spelling."""
+        """Accept the URL as Neon, Heroku or SQLAlchemy write it, and return libpq's form."""
         if value is None:
             return None
         scheme, separator, rest = value.strip().partition("://")
         if separator and scheme.partition("+")[0] in {"postgres", "postgresql"}:
             value = f"postgresql://{rest}"
         try:
-            known = parse_dsn(value)
+            dsn = parse_dsn(value)
         except psycopg2.ProgrammingError:
-            known = {}  # libpq's own sentence may repeat the password
-        if not known or not all(_is_port(port) for port in known.get("port", "5432").split(",")):
+            dsn = {}  # libpq's own message may contain the password
+        if not dsn or not all(_is_port(port) for port in dsn.get("port", "5432").split(",")):
             raise ValueError("is no PostgreSQL URL (postgresql://user:password@host/database)")
-        if "hostaddr" not in known and not all(map(_is_host, known.get("host", "").split(","))):
+        if "hostaddr" not in dsn and not all(map(_is_host, dsn.get("host", "").split(","))):
             raise ValueError(
                 "has a host that cannot be a name;"
                 " percent-encode what is special in the user and the password (@ is %40)"
@@ -67,15 +75,15 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def migration_url(self) -> str:
-        """The direct address if one is set: migrations hold a session lock, poolers lose it."""
+        """The unpooled URL if set: migrations hold a session lock, which poolers lose."""
         return self.database_url_unpooled or self.database_url
 
 
 class Settings(DatabaseSettings):
-    """Everything that the service needs. Times are in seconds, sizes in bytes."""
+    """All settings of the service. Times are in seconds, sizes in bytes."""
 
     takes_development_keys: ClassVar[bool] = False
-    """Not to be set by anybody: `tasks-backend dev` has a class of its own."""
+    """Class attribute, not a setting; only DevelopmentSettings overrides it."""
 
     better_auth_url: str | None = None
     jwt_issuer: str | None = Field(default=None, min_length=1)
@@ -110,15 +118,15 @@ class Settings(DatabaseSettings):
 
     @property
     def pseudonym_salt(self) -> str:
-        """What users' ids are hashed with in the log: LOG_SALT, or where the database is.
+        """The salt for user ids in the log: LOG_SALT, or the database's host and name.
 
-        The latter is not secret, but the same in all workers, and no change of a login or of a
-        password changes it.
+        The latter is not secret. It is the same in all workers, and does not change with the
+        database's login or password.
         """
         if self.log_salt is not None:
             return self.log_salt.get_secret_value()
-        known = parse_dsn(self.database_url)
-        return f"{known.get('host', '')}/{known.get('dbname', '')}"
+        dsn = parse_dsn(self.database_url)
+        return f"{dsn.get('host', '')}/{dsn.get('dbname', '')}"
 
     @field_validator("jwt_algorithms")
     @classmethod
@@ -138,8 +146,8 @@ class Settings(DatabaseSettings):
 
     @field_validator("jwks_max_age")
     @classmethod
-    def _longer_than_fresh(cls, value: float, info: ValidationInfo) -> float:
-        """Keys that expire before they are fetched anew would make everybody wait."""
+    def _more_than_refresh_after(cls, value: float, info: ValidationInfo) -> float:
+        """Require more than JWKS_REFRESH_AFTER: after expired keys, requests wait for a fetch."""
         if value <= info.data.get("jwks_refresh_after", 0):
             raise ValueError("must be more than JWKS_REFRESH_AFTER")
         return value
@@ -153,18 +161,18 @@ class Settings(DatabaseSettings):
 
     @field_validator("jwks_url")
     @classmethod
-    def _somebody_to_trust(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Look at the four settings together, here so that other settings' errors show beside it."""
-        known = {**info.data, "jwks_url": value}
+    def _issuer_is_configured(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Check the four settings together, here so that other settings' errors are shown too."""
+        values = {**info.data, "jwks_url": value}
         parts = ("jwt_issuer", "jwt_audience", "jwks_url")
-        if known.get("better_auth_url", "wrong") is None and None in map(known.get, parts):
+        if values.get("better_auth_url", "wrong") is None and None in map(values.get, parts):
             raise ValueError(
                 "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL"
             )
-        keys = urlsplit(value or known.get("better_auth_url") or "https://")
+        keys = urlsplit(value or values.get("better_auth_url") or "https://")
         if (
             keys.scheme == "http"
-            and not known.get("jwks_allow_http", True)
+            and not values.get("jwks_allow_http", True)
             and not _is_loopback(keys.hostname)
         ):
             raise ValueError("JWKS_URL: keys over plain http need JWKS_ALLOW_HTTP=true")
@@ -182,7 +190,7 @@ class Settings(DatabaseSettings):
 
     @property
     def keys_url(self) -> str:
-        """Where the keys are; a base URL with a path of its own replaces Better Auth's default."""
+        """The URL of the keys; a base URL's path replaces Better Auth's default `/api/auth`."""
         if self.jwks_url is not None:
             return self.jwks_url
         base = (self.better_auth_url or "").rstrip("/")
@@ -190,16 +198,17 @@ class Settings(DatabaseSettings):
 
 
 def load(kind: type[DatabaseSettings] = Settings, **values: Any) -> Any:
-    """Return the settings from the environment and `.env`. Raises SettingsError, a line for each
-    setting that is missing or wrong; no line repeats a value.
+    """Return the settings from the environment and `.env`.
+
+    Raises SettingsError with a line for each missing or wrong setting; no line contains a value.
     """
     try:
         return kind(**values)
     except ValidationError as error:
         lines = []
-        for found in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in found["loc"][:1]).upper()
-            message = "is not set" if found["type"] == "missing" else found["msg"]
+        for entry in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in entry["loc"][:1]).upper()
+            message = "is not set" if entry["type"] == "missing" else entry["msg"]
             message = message.removeprefix("Value error, ")
             lines.append(message if re.match("[A-Z_]+: ", message) else f"{name}: {message}")
         raise SettingsError("\n".join(lines)) from None
@@ -215,7 +224,7 @@ def _http_url(value: str) -> SplitResult | None:
 
 
 def _origin(url: str | None) -> str:
-    """Return scheme, host and any port that is not the scheme's own, as JavaScript's URL does."""
+    """Return scheme, host and any non-default port, as JavaScript's URL does."""
     parts = urlsplit(url or "")
     host = parts.hostname or ""
     if ":" in host:
@@ -231,7 +240,7 @@ def _is_port(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """Whether it can be looked up, or is the directory of a socket."""
+    """Return whether a name can be resolved, or is the directory of a socket."""
     try:
         text.encode("idna")
     except UnicodeError:

@@ -1,6 +1,6 @@
-"""What a command says besides its answer: on standard error, in colour only where that is wanted.
+"""Errors and progress of the commands, on standard error.
 
-Rich leaves colours out where nobody would see them: in a pipe, in a file, with NO_COLOR set.
+Rich omits colours in a pipe, in a file, and if NO_COLOR is set.
 """
 
 import sys
@@ -15,13 +15,13 @@ EXIT_CODES = """\
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help: lines that can be pasted."""
-    shown = "\n".join(f"  tasks-backend {line}".rstrip() for line in lines)
-    return f"\n[bold]Examples[/]\n{shown}"  # the first line feed keeps the others' indentation
+    """Return the examples at the end of a command's help."""
+    pasteable = "\n".join(f"  tasks-backend {line}".rstrip() for line in lines)
+    return f"\n[bold]Examples[/]\n{pasteable}"  # the first line feed keeps the indentation
 
 
-def complain(message: str) -> None:
-    """Write an error, a line for each of its lines."""
+def print_error(message: str) -> None:
+    """Print each line of an error message."""
     from rich.console import Console
     from rich.text import Text
 
@@ -32,9 +32,9 @@ def complain(message: str) -> None:
 
 @contextmanager
 def progress(what: str, *, wanted: bool = True) -> Iterator[Callable[[str], None]]:
-    """Show at a terminal that something is being done; elsewhere, show nothing.
+    """Show a message while the block runs, if standard error is a terminal.
 
-    Yields a function that says how far it has come.
+    Yields a function that appends the progress to the message.
     """
     if not (wanted and sys.stderr.isatty()):
         yield lambda _: None

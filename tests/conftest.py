@@ -1,4 +1,4 @@
-"""A real PostgreSQL, migrated once; a real key set; the service, served; users of one's own."""
+"""Shared fixtures: a real, migrated PostgreSQL, a real key set, the running service, new users."""
 
 import secrets
 import shutil
@@ -25,7 +25,7 @@ NewUser = Callable[[], User]
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """An embedded PostgreSQL for this run alone."""
+    """An embedded PostgreSQL for this run only."""
     directory = Path(tempfile.mkdtemp(prefix="tasks-backend-tests-"))
     with embedded(directory / "postgres") as url:
         yield Cluster(url)
@@ -34,7 +34,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def database(cluster: Cluster) -> str:
-    """The URL of a migrated database whose owner is as Neon's."""
+    """The URL of a migrated database whose owner has the attributes of Neon's."""
     _, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     return url
@@ -42,7 +42,7 @@ def database(cluster: Cluster) -> str:
 
 @pytest.fixture
 def proxy(database: str) -> Iterator[PostgresProxy]:
-    """A way to the database that counts what passes, and can fail."""
+    """A proxy to the database that counts messages and can fail."""
     with PostgresProxy(database) as proxy:
         yield proxy
 
@@ -72,7 +72,7 @@ def settings(database: str, key_server: KeyServer) -> Settings:
 
 @pytest.fixture(scope="session")
 def service(settings: Settings) -> Iterator[str]:
-    """The base URL of the service. After all that tests send to it, it holds nothing for anybody."""
+    """The base URL of the service. At the end it must have released all its resources."""
     app = create_app(settings)
     with served(app) as url:
         yield url
@@ -81,7 +81,7 @@ def service(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def new_user(service: str, signer: Signer) -> Iterator[NewUser]:
-    """Makes users nobody has seen before, so that tests cannot meet in the database."""
+    """Makes new users, so that tests do not share rows."""
     clients: list[httpx2.Client] = []
 
     def make() -> User:

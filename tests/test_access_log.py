@@ -1,4 +1,4 @@
-"""One line for each request: what it was and what it cost, and nothing of what it said."""
+"""One log line for each request: what it was and its cost, but none of its content."""
 
 import json
 import logging
@@ -19,8 +19,16 @@ from tasks_backend.serving.log_format import JsonFormatter, TextFormatter, loggi
 
 TASKS = "/api/v1/tasks"
 FIELDS = {
-    *("request_id", "method", "route", "status", "code", "duration_ms", "waited_ms"),
-    *("database_ms", "exchanges", "user"),
+    "request_id",
+    "method",
+    "route",
+    "status",
+    "code",
+    "duration_ms",
+    "waited_ms",
+    "database_ms",
+    "exchanges",
+    "user",
 }
 ORDINARY = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -31,8 +39,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
         yield caplog
 
 
-def the_line(log: pytest.LogCaptureFixture, response: httpx2.Response) -> dict[str, object]:
-    """The line of this request, which may be written a moment after the client has its answer."""
+def request_line(log: pytest.LogCaptureFixture, response: httpx2.Response) -> dict[str, object]:
+    """The line of this request; it may be written shortly after the response."""
     wanted = response.headers["x-request-id"]
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
@@ -44,10 +52,10 @@ def the_line(log: pytest.LogCaptureFixture, response: httpx2.Response) -> dict[s
     raise AssertionError("it was not logged")
 
 
-def test_a_line_says_what_was_done(alice: User, log: pytest.LogCaptureFixture) -> None:
+def test_a_line_describes_the_request(alice: User, log: pytest.LogCaptureFixture) -> None:
     task = alice.create()
     response = alice.client.get(f"{TASKS}/{task['id']}")
-    line = the_line(log, response)
+    line = request_line(log, response)
     assert set(line) == FIELDS
     assert line["method"] == "GET"
     assert line["route"] == "/api/v1/tasks/{task_id}"
@@ -55,7 +63,7 @@ def test_a_line_says_what_was_done(alice: User, log: pytest.LogCaptureFixture) -
     assert 0 < float(str(line["database_ms"])) < float(str(line["duration_ms"]))
 
 
-def test_a_line_says_why_it_failed(
+def test_a_line_has_the_reason_of_a_failure(
     alice: User, anonymous: httpx2.Client, log: pytest.LogCaptureFixture
 ) -> None:
     for response, status, code, route in (
@@ -65,14 +73,14 @@ def test_a_line_says_why_it_failed(
         (alice.client.put(TASKS), 405, "method_not_allowed", TASKS),
         (anonymous.get("/livez"), 200, None, "/livez"),
     ):
-        line = the_line(log, response)
+        line = request_line(log, response)
         assert (line["status"], line["code"], line["route"]) == (status, code, route)
 
 
 def test_a_user_is_a_salted_hash(
     alice: User, bob: User, log: pytest.LogCaptureFixture, settings: Settings, signer: Signer
 ) -> None:
-    ours = [the_line(log, user.client.get(TASKS))["user"] for user in (alice, bob, alice)]
+    ours = [request_line(log, user.client.get(TASKS))["user"] for user in (alice, bob, alice)]
     assert ours[0] == ours[2] != ours[1]
     assert all(re.fullmatch("[0-9a-f]{16}", str(name)) for name in ours)
     assert user_hasher("one salt")(alice.sub) != user_hasher("another")(alice.sub)
@@ -80,7 +88,7 @@ def test_a_user_is_a_salted_hash(
     salted = settings.model_copy(update={"log_salt": SecretStr("salt")})
     with served(create_app(salted)) as base:
         response = httpx2.get(f"{base}{TASKS}", headers=alice.client.headers, timeout=30)
-    assert the_line(log, response)["user"] == user_hasher("salt")(alice.sub) != ours[0]
+    assert request_line(log, response)["user"] == user_hasher("salt")(alice.sub) != ours[0]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_a_user_is_a_salted_hash(
         ("postgresql://login:password@host/another", False),
     ],
 )
-def test_a_users_name_in_the_log_does_not_change_with_login_or_password(
+def test_a_user_hash_does_not_depend_on_database_login_or_password(
     settings: Settings, url: str, same: bool
 ) -> None:
     one, other = (
@@ -104,7 +112,7 @@ def test_a_users_name_in_the_log_does_not_change_with_login_or_password(
     assert "password" not in one
 
 
-def test_nothing_that_was_said_is_logged(
+def test_no_content_of_a_request_is_logged(
     alice: User, caplog: pytest.LogCaptureFixture, settings: Settings
 ) -> None:
     secrets = ("T1tle-s3cret", "D3scription-s3cret", "k3y-s3cret", "cur5or")
@@ -127,7 +135,7 @@ def test_nothing_that_was_said_is_logged(
         assert said not in everything
 
 
-def test_a_machine_reads_json_and_a_person_a_line() -> None:
+def test_log_format_selects_json_or_text() -> None:
     record = logging.makeLogRecord(
         {"name": "tasks_backend.requests", "levelname": "INFO", "msg": "request", "status": 200}
     )
@@ -143,7 +151,7 @@ def test_a_machine_reads_json_and_a_person_a_line() -> None:
 
 
 def test_a_traceback_shows_no_values() -> None:
-    """structlog's own way would print every local variable beside it."""
+    """structlog's default would print all local variables."""
 
     def fail(token: str) -> None:
         raise ValueError("planted")
@@ -160,7 +168,7 @@ def test_a_traceback_shows_no_values() -> None:
         assert "t0ken-in-a-variable" not in line
 
 
-def test_what_is_no_terminal_gets_json() -> None:
+def test_without_a_terminal_the_log_is_json() -> None:
     assert (
         logging_config("info", "auto")
         == logging_config("info", "json")
@@ -168,7 +176,7 @@ def test_what_is_no_terminal_gets_json() -> None:
     )
 
 
-def test_a_log_that_is_not_wanted_is_not_made(
+def test_a_log_record_below_the_level_is_not_created(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""Handing a user everything that is theirs, and erasing it, for every kind of deployment."""
+"""Exporting and erasing all data of a user, for every kind of deployment."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ NOBODY = "There is no such user: nothing to erase.\n"
 
 @dataclass(frozen=True)
 class Deployment:
-    """A database, the URLs that its service is given, and two people who use it."""
+    """A database, the URLs that its service uses, and two users."""
 
     cluster: Cluster
     database: str
@@ -45,7 +45,7 @@ class Deployment:
     bob: User
 
     def rows(self, sub: str) -> tuple[int, ...]:
-        """How many rows there are of a user: in users, tasks and idempotency_keys."""
+        """Count a user's rows in users, tasks and idempotency_keys."""
         with self.cluster.cursor(self.database) as cursor:
             cursor.execute(
                 "SELECT (SELECT count(*) FROM tasks_backend.users WHERE id = %(sub)s),"
@@ -61,7 +61,7 @@ class Deployment:
 def deployment(
     request: pytest.FixtureRequest, cluster: Cluster, settings: Settings, signer: Signer
 ) -> Iterator[Deployment]:
-    """Only with the last kind does the service's login differ from the one that migrates."""
+    """Only the last kind uses different logins for the service and for migrations."""
     attributes = {"plain": PLAIN_OWNER, "superuser": SUPERUSER}.get(request.param, NEON_OWNER)
     name, url = cluster.database(cluster.login(attributes))
     migrations.upgrade(url)
@@ -87,20 +87,20 @@ def deployment(
 
 
 def run(home: Path, *arguments: str, **variables: str) -> Result:
-    """Run a command in this process, with nobody at a terminal and no other settings."""
+    """Run a command in this process, without a terminal and without other settings."""
     unset: dict[str, str | None] = dict.fromkeys(("DATABASE_URL", "DATABASE_URL_UNPOOLED"))
     with contextlib.chdir(home):
         return CliRunner().invoke(app, arguments, env={**unset, **variables})
 
 
 def environment_of(home: Path, **variables: str) -> dict[str, str]:
-    """What a process of its own needs, and nothing else of this machine's."""
+    """The minimal environment of a separate process."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return {"PATH": "/usr/sbin:/sbin", "HOME": str(home), "COLUMNS": "200", **kept, **variables}
 
 
 def make_tasks(user: User) -> list[dict[str, Any]]:
-    """Three tasks, in the order of their creation; one was made with a key, one changed since."""
+    """Three tasks in creation order: one created with a key, one changed later."""
     first = user.create(title="Ünïcode ☃", description='line\n\t"quoted" \\')
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     second = user.client.post(TASKS, json={"title": "Once"}, headers=headers).json()
@@ -109,7 +109,7 @@ def make_tasks(user: User) -> list[dict[str, Any]]:
     return [first, second, third]
 
 
-def test_an_export_has_the_user_and_the_tasks_as_the_api_shows_them(
+def test_an_export_has_the_user_and_the_tasks_in_the_api_format(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     tasks = make_tasks(deployment.alice)
@@ -126,9 +126,7 @@ def test_an_export_has_the_user_and_the_tasks_as_the_api_shows_them(
     assert deployment.bob.sub not in exported.stdout
 
 
-def test_a_purge_erases_all_of_one_user_and_nothing_of_another(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_a_purge_erases_all_data_of_one_user_only(deployment: Deployment, tmp_path: Path) -> None:
     run(tmp_path, "purge-user", deployment.alice.sub, "--yes", **deployment.environment)
     make_tasks(deployment.alice)
     make_tasks(deployment.bob)
@@ -145,7 +143,7 @@ def test_a_purge_erases_all_of_one_user_and_nothing_of_another(
     assert (again.exit_code, again.stdout, again.stderr) == (0, NOBODY, "")
 
 
-def test_who_was_purged_can_begin_anew(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_purged_user_can_create_tasks_again(deployment: Deployment, tmp_path: Path) -> None:
     deployment.alice.create()
     run(tmp_path, "purge-user", deployment.alice.sub, "--yes", **deployment.environment)
     deployment.alice.create()
@@ -161,7 +159,7 @@ def test_an_unknown_user_has_nothing_to_export(deployment: Deployment, tmp_path:
 
 @pytest.fixture
 def filled(cluster: Cluster, database: str) -> tuple[str, str]:
-    """A user with two tasks, and the name of the database, whose owner is as Neon's."""
+    """A user with two tasks, and the name of the database; its owner is like Neon's."""
     sub, name = f"account-{secrets.token_hex(8)}", parse_dsn(database)["dbname"]
     with cluster.cursor(name) as cursor:
         cursor.execute("INSERT INTO tasks_backend.users (id) VALUES (%s)", (sub,))
@@ -180,7 +178,7 @@ def tasks_of(cluster: Cluster, name: str, sub: str) -> int:
     return int(count)
 
 
-def test_without_a_terminal_a_purge_has_to_be_confirmed_by_an_option(
+def test_without_a_terminal_a_purge_needs_a_confirming_option(
     cluster: Cluster, database: str, filled: tuple[str, str], tmp_path: Path
 ) -> None:
     sub, name = filled
@@ -194,7 +192,7 @@ def test_without_a_terminal_a_purge_has_to_be_confirmed_by_an_option(
     ("answer", "code", "said", "left"),
     [("n", 1, "Aborted.", 2), ("y", 0, "Erased the user and 2 tasks.", 0)],
 )
-def test_in_a_terminal_a_purge_asks_first(
+def test_in_a_terminal_a_purge_asks_for_confirmation(
     cluster: Cluster,
     database: str,
     filled: tuple[str, str],
@@ -227,10 +225,10 @@ def test_in_a_terminal_a_purge_asks_first(
     assert tasks_of(cluster, name, sub) == left
 
 
-def test_a_login_that_may_not_delete_users_erases_nothing_at_all(
+def test_a_login_without_delete_on_users_erases_nothing(
     cluster: Cluster, filled: tuple[str, str], tmp_path: Path
 ) -> None:
-    """The tasks, which it might delete, are still there: it is all or nothing."""
+    """It could delete the tasks, but the purge is atomic: they remain."""
     sub, name = filled
     login = cluster.login("NOINHERIT")
     with cluster.cursor() as cursor:
@@ -245,7 +243,7 @@ def test_a_login_that_may_not_delete_users_erases_nothing_at_all(
 
 
 @pytest.mark.parametrize("command", [("purge-user", "x", "--yes"), ("export-user", "x")])
-def test_a_login_that_sees_past_the_policies_is_not_used(
+def test_a_login_that_bypasses_the_policies_is_rejected(
     cluster: Cluster, database: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     url = cluster.url_of(parse_dsn(database)["dbname"], cluster.login("BYPASSRLS"))
@@ -255,7 +253,7 @@ def test_a_login_that_sees_past_the_policies_is_not_used(
 
 
 @pytest.mark.parametrize("command", [("purge-user", "x", "--yes"), ("export-user", "x")])
-def test_a_database_that_is_away_is_said_in_a_line(
+def test_an_unreachable_database_is_reported_in_one_line(
     database: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     with PostgresProxy(database) as proxy:
@@ -264,7 +262,7 @@ def test_a_database_that_is_away_is_said_in_a_line(
         failed = run(tmp_path, *command, DATABASE_URL=url)
     assert (failed.exit_code, failed.stdout) == (1, "")
     assert len(failed.stderr.splitlines()) == 1
-    assert failed.stderr.startswith("error: the database did not do it: never_sent")
+    assert failed.stderr.startswith("error: the database did not do it: not_sent")
     assert "doctor" in failed.stderr
     assert PASSWORD not in failed.stderr
 
@@ -276,14 +274,16 @@ def test_a_missing_setting_is_named(tmp_path: Path, command: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("command", ["purge-user", "export-user"])
-def test_bytes_that_are_no_text_name_nobody(database: str, tmp_path: Path, command: str) -> None:
+def test_a_user_id_that_is_not_utf8_is_rejected(
+    database: str, tmp_path: Path, command: str
+) -> None:
     refused = run(tmp_path, command, os.fsdecode(b"\xff"), DATABASE_URL=database)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "no UTF-8 text" in refused.stderr
 
 
 def peak_of_export(path: Path, database: str, sub: str) -> int:
-    """How much memory Python takes at most while it writes the document."""
+    """The peak of Python's memory while it writes the document."""
     tracemalloc.start()
     try:
         with path.open("wb") as file:
@@ -293,7 +293,7 @@ def peak_of_export(path: Path, database: str, sub: str) -> int:
         tracemalloc.stop()
 
 
-def test_ten_times_the_tasks_need_no_more_memory(
+def test_memory_does_not_grow_with_the_number_of_tasks(
     cluster: Cluster, database: str, filled: tuple[str, str], tmp_path: Path
 ) -> None:
     sub, name = filled

@@ -1,4 +1,4 @@
-"""A worker that was busy once does not stay large: `nox -s siege` measures it, this is its one part."""
+"""A worker releases memory after a peak; `nox -s siege` measures it for whole workers."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ print(before - resident())
 @pytest.mark.skipif(sys.platform != "linux", reason="it is about glibc")
 @pytest.mark.parametrize("given_back", [True, False])
 @pytest.mark.proves("FR-018")
-def test_free_memory_goes_back_to_the_system(given_back: bool) -> None:
+def test_free_memory_is_returned_to_the_system(given_back: bool) -> None:
     program = PROGRAM.format(given_back=given_back)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True

@@ -1,4 +1,4 @@
-"""Rules that a reviewer would have to remember, remembered by a machine."""
+"""Architecture rules that a reviewer would otherwise have to check."""
 
 import ast
 import importlib
@@ -29,9 +29,9 @@ PACKAGE = Path(tasks_backend.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# From the bottom up: a room imports from the lines above its own, and from no other.
+# From the bottom up: a package imports only from the lines above its own.
 ROOMS = [
-    {"_version", "errors", "settings", "terminal"},
+    {"_version", "compatibility", "errors", "settings", "terminal"},
     {"plugin"},
     {"http"},
     {"auth", "db", "observability", "openapi"},
@@ -45,7 +45,7 @@ ROOMS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 FORMER_PLACES = {"observation", "server"}
-"""Modules that only say where they are now."""
+"""Modules that only redirect to their new path."""
 
 
 def room_of(module: str) -> str:
@@ -76,13 +76,13 @@ def test_imports_point_down(path: Path) -> None:
         assert own in FORMER_PLACES or LEVEL[room] < LEVEL[own], f"{own} imports {room}"
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     order = TopologicalSorter({module_at(path): {*imports(path)} for path in MODULES})
     assert {*order.static_order()} >= {module_at(path) for path in MODULES}
 
 
-def answering_without_a_token(app: FastAPI) -> set[str]:
-    """The paths of all routes that answer anything but 401 to somebody without a token."""
+def paths_open_without_a_token(app: FastAPI) -> set[str]:
+    """The paths of all routes that do not answer 401 to a request without a token."""
     client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
     found = set()
     for route in app.routes:
@@ -115,12 +115,12 @@ def audit() -> Iterator[Plugin]:
 @pytest.mark.proves("SC-002", "SC-005")
 def test_no_route_is_public_by_accident(settings: Settings, audit: Plugin) -> None:
     app = create_app(settings)
-    assert without_assets(answering_without_a_token(app)) == PUBLIC
+    assert without_assets(paths_open_without_a_token(app)) == PUBLIC
     everything = settings.model_copy(update={"plugins": ("metrics", "tracing")})
     app = create_app(everything, plugins=[audit])
     paths = {getattr(route, "path", None) for route in app.routes}
     assert {"/api/v1/audit", "/api/v1/tasks/{task_id}/toggle", "/metrics"} <= paths
-    assert without_assets(answering_without_a_token(app)) == PUBLIC | {"/metrics"}
+    assert without_assets(paths_open_without_a_token(app)) == PUBLIC | {"/metrics"}
     assert all(isinstance(route, Resource | Route) for route in app.routes)
 
 
@@ -145,13 +145,13 @@ LEAKS: dict[str, Callable[[], Plugin | BaseRoute]] = {
 
 
 @pytest.mark.parametrize("kind", LEAKS)
-def test_a_planted_leak_is_found(settings: Settings, audit: Plugin, kind: str) -> None:
+def test_an_injected_public_route_is_found(settings: Settings, audit: Plugin, kind: str) -> None:
     leak = LEAKS[kind]()
     plugins = [audit, leak] if isinstance(leak, Plugin) else [audit]
     app = create_app(settings, plugins=plugins)
     if isinstance(leak, BaseRoute):
-        list.append(app.routes, leak)  # the application's own way refuses it
-    (found,) = without_assets(answering_without_a_token(app)) - PUBLIC
+        list.append(app.routes, leak)  # the application's own method rejects it
+    (found,) = without_assets(paths_open_without_a_token(app)) - PUBLIC
     assert "leak" in found or kind.endswith("root")
 
 
@@ -163,11 +163,11 @@ SQL = re.compile(
 )
 STATEMENTS = ("statements.py", "db/migrations.py", "dev/postgres.py")
 ADVICE = ("db/failures.py", "doctor/row_level_security.py")
-"""Sentences for operators that name a statement; the service does not send it."""
+"""Messages for operators that contain a statement; the service does not send it."""
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The strings of a module that are no docstrings."""
+    """The strings of a module, without docstrings."""
     tree = ast.parse(path.read_text())
     documents = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
@@ -179,7 +179,7 @@ def texts(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_all_sql_is_in_statements_and_migrations(path: Path) -> None:
-    """Whoever reviews the SQL has to open these files and no other."""
+    """A review of the SQL needs only these files."""
     if path.as_posix().endswith(STATEMENTS + ADVICE):
         return
     for text in texts(path):
@@ -202,12 +202,12 @@ def test_all_sql_is_in_statements_and_migrations(path: Path) -> None:
         "x; DROP TABLE a",
     ],
 )
-def test_sql_is_known_whatever_it_begins_with(text: str) -> None:
+def test_sql_is_recognised_whatever_its_first_word(text: str) -> None:
     assert SQL.search(text)
 
 
 @pytest.mark.proves("SC-007")
-def test_the_top_level_is_what_the_owner_asked_for() -> None:
+def test_the_top_level_has_the_agreed_files() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -215,13 +215,18 @@ def test_the_top_level_is_what_the_owner_asked_for() -> None:
         pytest.skip("not a git checkout")
     top = {name.split("/")[0] for name in listed.stdout.splitlines()}
     assert {name for name in top if not name.startswith(".")} == {
-        *("tasks_backend", "tests", "migrations", "docs"),
-        *("pyproject.toml", "noxfile.py", "README.md"),
+        "tasks_backend",
+        "tests",
+        "migrations",
+        "docs",
+        "pyproject.toml",
+        "noxfile.py",
+        "README.md",
     }
     assert ".env.example" in top
 
 
-def test_importing_starts_nothing() -> None:
+def test_an_import_starts_no_thread_or_connection() -> None:
     program = (
         "import threading, sys; from tasks_backend import create_app;"
         "assert threading.active_count() == 1;"
@@ -230,7 +235,7 @@ def test_importing_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_two_applications_live_together(settings: Settings) -> None:
+def test_two_applications_run_in_one_process(settings: Settings) -> None:
     one, two = create_app(settings), create_app(settings.model_copy(update={"docs_enabled": False}))
     assert len(one.routes) > len(two.routes)
     assert one.state.database is not two.state.database
@@ -238,8 +243,15 @@ def test_two_applications_live_together(settings: Settings) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(tasks_backend.__all__) == [
-        *("OwnRows", "Plugin", "PluginError", "Settings", "SettingsError"),
-        *("__version__", "create_app", "row_level_security", "statement"),
+        "OwnRows",
+        "Plugin",
+        "PluginError",
+        "Settings",
+        "SettingsError",
+        "__version__",
+        "create_app",
+        "row_level_security",
+        "statement",
     ]
     for name in tasks_backend.__all__:
         assert hasattr(tasks_backend, name)

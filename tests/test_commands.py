@@ -1,4 +1,4 @@
-"""The command line, run as a person runs it: in a process of its own, with nothing on PATH."""
+"""The command line, run in a separate process with an empty PATH."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ TASKS = "/api/v1/tasks"
 
 @contextlib.contextmanager
 def running(home: Path, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
-    """A command in a process group of its own, ended with Ctrl-C's signal."""
+    """A command in its own process group, ended with SIGINT."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -66,15 +66,15 @@ def welcome(process: "subprocess.Popen[str]") -> str:
     raise AssertionError("".join(lines))
 
 
-def until_said(process: "subprocess.Popen[str]", words: str) -> None:
-    """Read the log up to a line with these words."""
+def read_until(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read the log up to a line with this text."""
     assert process.stdout
     assert any(words in line for line in process.stdout)
 
 
 @pytest.mark.proves("SC-007", "SC-008", "FR-007")
-def test_dev_starts_everything_and_keeps_it(tmp_path: Path) -> None:
-    """Its token works, its three lines work when pasted, and tasks outlive Ctrl-C."""
+def test_dev_starts_everything_and_keeps_the_data(tmp_path: Path) -> None:
+    """Its token works, its three commands can be pasted, and tasks survive Ctrl-C."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ("dev", "--port", str(port), "--data-dir", "here")
@@ -122,8 +122,8 @@ def test_dev_starts_everything_and_keeps_it(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "issuer.json").stat().st_mode & 0o077 == 0
 
 
-def test_a_saved_source_restarts_the_service_and_nothing_else(tmp_path: Path) -> None:
-    """PostgreSQL, the keys and the token outlive it."""
+def test_a_source_change_restarts_only_the_service(tmp_path: Path) -> None:
+    """PostgreSQL, the keys and the token survive the restart."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     plugin = tmp_path / "plugin"
@@ -132,25 +132,28 @@ def test_a_saved_source_restarts_the_service_and_nothing_else(tmp_path: Path) ->
         text = welcome(process)
         token = re.search(r"^ey[\w.-]+$", text, re.MULTILINE)
         assert token
-        until_said(process, "Application startup complete")
+        read_until(process, "Application startup complete")
         postmaster = (tmp_path / ".tasks-backend/postgres/postmaster.pid").read_text()
         (plugin / "routes.py").write_text("changed = True\n")
-        until_said(process, "Application startup complete")
+        read_until(process, "Application startup complete")
         headers = {"Authorization": f"Bearer {token[0]}"}
         assert httpx2.get(url + TASKS, headers=headers, timeout=30).status_code == 200
         assert (tmp_path / ".tasks-backend/postgres/postmaster.pid").read_text() == postmaster
 
 
 @pytest.mark.proves("SC-002")
-def test_nothing_makes_serve_take_a_development_token(tmp_path: Path, database: str) -> None:
-    """Not even pointing it at the development issuer's own key set."""
+def test_serve_never_accepts_a_development_token(tmp_path: Path, database: str) -> None:
+    """Not even with the development issuer's key set as JWKS_URL."""
     issuer = Issuer(tmp_path)
     issuer.make_key()
     keys = issuer.serve()
     port = free_port()
     try:
         with running(
-            *(tmp_path, "serve", "--port", str(port)),
+            tmp_path,
+            "serve",
+            "--port",
+            str(port),
             DATABASE_URL=database,
             JWT_ISSUER="http://tasks-backend.localhost",
             JWT_AUDIENCE="http://tasks-backend.localhost",
@@ -235,7 +238,7 @@ GOOD = {
         ("nonsense", {}, 2, None),
     ],
 )
-def test_what_goes_wrong_is_said_in_lines_and_never_as_a_traceback(
+def test_errors_are_reported_in_lines_without_a_traceback(
     tmp_path: Path, arguments: str, variables: dict[str, str], code: int, lines: list[str] | None
 ) -> None:
     result = run(tmp_path, *shlex.split(arguments), **variables)
@@ -247,7 +250,7 @@ def test_what_goes_wrong_is_said_in_lines_and_never_as_a_traceback(
         assert result.stderr.splitlines() == [f"error: {line}" for line in lines]
 
 
-def test_openapi_is_the_document(tmp_path: Path) -> None:
+def test_openapi_prints_the_document(tmp_path: Path) -> None:
     result = run(tmp_path, "openapi", **GOOD)
     assert result.returncode == 0
     assert json.loads(result.stdout)["openapi"].startswith("3.1")

@@ -1,4 +1,4 @@
-"""If-Match: a write happens in the version that the client knows, or not at all."""
+"""If-Match: a write applies only to the version that the client knows."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def send(user: User, task: dict[str, Any], method: str, suffix: str, body: Any, 
 
 @pytest.mark.parametrize("tag", ['"2"', '"1", "2"', '"9" ,"2",W/"2"', "*"])
 @pytest.mark.parametrize(("method", "suffix", "body", "status"), WRITES)
-def test_a_write_in_a_version_that_is_named_happens(
+def test_a_write_with_a_matching_version_is_applied(
     alice: User, method: str, suffix: str, body: Any, status: int, tag: str
 ) -> None:
     task = alice.create()
@@ -51,7 +51,7 @@ def test_a_write_in_a_version_that_is_named_happens(
     ],
 )
 @pytest.mark.parametrize(("method", "suffix", "body", "status"), WRITES)
-def test_a_write_in_another_version_changes_nothing(
+def test_a_write_with_another_version_changes_nothing(
     alice: User, method: str, suffix: str, body: Any, status: int, tag: str
 ) -> None:
     task = alice.create()
@@ -70,7 +70,7 @@ def test_several_if_match_fields_are_one_list(alice: User) -> None:
     assert response.status_code == 200
 
 
-def test_the_tag_of_every_answer_is_good_for_the_next_write(alice: User) -> None:
+def test_the_etag_of_each_answer_is_valid_for_the_next_write(alice: User) -> None:
     task = alice.create()
     tag = '"1"'
     for method, suffix, body in (
@@ -87,7 +87,7 @@ def test_the_tag_of_every_answer_is_good_for_the_next_write(alice: User) -> None
 
 
 @pytest.mark.proves("SC-001")
-def test_of_sixteen_writers_with_one_version_one_wins(alice: User) -> None:
+def test_one_of_sixteen_writers_with_the_same_version_succeeds(alice: User) -> None:
     task = alice.create()
 
     def write(number: int) -> int:
@@ -103,7 +103,7 @@ def test_of_sixteen_writers_with_one_version_one_wins(alice: User) -> None:
 
 @pytest.mark.proves("US3-AC2", "SC-001")
 @pytest.mark.parametrize("count", [50, 49])
-def test_concurrent_toggles_keep_the_parity(alice: User, count: int) -> None:
+def test_no_concurrent_toggle_is_lost(alice: User, count: int) -> None:
     task = alice.create()
     path = f"/api/v1/tasks/{task['id']}/toggle"
     with ThreadPoolExecutor(16) as pool:
@@ -114,7 +114,7 @@ def test_concurrent_toggles_keep_the_parity(alice: User, count: int) -> None:
     assert response.headers["etag"] == f'"{count + 1}"'
 
 
-def test_times_of_changes_never_run_backwards(alice: User) -> None:
+def test_updated_at_never_decreases(alice: User) -> None:
     task = alice.create()
     path = f"/api/v1/tasks/{task['id']}/toggle"
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""The way to the database: names, addresses that lead nowhere, and refusals in any language."""
+"""Connecting to the database: host names, dead addresses, and refusals in any language."""
 
 import asyncio
 import threading
@@ -47,12 +47,12 @@ async def failure_of(url: str, *, timeout: float = 10) -> DatabaseFailure:
     return failure.value
 
 
-# Addresses that lead nowhere
+# Dead addresses
 
 
 @pytest.fixture
 def dead_ends() -> Iterator[dict[str, int]]:
-    """A port for each way in which an address can lead nowhere."""
+    """A port for each kind of dead address."""
     with ExitStack() as stack:
         yield {
             "black hole": stack.enter_context(black_hole()),
@@ -72,7 +72,7 @@ def dead_ends() -> Iterator[dict[str, int]]:
         ["closed", "black hole", "closed", "silent"],
     ],
 )
-async def test_each_host_of_a_url_has_its_turn(
+async def test_each_host_of_a_url_is_tried(
     proxy: PostgresProxy, dead_ends: dict[str, int], first: list[str]
 ) -> None:
     ports = [dead_ends[kind] for kind in first] + [proxy.port]
@@ -81,7 +81,7 @@ async def test_each_host_of_a_url_has_its_turn(
 
 
 @pytest.mark.proves("FR-012")
-async def test_each_address_of_a_name_has_its_turn(
+async def test_each_address_of_a_name_is_tried(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with black_hole("127.0.0.2") as port, PostgresProxy(database, port=port) as proxy:
@@ -89,27 +89,27 @@ async def test_each_address_of_a_name_has_its_turn(
         assert await answers(make_dsn(proxy.url, host="db.test"))
 
 
-async def test_a_slow_first_address_is_still_taken_if_no_other_answers(
+async def test_a_slow_first_address_is_used_if_no_other_answers(
     proxy: PostgresProxy, dead_ends: dict[str, int]
 ) -> None:
-    """As a compute that has to wake up."""
+    """For example a suspended compute that has to start."""
     proxy.freeze()
     asyncio.get_running_loop().call_later(2, proxy.thaw)
     ports = [proxy.port, dead_ends["black hole"], 1]
     assert await answers(make_dsn(proxy.url, host=",".join(["127.0.0.1"] * 3), port=_listed(ports)))
 
 
-async def test_where_no_address_answers_the_bound_holds(dead_ends: dict[str, int]) -> None:
+async def test_the_timeout_holds_if_no_address_answers(dead_ends: dict[str, int]) -> None:
     ports = _listed([dead_ends["black hole"], dead_ends["silent"]])
     url = f"postgresql://nobody@/tasks?host=127.0.0.1,127.0.0.1&port={ports}"
-    async with asyncio.timeout(20):  # the bound is 1 s
+    async with asyncio.timeout(20):  # the timeout is 1 s
         assert (await failure_of(url, timeout=1)).failure is Failure.NOT_SENT
 
 
 async def test_of_several_connections_one_is_kept(
     database: str, dead_ends: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both addresses answer in the end, and the one that is not needed is closed."""
+    """Both addresses answer in the end; the unused connection is closed."""
     with PostgresProxy(database) as one, PostgresProxy(database) as other:
         one.freeze()
         other.freeze()
@@ -126,7 +126,7 @@ async def test_of_several_connections_one_is_kept(
         await asyncio.to_thread(other.wait_until_closed)
 
 
-async def test_addresses_and_sockets_that_are_given_are_taken_as_they_are(
+async def test_explicit_addresses_and_sockets_are_used_unchanged(
     proxy: PostgresProxy, database: str, dead_ends: dict[str, int]
 ) -> None:
     directory = parse_dsn(database)["host"]
@@ -148,10 +148,10 @@ async def test_addresses_and_sockets_that_are_given_are_taken_as_they_are(
         assert await answers(make_dsn(proxy.url, **given)), given
 
 
-async def test_a_server_that_is_not_what_the_session_is_for_is_passed_over(
+async def test_a_server_with_the_wrong_session_attributes_is_skipped(
     proxy: PostgresProxy, database: str
 ) -> None:
-    """With `target_session_attrs`, as libpq does it."""
+    """`target_session_attrs` works as in libpq."""
     with PostgresProxy(database) as other:
         readers = make_dsn(
             proxy.url,
@@ -169,7 +169,7 @@ async def test_a_server_that_is_not_what_the_session_is_for_is_passed_over(
 @pytest.mark.parametrize(
     "host", ["a..b", ".", ".example.com", "x" * 64, ".".join(["x" * 64] * 5), "bü..cher"]
 )
-async def test_what_can_be_no_name_is_refused_at_the_start(host: str, database: str) -> None:
+async def test_an_invalid_host_name_stops_the_start(host: str, database: str) -> None:
     url = make_dsn(database, host=host)
     with pytest.raises(SettingsError) as error:
         load(Settings, database_url=url, better_auth_url="https://a.example", _env_file=None)
@@ -181,24 +181,24 @@ async def test_what_can_be_no_name_is_refused_at_the_start(host: str, database: 
 @pytest.mark.parametrize(
     "host", ["no-such-host.invalid", "x" * 63, ".".join(["x" * 60] * 5), "a b"]
 )
-async def test_a_name_that_is_not_known_was_not_reached(host: str, database: str) -> None:
+async def test_an_unknown_name_is_not_reachable(host: str, database: str) -> None:
     assert (await failure_of(make_dsn(database, host=host))).failure is Failure.NOT_SENT
 
 
-async def test_a_known_name_is_used_beside_an_unknown_one(proxy: PostgresProxy) -> None:
+async def test_a_known_name_is_used_although_another_is_unknown(proxy: PostgresProxy) -> None:
     url = make_dsn(proxy.url, host="no-such-host.invalid,127.0.0.1", port=f"1,{proxy.port}")
     assert await answers(url)
 
 
 @pytest.mark.parametrize("wrong", [{"port": "1,2,3"}, {"hostaddr": "127.0.0.1"}])
-async def test_lists_that_do_not_match_were_not_reached(
+async def test_host_and_port_lists_of_different_length_are_not_reachable(
     proxy: PostgresProxy, wrong: dict[str, str]
 ) -> None:
     url = make_dsn(proxy.url, **{"host": "localhost,localhost", **wrong})
     assert (await failure_of(url)).failure is Failure.NOT_SENT
 
 
-async def test_a_resolver_that_hangs_holds_one_thread_and_the_bound(
+async def test_a_hanging_resolver_uses_one_thread_and_the_timeout_holds(
     proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released, asked = threading.Event(), []
@@ -211,7 +211,7 @@ async def test_a_resolver_that_hangs_holds_one_thread_and_the_bound(
     resolve_with(monkeypatch, hang)
     url = make_dsn(proxy.url, host="db.test")
     try:
-        async with asyncio.timeout(20):  # the bound is 0.5 s
+        async with asyncio.timeout(20):  # the timeout is 0.5 s
             failures = await asyncio.gather(*(failure_of(url, timeout=0.5) for _ in range(20)))
             failures.append(await failure_of(url, timeout=0.5))
         assert {failure.failure for failure in failures} == {Failure.NOT_SENT}
@@ -223,7 +223,7 @@ async def test_a_resolver_that_hangs_holds_one_thread_and_the_bound(
     assert await answers(url)
 
 
-# What a server answers
+# Answers of servers
 
 
 GERMAN = "Passwort-Authentifizierung für Benutzer »somebody« fehlgeschlagen"
@@ -251,14 +251,14 @@ RUSSIAN = "пользователь не прошёл проверку подл�
         ("57P03", "система баз данных запускается".encode("koi8-r"), b"FATAL", Failure.NOT_SENT),
         ("57P01", b"terminating connection", b"FATAL", Failure.NOT_SENT),
         ("XX000", b"Control plane request failed", b"ERROR", Failure.NOT_SENT),
-        # poolers give one state for everything, and are not translated
+        # poolers use one SQLSTATE for all errors, and do not translate messages
         ("08P01", b'"trust" authentication failed', b"FATAL", Failure.REFUSED),
         ("08P01", b"unsupported startup parameter: options", b"FATAL", Failure.REFUSED),
         ("08P01", b"no more connections allowed (max_client_conn)", b"FATAL", Failure.NOT_SENT),
         ("08P01", b"server login has been failing, try again later", b"FATAL", Failure.NOT_SENT),
     ],
 )
-async def test_a_refusal_is_known_in_any_language(
+async def test_a_refusal_is_recognised_in_any_language(
     state: str, words: bytes, severity: bytes, expected: Failure
 ) -> None:
     with Refusing(state, words, severity=severity) as server:
@@ -267,10 +267,10 @@ async def test_a_refusal_is_known_in_any_language(
     assert "somebody" not in str(failure)
 
 
-async def test_a_refusal_is_known_by_its_words_where_libpq_cannot_be_asked_for_the_state(
+async def test_a_refusal_is_recognised_by_its_text_if_libpq_gives_no_sqlstate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As on Windows, where psycopg2 has libpq inside of it."""
+    """For example on Windows, where psycopg2 bundles libpq."""
     monkeypatch.setattr(connections, "report_sqlstates", lambda _: None)
     for words, expected in (
         (b"password authentication failed", Failure.REFUSED),
@@ -280,8 +280,8 @@ async def test_a_refusal_is_known_by_its_words_where_libpq_cannot_be_asked_for_t
             assert (await failure_of(server.url)).failure is expected
 
 
-async def test_a_refusal_ends_the_search(proxy: PostgresProxy) -> None:
-    """A wrong password is not tried at one address after another."""
+async def test_a_refusal_stops_further_attempts(proxy: PostgresProxy) -> None:
+    """A wrong password is not sent to the next address."""
     with Refusing("28P01", GERMAN.encode()) as server:
         ports = f"{parse_dsn(server.url)['port']},{proxy.port}"
         url = make_dsn(proxy.url, host="127.0.0.1,127.0.0.1", port=ports)
@@ -289,7 +289,7 @@ async def test_a_refusal_ends_the_search(proxy: PostgresProxy) -> None:
     assert proxy.connections == 0
 
 
-async def test_a_server_that_starts_up_is_passed_over(proxy: PostgresProxy) -> None:
+async def test_a_server_that_is_starting_is_skipped(proxy: PostgresProxy) -> None:
     with Refusing("57P03", b"Das Datenbanksystem startet") as server:
         ports = f"{parse_dsn(server.url)['port']},{proxy.port}"
         assert await answers(make_dsn(proxy.url, host="127.0.0.1,127.0.0.1", port=ports))
@@ -304,7 +304,7 @@ def test_a_refusal_in_another_language_is_a_503(
     state: str,
     attempts: int,
 ) -> None:
-    """One that passes is asked again, one that only a person can mend is not."""
+    """A temporary refusal is retried; one that needs an operator is not."""
     headers = {"Authorization": f"Bearer {signer.token('x')}"}
     with Refusing(state, GERMAN.encode("latin-1")) as server:
         app = create_app(settings.model_copy(update={"database_url": server.url}))
@@ -325,10 +325,10 @@ def test_a_command_repeats_a_refusal_in_another_language(command: str, tmp_path:
     assert "Passwort-Authentifizierung f" in done.output
 
 
-# Connections have a greatest age
+# Connections have a maximum age
 
 
-async def test_a_connection_has_a_greatest_age(
+async def test_a_connection_has_a_maximum_age(
     proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = Pool(proxy.url, size=2, wait=1, connect_timeout=5)
@@ -343,7 +343,7 @@ async def test_a_connection_has_a_greatest_age(
     pool.close()
 
 
-async def test_a_name_that_moves_is_followed_while_its_old_server_lives(
+async def test_a_changed_dns_record_is_followed_while_the_old_server_runs(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = ["127.0.0.1"]

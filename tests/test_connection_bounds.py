@@ -1,6 +1,6 @@
-"""Every state of a connection ends within a bound, and what a client does not read is bounded (FR-018).
+"""Every connection state has a timeout, and unread output is bounded (FR-018).
 
-The bounds are made small here; docs/reliability.md has their real sizes.
+The bounds are small here; docs/reliability.md has the real values.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ async def large() -> Response:
 @router.get("/endless")
 async def endless() -> StreamingResponse:
     async def pieces() -> AsyncIterator[bytes]:
-        global taken  # noqa: PLW0603 - what the server takes is what is counted
+        global taken  # noqa: PLW0603 - counts what the server accepts
         while True:
             taken += 1
             yield b"x" * 65_536
@@ -54,7 +54,7 @@ async def endless() -> StreamingResponse:
 
 @pytest.fixture
 def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """The application with small bounds, and two public routes that answer with much."""
+    """The application with small bounds and two public routes with large responses."""
     for name, seconds in (
         ("CHECK_INTERVAL", 0.05),
         ("HEAD_TIMEOUT", 0.5),
@@ -75,7 +75,7 @@ def base(app: FastAPI) -> Iterator[str]:
 
 
 def ended(connection: socket.socket) -> bytes:
-    """All that still comes, until the service ends the connection."""
+    """Read everything until the service closes the connection."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(1 << 20):
@@ -95,9 +95,7 @@ def ended(connection: socket.socket) -> bytes:
     ],
     ids=["silence", "a byte", "half a head", "an empty line", "a byte later", "half a head later"],
 )
-def test_a_head_that_is_never_finished_ends_the_connection(
-    base: str, before: bytes, sent: bytes
-) -> None:
+def test_an_unfinished_head_ends_the_connection(base: str, before: bytes, sent: bytes) -> None:
     with connected(base) as connection:
         if before:
             connection.sendall(before)
@@ -107,8 +105,10 @@ def test_a_head_that_is_never_finished_ends_the_connection(
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "a byte later"])
-def test_half_a_head_behind_a_refusal_ends_too(app: FastAPI, base: str, together: bool) -> None:
-    """A refusal that needs no task goes past uvicorn's times; half a head still has an end."""
+def test_half_a_head_after_a_refusal_ends_the_connection(
+    app: FastAPI, base: str, together: bool
+) -> None:
+    """A refusal without a task bypasses uvicorn's timeouts; half a head must still time out."""
     limiter = app.state.bounds.limiter
     limiter.left, left = 0, limiter.left
     with connected(base) as connection:
@@ -124,8 +124,8 @@ def test_half_a_head_behind_a_refusal_ends_too(app: FastAPI, base: str, together
     limiter.left = left
 
 
-def test_a_head_that_drips_ends_too(base: str) -> None:
-    """Each byte is new, the bound is one for the whole head."""
+def test_a_head_sent_byte_by_byte_ends_the_connection(base: str) -> None:
+    """The timeout is for the whole head; a new byte does not restart it."""
     with connected(base) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(b"GET /")
         for _ in range(400):
@@ -141,12 +141,10 @@ def test_a_connection_between_two_requests_may_wait_longer(base: str) -> None:
         for _ in range(2):
             connection.sendall(HEAD)
             assert connection.recv(65536).endswith(b'{"status":"alive"}')
-            time.sleep(1.0)  # twice the bound of a head
+            time.sleep(1.0)  # twice the timeout of a head
 
 
-def test_a_body_that_is_never_finished_is_refused_and_ends_the_connection(
-    base: str, signer: Signer
-) -> None:
+def test_an_unfinished_body_is_refused_and_ends_the_connection(base: str, signer: Signer) -> None:
     token = signer.token("slow")
     with connected(base) as connection:
         connection.sendall(
@@ -160,10 +158,8 @@ def test_a_body_that_is_never_finished_is_refused_and_ends_the_connection(
 
 @pytest.mark.parametrize("path", [TASKS, "/nothing", "/livez", "/docs"])
 @pytest.mark.parametrize("size", ["Content-Length: 100000000000", "Transfer-Encoding: chunked"])
-def test_an_endless_body_that_is_refused_is_not_read_for_ever(
-    base: str, path: str, size: str
-) -> None:
-    """The answer can be read, although the client still sends (RFC 9112, 9.6)."""
+def test_a_refused_endless_body_is_not_read_forever(base: str, path: str, size: str) -> None:
+    """The client can read the answer while it still sends (RFC 9112, 9.6)."""
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     sent = 0
     with connected(base) as connection:
@@ -178,7 +174,7 @@ def test_an_endless_body_that_is_refused_is_not_read_for_ever(
     assert sent < 1024
 
 
-def test_a_refused_body_that_is_here_keeps_the_connection(base: str) -> None:
+def test_a_refused_body_that_is_complete_keeps_the_connection_open(base: str) -> None:
     with connected(base) as connection:
         for _ in range(3):
             connection.sendall(
@@ -189,7 +185,7 @@ def test_a_refused_body_that_is_here_keeps_the_connection(base: str) -> None:
             assert b"connection: close" not in answer.lower()
 
 
-def test_a_body_that_waits_to_be_invited_is_refused_without_an_invitation(base: str) -> None:
+def test_a_refused_request_with_expect_gets_no_100(base: str) -> None:
     with connected(base) as connection:
         connection.sendall(
             f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -202,7 +198,7 @@ def test_a_body_that_waits_to_be_invited_is_refused_without_an_invitation(base: 
 
 
 def unread(base: str, path: str) -> socket.socket:
-    """A connection on which something was asked for, and that takes little of it."""
+    """A connection with a request whose response is read slowly or not at all."""
     address = urlsplit(base)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -213,12 +209,12 @@ def unread(base: str, path: str) -> socket.socket:
 
 
 def descriptors() -> int:
-    """How many this process has open: the service's are among them."""
+    """Count the open descriptors of this process; it runs the service too."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def is_reset(connection: socket.socket) -> bool:
-    """Whether the service has cut it off."""
+    """Whether the service has reset the connection."""
     return bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) or any(
         event & (select.POLLHUP | select.POLLERR) for _, event in polled(connection)
     )
@@ -230,11 +226,11 @@ def polled(connection: socket.socket) -> list[tuple[int, int]]:
     return poll.poll(0)
 
 
-def test_nothing_is_written_to_a_client_that_is_gone(
+def test_nothing_is_written_after_the_client_disconnected(
     app: FastAPI, base: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """uvicorn stops only the last request of a connection that is lost, and here another one is in
-    front of it. For what that one would still write, uvloop raises.
+    """uvicorn stops only the last request of a lost connection; here another one runs before it.
+    uvloop raises if that one still writes.
     """
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.setLevel("ERROR")
@@ -249,19 +245,19 @@ def test_nothing_is_written_to_a_client_that_is_gone(
     assert not [line for line in caplog.records if line.exc_info]
 
 
-def test_a_client_that_takes_nothing_is_cut_off(base: str) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(base: str) -> None:
     with unread(base, "/api/v1/much/large") as connection:
         eventually(lambda: is_reset(connection))
 
 
-def test_a_client_that_takes_little_at_a_time_gets_all(base: str) -> None:
+def test_a_slow_reader_gets_the_whole_response(base: str) -> None:
     with unread(base, "/api/v1/much/large") as connection:
         size = 0
         while size < 24 * MEBIBYTE:
             size += len(connection.recv(1 << 20))
 
 
-def test_a_client_that_drips_is_cut_off_in_the_end(
+def test_a_client_that_reads_too_slowly_is_disconnected(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_bounds, "WRITE_TIMEOUT", 1.5)
@@ -276,8 +272,8 @@ def test_a_client_that_drips_is_cut_off_in_the_end(
         eventually(drip)
 
 
-def test_what_clients_do_not_read_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that has not read for longest makes room; one that reads is not touched."""
+def test_unread_output_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that has not read for longest is closed; one that reads is kept."""
     monkeypatch.setattr(connection_bounds, "WRITE_STALL", 60.0)
     monkeypatch.setattr(connection_bounds, "MAX_UNSENT", 50 * MEBIBYTE)
     with contextlib.ExitStack() as stack:
@@ -289,15 +285,15 @@ def test_what_clients_do_not_read_is_bounded(base: str, monkeypatch: pytest.Monk
         assert not any(is_reset(connection) for connection in connections[1:])
 
 
-def test_an_application_is_not_asked_for_more_than_is_read(base: str) -> None:
-    """Flow control holds for what a plugin makes piece by piece (findings A7)."""
+def test_a_streaming_response_stops_while_the_client_does_not_read(base: str) -> None:
+    """Flow control applies to a plugin's streaming response (findings A7)."""
     with unread(base, "/api/v1/much/endless") as connection:
         eventually(lambda: is_reset(connection))
-    assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel takes for a socket
+    assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel buffers for a socket
 
 
 def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Signer) -> None:
-    """Findings A15: it got no answer, and nothing was done."""
+    """Findings A15: it got no answer, and the request was not executed."""
     body = b'{"title":"Half closed"}'
     with connected(base) as connection:
         connection.sendall(
@@ -310,7 +306,7 @@ def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Si
     assert answer.startswith(b"HTTP/1.1 201 ")
 
 
-def test_a_client_that_closed_its_sending_side_does_not_wait_for_ever(
+def test_a_half_closed_connection_does_not_wait_forever(
     base: str, signer: Signer, database: str
 ) -> None:
     with contextlib.closing(psycopg2.connect(database)) as blocker:
@@ -327,7 +323,7 @@ def test_a_client_that_closed_its_sending_side_does_not_wait_for_ever(
 @pytest.mark.parametrize(
     "sent", [b"", b"GET /livez", b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"]
 )
-def test_half_a_request_and_a_closed_side_end_the_connection(base: str, sent: bytes) -> None:
+def test_half_a_request_then_a_half_close_ends_the_connection(base: str, sent: bytes) -> None:
     with connected(base) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -337,7 +333,7 @@ def test_half_a_request_and_a_closed_side_end_the_connection(base: str, sent: by
 def test_silent_connections_make_room_for_others(
     base: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Findings A9: all descriptors were used up, and no word of it was in the log."""
+    """Findings A9: all descriptors were used up, and nothing was logged."""
     monkeypatch.setattr(connection_bounds, "HEAD_TIMEOUT", 60.0)
     monkeypatch.setattr(connection_bounds, "max_connections", lambda: 8)
     with caplog.at_level(logging.WARNING), contextlib.ExitStack() as stack:
@@ -347,13 +343,13 @@ def test_silent_connections_make_room_for_others(
         eventually(lambda: "raise its limit" in caplog.text)
 
 
-def test_the_most_connections_follow_from_the_limit_of_descriptors() -> None:
+def test_the_maximum_of_connections_follows_from_the_descriptor_limit() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert 0 < connection_bounds.max_connections() <= limit - 32
 
 
-def test_a_storm_leaves_nothing_behind(app: FastAPI, signer: Signer) -> None:
-    """Descriptors, tasks and threads are as before, whatever was sent (FR-018)."""
+def test_a_burst_of_odd_requests_leaks_nothing(app: FastAPI, signer: Signer) -> None:
+    """The numbers of descriptors, tasks and threads are as before (FR-018)."""
     with served(app) as base:
         authorized = f"Authorization: Bearer {signer.token('storm')}\r\n"
         httpx2.get(f"{base}{TASKS}", headers={"Authorization": authorized.strip()[15:]})

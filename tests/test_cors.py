@@ -1,4 +1,4 @@
-"""Browsers of listed origins may call and read everything; others nothing."""
+"""Pages of listed origins may call and read everything; others nothing."""
 
 import httpx2
 import pytest
@@ -22,7 +22,7 @@ def preflight(client: httpx2.Client, origin: str, method: str, headers: str) -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_a_listed_origin_may_ask_for_all_that_the_api_takes(
+def test_a_preflight_allows_every_method_and_header_of_the_api(
     anonymous: httpx2.Client, method: str
 ) -> None:
     wanted = "authorization, content-type, if-match, idempotency-key, x-request-id"
@@ -44,7 +44,7 @@ def test_a_listed_origin_may_ask_for_all_that_the_api_takes(
         (ALLOWED, "GET", "x-other"),
     ],
 )
-def test_a_refused_preflight_has_the_one_shape(
+def test_a_refused_preflight_is_a_problem_document(
     anonymous: httpx2.Client, origin: str, method: str, headers: str
 ) -> None:
     response = preflight(anonymous, origin, method, headers)
@@ -53,7 +53,7 @@ def test_a_refused_preflight_has_the_one_shape(
         assert "access-control-allow-origin" not in response.headers
 
 
-def test_answers_can_be_read_by_listed_origins_only(alice: User) -> None:
+def test_only_listed_origins_can_read_answers(alice: User) -> None:
     for path in ("/api/v1/tasks", "/nothing", "/api/v1/tasks/x"):
         response = alice.client.get(path, headers={"Origin": ALLOWED})
         assert response.headers["access-control-allow-origin"] == ALLOWED
@@ -70,7 +70,7 @@ def test_even_a_401_can_be_read_by_a_listed_origin(anonymous: httpx2.Client) -> 
     assert response.headers["access-control-allow-origin"] == ALLOWED
 
 
-def test_without_origins_no_browser_is_let_in(settings: Settings) -> None:
+def test_without_origins_no_browser_is_allowed(settings: Settings) -> None:
     with (
         served(create_app(settings.model_copy(update={"cors_origins": ()}))) as url,
         httpx2.Client(base_url=url) as client,

@@ -1,4 +1,4 @@
-"""Counts are bounded before anything is validated: parameters, members, entity tags (FR-002, EDGE-9)."""
+"""Counts are checked before validation: parameters, members, entity tags (FR-002, EDGE-9)."""
 
 import httpx2
 import pytest
@@ -10,13 +10,13 @@ TASKS = "/api/v1/tasks"
 
 
 def entry(response: httpx2.Response) -> tuple[str, str, str]:
-    """The only error of a refusal: where it is, in which field, and of which kind."""
+    """The only error of a refusal: its location, field and code."""
     (error,) = problem(response, 422, "validation_error")["errors"]
     return error["location"], error["field"], error["code"]
 
 
 @pytest.mark.parametrize("count", [33, 1_000, 12_000])
-def test_a_query_of_too_many_parameters_is_refused(alice: User, count: int) -> None:
+def test_a_query_with_too_many_parameters_is_refused(alice: User, count: int) -> None:
     task = alice.create()
     query = "&".join(f"p{number}=" for number in range(count))
     for method, path in (
@@ -31,13 +31,13 @@ def test_a_query_of_too_many_parameters_is_refused(alice: User, count: int) -> N
     assert alice.read(task["id"]) == task
 
 
-def test_as_many_parameters_as_there_may_be_are_looked_at(alice: User) -> None:
+def test_the_maximum_number_of_parameters_is_validated(alice: User) -> None:
     query = "&".join(f"p{number}=" for number in range(32))
     errors = problem(alice.client.get(f"{TASKS}?{query}"), 422, "validation_error")["errors"]
     assert {error["code"] for error in errors} == {"extra_forbidden"}
 
 
-def test_who_calls_is_asked_before_the_query_is_counted(anonymous: httpx2.Client) -> None:
+def test_authentication_comes_before_the_count_of_parameters(anonymous: httpx2.Client) -> None:
     problem(anonymous.get(f"{TASKS}?{'&' * 1_000}"), 401, "missing_token")
 
 
@@ -49,10 +49,8 @@ TAGS = {
 
 
 @pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
-def test_a_condition_of_too_many_tags_is_refused_in_its_turn(
-    alice: User, bob: User, tags: str
-) -> None:
-    """After existence and ownership and after the body, where a condition has its place."""
+def test_if_match_with_too_many_tags_is_refused_in_order(alice: User, bob: User, tags: str) -> None:
+    """The check comes after existence, ownership and the body, like the condition itself."""
     own, foreign = alice.create(), bob.create()
     headers = {"If-Match": tags}
     for method, path, body in (
@@ -80,7 +78,7 @@ def test_a_condition_of_too_many_tags_is_refused_in_its_turn(
     assert alice.read(own["id"]) == own
 
 
-def test_as_many_tags_as_there_may_be_are_looked_at(alice: User) -> None:
+def test_the_maximum_number_of_tags_is_compared(alice: User) -> None:
     task = alice.create()
     tags = ", ".join(f'"{number}"' for number in reversed(range(64)))
     path = f"{TASKS}/{task['id']}"

@@ -1,4 +1,4 @@
-"""The database fails in many ways; each has its answer, within a bound, and ends by itself."""
+"""Each kind of database failure gets its answer in bounded time and ends without a restart."""
 
 import secrets
 import threading
@@ -45,7 +45,7 @@ def sessions_of(proxy: PostgresProxy, action: str) -> str:
 
 
 @pytest.mark.proves("EDGE-4", "FR-012")
-def test_a_database_that_is_away_is_a_503_and_its_return_needs_no_restart(
+def test_an_unreachable_database_is_a_503_until_it_returns(
     user: User, proxy: PostgresProxy
 ) -> None:
     task = user.create()
@@ -60,7 +60,7 @@ def test_a_database_that_is_away_is_a_503_and_its_return_needs_no_restart(
 
 
 @pytest.mark.proves("EDGE-4", "FR-012")
-def test_a_start_without_a_database_is_a_503_until_it_is_there(
+def test_after_a_start_without_a_database_requests_get_503_until_it_is_there(
     settings: Settings, signer: Signer, database: str
 ) -> None:
     with PostgresProxy(database) as proxy:
@@ -74,7 +74,7 @@ def test_a_start_without_a_database_is_a_503_until_it_is_there(
 
 
 @pytest.mark.proves("EDGE-4", "SC-001")
-def test_connections_that_died_idle_cost_nobody_an_error(
+def test_connections_closed_while_idle_cause_no_error(
     user: User, proxy: PostgresProxy, cluster: Cluster
 ) -> None:
     task = user.create()
@@ -85,7 +85,7 @@ def test_connections_that_died_idle_cost_nobody_an_error(
 
 
 @pytest.mark.proves("EDGE-4", "FR-012")
-def test_a_network_that_swallows_everything_is_a_504_at_the_deadline(
+def test_a_network_that_drops_everything_is_a_504_at_the_deadline(
     user: User, proxy: PostgresProxy
 ) -> None:
     task = user.create()
@@ -99,7 +99,7 @@ def test_a_network_that_swallows_everything_is_a_504_at_the_deadline(
 
 
 @pytest.mark.proves("FR-012")
-def test_a_statement_that_waits_too_long_is_a_504_and_its_connection_lives_on(
+def test_a_statement_timeout_is_a_504_and_the_connection_is_kept(
     user: User, proxy: PostgresProxy, database: str
 ) -> None:
     task = user.create()
@@ -120,10 +120,10 @@ def test_a_statement_that_waits_too_long_is_a_504_and_its_connection_lives_on(
 
 @pytest.mark.proves("EDGE-4", "SC-001")
 @pytest.mark.parametrize("keyed", [True, False])
-def test_a_write_that_is_cut_off_is_repeated_only_with_a_key(
+def test_an_interrupted_write_is_retried_only_with_a_key(
     user: User, proxy: PostgresProxy, cluster: Cluster, database: str, keyed: bool
 ) -> None:
-    """Whether it happened is unknown, so without a key only the client may decide to repeat it."""
+    """Its outcome is unknown, so without a key only the client may decide to retry."""
     task = user.create()
     headers = {"Idempotency-Key": "k"} if keyed else {}
     other = psycopg2.connect(database)
@@ -153,8 +153,8 @@ def test_a_write_that_is_cut_off_is_repeated_only_with_a_key(
 
 
 @pytest.mark.proves("FR-012")
-def test_more_than_the_pool_can_take_is_refused_at_once(user: User, database: str) -> None:
-    """Two statements hold the whole pool; a third is told to come back."""
+def test_requests_beyond_the_pool_are_refused_at_once(user: User, database: str) -> None:
+    """Two statements use the whole pool; a third request is refused with Retry-After."""
     task = user.create()
     path = f"{TASKS}/{task['id']}"
     other = psycopg2.connect(database)
@@ -176,10 +176,10 @@ def test_more_than_the_pool_can_take_is_refused_at_once(user: User, database: st
     assert user.client.patch(path, json={"title": "x"}).status_code == 200
 
 
-def test_a_client_that_goes_away_frees_its_connection(
+def test_a_disconnect_frees_the_database_connection(
     settings: Settings, signer: Signer, database: str
 ) -> None:
-    """The only one: whoever comes next is served while the statement still could not end."""
+    """With a pool of one, the next request is served while the statement is still blocked."""
     patient = {"pool_size": 1, "pool_timeout": 60.0, "request_timeout": 60.0}
     app = create_app(settings.model_copy(update={**patient, "statement_timeout": 60.0}))
     headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
@@ -200,7 +200,7 @@ def test_a_client_that_goes_away_frees_its_connection(
             other.close()
 
 
-def test_a_client_that_goes_away_leaves_the_line(
+def test_a_disconnect_removes_the_request_from_the_queue(
     settings: Settings, signer: Signer, database: str
 ) -> None:
     app = create_app(settings.model_copy(update={"pool_size": 1, "pool_timeout": 60.0}))
@@ -237,7 +237,7 @@ def test_a_client_that_goes_away_leaves_the_line(
         ("ALTER TABLE tasks_backend.tasks RENAME TO lost", 503, "database_unavailable"),
     ],
 )
-def test_a_database_that_cannot_do_the_work_is_a_503(
+def test_a_read_only_database_or_a_missing_table_is_a_503(
     cluster: Cluster, settings: Settings, signer: Signer, fault: str, status: int, code: str
 ) -> None:
     name, url = cluster.database(cluster.login(NEON_OWNER))
@@ -252,7 +252,7 @@ def test_a_database_that_cannot_do_the_work_is_a_503(
 
 @pytest.mark.proves("EDGE-4")
 @pytest.mark.parametrize("state", ["not migrated", "missing"])
-def test_a_database_that_is_not_prepared_is_a_503(
+def test_a_database_that_is_missing_or_not_migrated_is_a_503(
     cluster: Cluster, settings: Settings, signer: Signer, state: str
 ) -> None:
     name, url = cluster.database(cluster.login("NOBYPASSRLS"))
@@ -266,10 +266,10 @@ def test_a_database_that_is_not_prepared_is_a_503(
         problem(client.get("/readyz"), 503, "database_unavailable")
 
 
-def test_nothing_of_one_request_is_left_on_the_connection_for_the_next(
+def test_no_state_of_a_request_stays_on_its_connection(
     settings: Settings, signer: Signer, database: str
 ) -> None:
-    """One connection, many users, a third of the requests failing: nobody meets anybody."""
+    """One connection, many users, a third of the requests fail: no user sees another's data."""
     one = settings.model_copy(update={"pool_size": 1, "pool_timeout": 30.0})
     with served(create_app(one)) as url:
         barrier = threading.Barrier(8)

@@ -1,5 +1,5 @@
-"""A request that was answered 504 changes nothing afterwards: time that is left is told when it is
-sent, and what was not sent by then never is.
+"""A request that was answered 504 changes nothing later: the remaining time is computed when the
+message is sent, and an unsent message is dropped.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from tasks_backend.http.caller import Caller
 
 TASKS = "/api/v1/tasks"
 REQUEST_TIMEOUT = 4.0  # seconds
-WAIT = 2.0  # seconds, of these, that a request waits for a connection
+WAIT = 2.0  # of which a request waits for a connection
 ROW = "SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE"
 LEFT = statement(select(func.current_setting("statement_timeout")), idempotent=True)
 
@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[User]:
-    """Somebody whose service has one connection, and bounds that only the deadline cuts short."""
+    """A user of a service with one connection, whose other timeouts exceed the deadline."""
     sub = secrets.token_hex(16)
     changed = {
         "database_url": proxy.url,
@@ -70,16 +70,16 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @pytest.mark.proves("SC-001", "FR-012")
 @pytest.mark.parametrize("keyed", [False, True])
-def test_a_write_that_waited_for_a_connection_does_not_happen_after_its_504(
+def test_a_write_that_waited_for_a_connection_is_not_done_after_its_504(
     user: User, proxy: PostgresProxy, cluster: Cluster, database: str, keyed: bool
 ) -> None:
-    """The one connection is held for half of the time, and then the row until the answer came."""
+    """The connection is held for half of the time, then the row is locked until the answer."""
     first, second = user.create(), user.create()
     headers = {"Idempotency-Key": "k"} if keyed else {}
     login = parse_dsn(database)["user"]
 
     def sessions(condition: str = "") -> int:
-        """How many sessions of the service run a statement."""
+        """Count the service's sessions that run a statement."""
         with cluster.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = %s"
@@ -109,13 +109,13 @@ def test_a_write_that_waited_for_a_connection_does_not_happen_after_its_504(
                 sent = sent or waiting()
             problem(toggled.result(), 504, "deadline_exceeded")
             assert sent
-        other.rollback()  # now the statement could go on
+        other.rollback()  # now the statement could continue
     until(lambda: not sessions(), "a statement runs on")
     assert user.read(second["id"]) == second
 
 
 @pytest.mark.anyio
-async def test_the_time_that_is_left_is_counted_from_after_connecting(proxy: PostgresProxy) -> None:
+async def test_the_remaining_time_is_computed_after_connecting(proxy: PostgresProxy) -> None:
     database = database_at(proxy)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + 20
@@ -127,8 +127,8 @@ async def test_the_time_that_is_left_is_counted_from_after_connecting(proxy: Pos
 
 
 @pytest.mark.anyio
-async def test_each_attempt_is_given_what_is_left_then(proxy: PostgresProxy) -> None:
-    """The first one finds the pool's connection frozen, and is cut off later."""
+async def test_each_attempt_gets_the_time_remaining_then(proxy: PostgresProxy) -> None:
+    """The first attempt uses a frozen connection, which is cut later."""
     database = database_at(proxy)
     loop = asyncio.get_running_loop()
     await database.run(LEFT, Caller("somebody", loop.time() + 20))
@@ -145,7 +145,7 @@ async def test_each_attempt_is_given_what_is_left_then(proxy: PostgresProxy) -> 
 
 
 @pytest.mark.anyio
-async def test_a_statement_that_could_not_be_answered_in_time_is_not_sent(
+async def test_a_statement_without_remaining_time_is_not_sent(
     proxy: PostgresProxy,
 ) -> None:
     database = database_at(proxy)
@@ -161,8 +161,8 @@ async def test_a_statement_that_could_not_be_answered_in_time_is_not_sent(
 
 
 @pytest.mark.anyio
-async def test_what_the_kernel_has_not_sent_by_the_deadline_is_never_sent(cluster: Cluster) -> None:
-    """The network stalls while a write is on its way, and comes back after the deadline."""
+async def test_bytes_in_the_kernel_at_the_deadline_are_never_sent(cluster: Cluster) -> None:
+    """The network stalls while a write is sent, and recovers after the deadline."""
     table = f"stalled_{secrets.token_hex(6)}"
     with cluster.cursor(parse_dsn(cluster.url)["dbname"]) as cursor:
         cursor.execute(f"CREATE TABLE {table} (text text)")
@@ -183,9 +183,8 @@ async def test_what_the_kernel_has_not_sent_by_the_deadline_is_never_sent(cluste
 
 @contextlib.asynccontextmanager
 async def slow_relay(url: str) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
-    """A way to the server that keeps little, so that most of a long message waits in our kernel.
-
-    The first event says whether it flows, the second that the server has closed the session.
+    """A relay with small buffers, so that most of a long message waits in our kernel.
+    The first event is set while it forwards, the second once the server closed the session.
     """
     flowing, ended = asyncio.Event(), asyncio.Event()
     flowing.set()

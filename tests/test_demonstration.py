@@ -1,4 +1,4 @@
-"""`dev --seed`: tasks such as people have, made in a moment, never piling up."""
+"""`dev --seed`: realistic tasks, quickly made; a new seed replaces the last one."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from support.databases import SUPERUSER, Cluster
 from tasks_backend.db import migrations
 from tasks_backend.dev.demonstration import seed
 
-MINE = "01900000-0000-7000-85ed-1234567890ab"  # a person's: only its last half resembles a seed's
+MINE = "01900000-0000-7000-85ed-1234567890ab"  # only its end is a seed's
 
 
 def rows(cluster: Cluster, name: str, sql: str) -> list[tuple[Any, ...]]:
@@ -35,12 +35,13 @@ def test_a_seed_replaces_the_last_one_and_nothing_else(cluster: Cluster) -> None
     assert rows(cluster, name, "SELECT DISTINCT title FROM tasks_backend.tasks") == [("own",)]
 
 
-def test_they_are_believable(cluster: Cluster) -> None:
+def test_seeded_tasks_are_realistic(cluster: Cluster) -> None:
     name, url = cluster.database(cluster.login(SUPERUSER))
     migrations.upgrade(url)
     seed(url, "alice", 10_000)
     (figures,) = rows(
-        *(cluster, name),
+        cluster,
+        name,
         "SELECT count(*) FILTER (WHERE completed), count(description), count(DISTINCT title),"
         " bool_and(created_at <= updated_at AND updated_at <= now()),"
         " bool_and(completed = (version > 1)) FROM tasks_backend.tasks",

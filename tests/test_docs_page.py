@@ -1,4 +1,4 @@
-"""The documentation page over HTTP. What it is like in a browser: `tests/browser`."""
+"""The documentation page over HTTP. `tests/browser` tests it in a browser."""
 
 import hashlib
 import re
@@ -22,11 +22,11 @@ TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
 
 
 def assets(page: httpx2.Response) -> list[str]:
-    """The addresses of everything that the page loads."""
+    """The addresses of all files that the page loads."""
     return re.findall(r'(?:href|src)="([^"]+\.(?:css|js|png))"', page.text)
 
 
-def test_the_page_runs_nothing_but_its_own_files(anonymous: httpx2.Client) -> None:
+def test_the_page_loads_only_its_own_files(anonymous: httpx2.Client) -> None:
     page = anonymous.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"] == POLICY
@@ -39,7 +39,7 @@ def test_the_page_runs_nothing_but_its_own_files(anonymous: httpx2.Client) -> No
     assert "development" not in page.text
 
 
-def test_the_policy_opens_as_little_as_swagger_ui_needs() -> None:
+def test_the_content_security_policy_allows_only_what_swagger_ui_needs() -> None:
     directives = dict(part.strip().split(" ", 1) for part in POLICY.split(";"))
     opened = {name: value for name, value in directives.items() if value != "'none'"}
     assert opened == {
@@ -47,10 +47,10 @@ def test_the_policy_opens_as_little_as_swagger_ui_needs() -> None:
         "img-src": "'self' data:",
     }
     for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
-        assert name in directives  # the last three do not fall back to the first
+        assert name in directives  # the last three do not fall back to default-src
 
 
-def test_every_asset_is_served_and_may_be_kept_for_ever(anonymous: httpx2.Client) -> None:
+def test_every_asset_is_served_as_immutable(anonymous: httpx2.Client) -> None:
     addresses = assets(anonymous.get("/docs"))
     assert len(addresses) == 5
     for address in addresses:
@@ -61,7 +61,7 @@ def test_every_asset_is_served_and_may_be_kept_for_ever(anonymous: httpx2.Client
         assert asset.headers["x-content-type-options"] == "nosniff"
 
 
-def test_swagger_ui_is_the_packages_unchanged(anonymous: httpx2.Client) -> None:
+def test_swagger_ui_is_the_unchanged_package(anonymous: httpx2.Client) -> None:
     (address,) = (found for found in assets(anonymous.get("/docs")) if "bundle" in found)
     package = files("fastapi_swagger.resources").joinpath("swagger-ui-bundle.js").read_bytes()
     served_digest = hashlib.sha256(anonymous.get(f"/{address}").content).hexdigest()
@@ -79,8 +79,8 @@ def test_swagger_ui_is_the_packages_unchanged(anonymous: httpx2.Client) -> None:
         *("//{assets}/page.css", "/docs/0000000000000000/page.css", "/static/page.css"),
     ],
 )
-def test_nothing_else_is_there(anonymous: httpx2.Client, service: str, target: str) -> None:
-    """Sent as it is written: no client straightens the path before it leaves."""
+def test_other_paths_are_not_found(anonymous: httpx2.Client, service: str, target: str) -> None:
+    """The raw path is sent, not normalised by a client."""
     folder = "/" + assets(anonymous.get("/docs"))[0].rpartition("/")[0]
     target = target.replace("{assets}", folder)
     with connected(service) as connection:
@@ -95,13 +95,13 @@ def test_nothing_else_is_there(anonymous: httpx2.Client, service: str, target: s
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
-def test_another_method_is_refused_in_the_one_shape(anonymous: httpx2.Client, path: str) -> None:
+def test_another_method_gets_a_problem_document(anonymous: httpx2.Client, path: str) -> None:
     response = anonymous.post(path)
     problem(response, 405, "method_not_allowed")
     assert "GET" in response.headers["allow"]
 
 
-def test_switched_off_nothing_is_left(settings: Settings) -> None:
+def test_without_documentation_no_path_of_it_is_served(settings: Settings) -> None:
     with (
         served(create_app(settings)) as url,
         served(create_app(settings.model_copy(update={"docs_enabled": False}))) as off,
@@ -114,20 +114,20 @@ def test_switched_off_nothing_is_left(settings: Settings) -> None:
 
 @pytest.fixture(params=["mounted", "behind a proxy"])
 def prefixed(request: pytest.FixtureRequest, settings: Settings) -> Iterator[str]:
-    """The service as one sees it at `/tasks` of another one."""
+    """The service mounted at `/tasks` of another application."""
     app = create_app(settings)
     outer = FastAPI()
     outer.mount("/tasks", app)
 
     async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
-        """What a proxy that takes the prefix away and uvicorn's `--root-path` make together."""
+        """The effect of a proxy that strips the prefix and of uvicorn's `--root-path`."""
         await app({**scope, "root_path": "/tasks"}, receive, send)
 
     with served(outer if request.param == "mounted" else proxied) as url:  # type: ignore[arg-type] # uvicorn takes any ASGI application
         yield f"{url}/tasks"
 
 
-def test_all_is_right_under_a_prefix(prefixed: str) -> None:
+def test_the_page_works_under_a_prefix(prefixed: str) -> None:
     with httpx2.Client(timeout=30) as client:
         page = client.get(f"{prefixed}/docs")
         for address in [*assets(page), "openapi.json"]:
@@ -143,7 +143,7 @@ def test_the_document_is_the_applications_own(settings: Settings, anonymous: htt
 
 
 class ForDevelopment(Settings):
-    """As `tasks-backend dev` has them."""
+    """The settings of `tasks-backend dev`."""
 
     takes_development_keys = True
 
@@ -160,10 +160,10 @@ def development(settings: Settings, tmp_path: Path) -> Iterator[httpx2.Client]:
         yield client
 
 
-def test_nothing_in_the_environment_makes_a_deployed_page_offer_a_token(
+def test_no_environment_variable_makes_a_deployed_page_offer_a_token(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """`serve` makes its application so: from the environment that `dev` would have prepared."""
+    """`serve` creates its application in this way, here with the environment of `dev`."""
     Issuer(tmp_path).make_key()
     monkeypatch.chdir(tmp_path)
     for name, value in {
@@ -200,7 +200,7 @@ def test_in_development_a_token_is_offered(development: httpx2.Client) -> None:
         ("user=alice", ""),
     ],
 )
-def test_it_is_offered_to_the_machines_own_names_and_for_two_users_only(
+def test_a_token_is_offered_only_on_loopback_names_and_for_two_users(
     development: httpx2.Client, query: str, host: str
 ) -> None:
     problem(development.get(f"/docs/token?{query}", headers={"Host": host}), 404, "not_found")

@@ -1,4 +1,4 @@
-"""What the doctor says of settings, databases, keys and tokens, and that it tells no secrets."""
+"""The doctor's findings about settings, databases, keys and tokens; it shows no secrets."""
 
 import asyncio
 import base64
@@ -42,14 +42,14 @@ from tasks_backend.settings import Settings
 
 PASSWORD = "correct-horse-battery"
 SUB = "user-6fd1e0b2a94c"
-DEADLINE = 30.0  # seconds, that the command promises at most
+DEADLINE = 30.0  # seconds, the promised maximum of the command
 COMMAND = [sys.executable, "-m", "tasks_backend"]
 PERSONAL = (PASSWORD, SUB, "Alice Ünïcode", "alice@example.com")
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the command printed as JSON, by check, and how it ended."""
+    """The command's JSON output, by check, and its exit code."""
 
     exit_code: int
     found: dict[str, tuple[str, str]]
@@ -58,7 +58,7 @@ class Diagnosis:
         return self.found[check][0]
 
     def says(self, check: str, outcome: str, *words: str) -> None:
-        """Hold one finding against what is expected of it."""
+        """Compare one finding with the expected one."""
         assert self.outcome(check) == outcome, self.found[check]
         for word in words:
             assert word in self.found[check][1], (word, self.found[check])
@@ -69,7 +69,7 @@ class Diagnosis:
 
 
 class Patient:
-    """An environment to be examined: good settings, any of which may be changed."""
+    """An environment for the doctor: valid settings, each of which can be changed."""
 
     def __init__(self, home: Path, database: str, keys: str) -> None:
         self._home = home
@@ -85,7 +85,7 @@ class Patient:
         return {**unset, **self._settings, **changed}
 
     def examined(self, token: str | None = None, **changed: str | None) -> Diagnosis:
-        """Run the command, and hold its output against the secrets that it was given."""
+        """Run the command, and check that its output shows none of the given secrets."""
         arguments = ["doctor", "--json", *(["--token", "-"] if token is not None else [])]
         began = time.monotonic()
         with contextlib.chdir(self._home):
@@ -94,7 +94,7 @@ class Patient:
             )
         assert time.monotonic() - began < DEADLINE
         assert result.stderr == ""
-        tells_no_secret(result.output, token)
+        shows_no_secret(result.output, token)
         findings = json.loads(result.stdout)
         assert [list(finding) for finding in findings] == [["check", "outcome", "message"]] * len(
             findings
@@ -107,7 +107,7 @@ class Patient:
         return Diagnosis(result.exit_code, found)
 
 
-def tells_no_secret(output: str, token: str | None = None) -> None:
+def shows_no_secret(output: str, token: str | None = None) -> None:
     for secret in PERSONAL:
         assert secret not in output
     for part in re.split(r"[\s.]", token or ""):
@@ -133,7 +133,7 @@ def test_all_is_well(patient: Patient) -> None:
 # Settings
 
 
-def test_each_setting_that_is_missing_is_named_and_nothing_else_is_tried(patient: Patient) -> None:
+def test_each_missing_setting_is_named_and_nothing_else_is_tried(patient: Patient) -> None:
     diagnosis = patient.examined(DATABASE_URL=None, JWT_ISSUER=None)
     assert diagnosis.exit_code == 2
     assert diagnosis.problems == {"settings.values"}
@@ -142,7 +142,7 @@ def test_each_setting_that_is_missing_is_named_and_nothing_else_is_tried(patient
     } == {SKIPPED}
 
 
-def test_what_is_wrong_with_the_keys_settings_does_not_keep_the_database_from_being_looked_at(
+def test_the_database_is_checked_although_the_key_settings_are_wrong(
     patient: Patient,
 ) -> None:
     diagnosis = patient.examined(JWT_ALGORITHMS="HS256")
@@ -152,7 +152,7 @@ def test_what_is_wrong_with_the_keys_settings_does_not_keep_the_database_from_be
     diagnosis.says("keys.endpoint", "note", SKIPPED)
 
 
-def test_a_plugin_that_is_not_installed_is_a_wrong_setting(patient: Patient) -> None:
+def test_a_plugin_that_is_not_installed_is_an_invalid_setting(patient: Patient) -> None:
     diagnosis = patient.examined(PLUGINS="telepathy")
     assert diagnosis.exit_code == 2
     assert diagnosis.problems == {"settings.plugins"}
@@ -160,10 +160,10 @@ def test_a_plugin_that_is_not_installed_is_a_wrong_setting(patient: Patient) -> 
 
 
 @pytest.mark.parametrize("character", "@/")
-def test_a_password_that_spills_into_the_address_is_not_repeated(
+def test_a_password_with_an_at_sign_is_not_shown_as_the_host(
     patient: Patient, character: str
 ) -> None:
-    """libpq takes what follows the first `@` for the host, and its errors repeat it."""
+    """libpq reads the text after the first `@` as the host, and its errors show it."""
     url = f"postgresql://user:first{character}{PASSWORD}@host.invalid/database"
     diagnosis = patient.examined(DATABASE_URL=url)
     assert diagnosis.problems <= {"settings.values", "database.reachable"}
@@ -178,12 +178,12 @@ def test_a_password_that_spills_into_the_address_is_not_repeated(
     ("attributes", "outcome", "said"),
     [
         (NEON_OWNER, "ok", "switches to tasks_app"),
-        (PLAIN_OWNER, "ok", "bound by row-level security itself"),
+        (PLAIN_OWNER, "ok", "applies to the login"),
         (SUPERUSER, "note", "It is a superuser"),
     ],
     ids=["neon", "plain", "superuser"],
 )
-def test_row_level_security_is_proved_for_every_owner_and_leaves_nothing_behind(
+def test_row_level_security_is_checked_for_every_owner_without_leaving_rows(
     patient: Patient, cluster: Cluster, attributes: str, outcome: str, said: str
 ) -> None:
     name, url = cluster.database(cluster.login(attributes))
@@ -200,7 +200,7 @@ def test_row_level_security_is_proved_for_every_owner_and_leaves_nothing_behind(
 
 @pytest.fixture
 def own_database(cluster: Cluster, database: str) -> tuple[str, str]:
-    """The name and the URL of a migrated database that a test may spoil; its owner is plain."""
+    """The name and the URL of a migrated database that a test may break; its owner is plain."""
     name, url = cluster.database(cluster.login(PLAIN_OWNER))
     migrations.upgrade(url)
     return name, url
@@ -212,8 +212,10 @@ def own_database(cluster: Cluster, database: str) -> tuple[str, str]:
         (
             "ALTER TABLE tasks_backend.tasks DISABLE ROW LEVEL SECURITY",
             [
-                *("foreign rows of tasks", "changes a foreign task"),
-                *("has no name sees rows", "makes a task for another"),
+                "foreign rows of tasks",
+                "changes a foreign task",
+                "without a user sees rows",
+                "creates a task for another",
             ],
         ),
         ("ALTER TABLE tasks_backend.users NO FORCE ROW LEVEL SECURITY", ["foreign rows of users"]),
@@ -227,12 +229,12 @@ def own_database(cluster: Cluster, database: str) -> tuple[str, str]:
         ),
         (
             "CREATE POLICY plant ON tasks_backend.tasks FOR INSERT WITH CHECK (true)",
-            ["makes a task for another"],
+            ["creates a task for another"],
         ),
     ],
 )
 @pytest.mark.proves("SC-003")
-def test_row_level_security_that_does_not_hold_is_found(
+def test_broken_row_level_security_is_found(
     patient: Patient,
     cluster: Cluster,
     own_database: tuple[str, str],
@@ -248,10 +250,10 @@ def test_row_level_security_that_does_not_hold_is_found(
     diagnosis.says("database.row_level_security", "problem", *leaks, "FORCE ROW LEVEL SECURITY")
 
 
-def test_a_login_that_sees_past_the_policies_is_found_to_do_so(
+def test_a_login_that_bypasses_the_policies_is_found(
     patient: Patient, cluster: Cluster, own_database: tuple[str, str]
 ) -> None:
-    """Even with all rights that it could have: the service refuses it, and so does the doctor."""
+    """Even with all other rights: the service refuses it, and so does the doctor."""
     name, _ = own_database
     login = cluster.login("BYPASSRLS")
     with cluster.cursor(name) as cursor:
@@ -266,7 +268,7 @@ def test_a_login_that_sees_past_the_policies_is_found_to_do_so(
 
 
 @pytest.mark.parametrize("attributes", ["BYPASSRLS", "NOBYPASSRLS"])
-def test_a_login_without_rights_is_told_which_to_be_given(
+def test_missing_rights_of_a_login_are_named(
     patient: Patient, cluster: Cluster, database: str, attributes: str
 ) -> None:
     login = cluster.login(attributes)
@@ -281,19 +283,19 @@ def test_a_login_without_rights_is_told_which_to_be_given(
     assert patient.examined(DATABASE_URL=url).exit_code == 0
 
 
-def test_a_database_without_the_schema_wants_to_be_migrated(
+def test_a_database_without_the_schema_needs_a_migration(
     patient: Patient, cluster: Cluster
 ) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     diagnosis = patient.examined(DATABASE_URL=url)
     assert diagnosis.exit_code == 1
     assert diagnosis.problems == {"database.schema"}
-    diagnosis.says("database.schema", "problem", "not there", "`tasks-backend migrate`")
+    diagnosis.says("database.schema", "problem", "does not exist", "`tasks-backend migrate`")
     diagnosis.says("database.row_level_security", "note", SKIPPED)
 
 
 @pytest.mark.parametrize("revision", ["0000", None])
-def test_another_revision_wants_to_be_migrated(
+def test_another_revision_needs_a_migration(
     patient: Patient, cluster: Cluster, own_database: tuple[str, str], revision: str | None
 ) -> None:
     name, url = own_database
@@ -307,7 +309,7 @@ def test_another_revision_wants_to_be_migrated(
     diagnosis.says("database.schema", "problem", *words)
 
 
-def test_a_table_that_is_missing_wants_to_be_migrated(
+def test_a_missing_table_needs_a_migration(
     patient: Patient, cluster: Cluster, own_database: tuple[str, str]
 ) -> None:
     name, url = own_database
@@ -331,10 +333,10 @@ def test_a_read_only_database_is_a_problem(
     diagnosis.says("database.row_level_security", "problem", "25006")
 
 
-def test_a_check_that_hangs_or_fails_stops_no_other(
+def test_a_check_that_hangs_or_fails_does_not_stop_the_others(
     patient: Patient, cluster: Cluster, own_database: tuple[str, str]
 ) -> None:
-    """Another session holds two tables: the one wait has an end of its own, the other is given one."""
+    """Another session locks two tables: one wait has its own timeout, the other gets one."""
     name, url = own_database
     with cluster.cursor(name) as cursor:
         cursor.execute("BEGIN")
@@ -342,7 +344,7 @@ def test_a_check_that_hangs_or_fails_stops_no_other(
         diagnosis = patient.examined(DATABASE_URL=url)
         cursor.execute("ROLLBACK")
     assert diagnosis.problems == {"database.row_level_security", "database.schema"}
-    words = ("another transaction holds what is needed", "55P03")
+    words = ("another transaction holds a lock", "55P03")
     diagnosis.says("database.row_level_security", "problem", *words)
     diagnosis.says("database.schema", "problem", "did not finish in time")
     diagnosis.says("database.migrations", "ok")
@@ -360,7 +362,7 @@ def test_a_check_that_hangs_or_fails_stops_no_other(
     ],
 )
 @pytest.mark.proves("EDGE-4")
-def test_why_a_database_cannot_be_reached(
+def test_the_reason_of_an_unreachable_database_is_named(
     patient: Patient, database: str, changed: dict[str, Any], words: list[str]
 ) -> None:
     url = make_dsn(database, password=PASSWORD, **changed)
@@ -374,7 +376,7 @@ def test_why_a_database_cannot_be_reached(
 
 @pytest.fixture
 def guarded(cluster: Cluster, database: str) -> Iterator[str]:
-    """A URL, without the password that its login wants."""
+    """A URL without the password that its login needs."""
     login = cluster.login(f"PASSWORD '{PASSWORD}'")
     with cluster.cursor() as cursor:
         cursor.execute(f"GRANT tasks_app TO {login}")
@@ -389,8 +391,8 @@ def guarded(cluster: Cluster, database: str) -> Iterator[str]:
         cursor.execute("SELECT pg_reload_conf()")
 
 
-def wait_until_asked_for(password: str, patient: Patient, url: str) -> Diagnosis:
-    """The reloaded rules hold from some moment on."""
+def wait_until_password_is_required(password: str, patient: Patient, url: str) -> Diagnosis:
+    """Reloaded rules become active after some time."""
     give_up = time.monotonic() + 20
     while True:
         diagnosis = patient.examined(DATABASE_URL=make_dsn(url, password=password))
@@ -399,8 +401,8 @@ def wait_until_asked_for(password: str, patient: Patient, url: str) -> Diagnosis
         assert time.monotonic() < give_up, "the password is not asked for"
 
 
-def test_a_wrong_password_is_said_and_not_shown(patient: Patient, guarded: str) -> None:
-    diagnosis = wait_until_asked_for(f"not-{PASSWORD}", patient, guarded)
+def test_a_wrong_password_is_reported_and_not_shown(patient: Patient, guarded: str) -> None:
+    diagnosis = wait_until_password_is_required(f"not-{PASSWORD}", patient, guarded)
     words = ("password authentication failed", "check the user and the password")
     diagnosis.says("database.reachable", "problem", *words)
     good = patient.examined(DATABASE_URL=make_dsn(guarded, password=PASSWORD))
@@ -409,11 +411,11 @@ def test_a_wrong_password_is_said_and_not_shown(patient: Patient, guarded: str) 
     missing.says("database.reachable", "problem", "no password", "check the user and the password")
 
 
-# The way to the database
+# The connection to the database
 
 
 class Relay:
-    """Stands before the server as poolers and proxies do: with TLS, or a process id of its own."""
+    """A relay before the server, like a pooler or proxy: with TLS, or with another process id."""
 
     def __init__(
         self, database: str, *, tls: ssl.SSLContext | None = None, renamed: bool = False
@@ -438,7 +440,7 @@ class Relay:
 
     async def _back(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         kind = b"" if self._renamed else b"K"
-        while kind != b"K":  # the process that can be asked to cancel
+        while kind != b"K":  # the process id for cancel requests
             head = await source.readexactly(5)
             body = await source.readexactly(int.from_bytes(head[1:]) - 4)
             kind = head[:1]
@@ -502,7 +504,7 @@ def listening(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for db.example.com that has signed itself, and its key, in one file."""
+    """A self-signed certificate for db.example.com and its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "db.example.com")])
     now = dt.datetime.now(dt.UTC)
@@ -541,15 +543,15 @@ def tls(certificate: Path) -> ssl.SSLContext:
     ("host", "sslmode", "outcome", "words"),
     [
         ("db.example.com", "verify-full", "ok", ["Encrypted (TLSv1", "verified (verify-full)"]),
-        ("db.example.com", "require", "note", ["sslmode=require any server is believed"]),
+        ("db.example.com", "require", "note", ["sslmode=require any server is trusted"]),
         ("db.example.com", "disable", "problem", ["in the clear", "sslmode=require or better"]),
-        ("db", "disable", "note", ["a network of your own"]),
-        ("10.1.2.3", "disable", "note", ["a network of your own"]),
+        ("db", "disable", "note", ["your private network"]),
+        ("10.1.2.3", "disable", "note", ["your private network"]),
         ("localhost", "disable", "ok", ["stays on this machine"]),
         ("127.0.0.1", "disable", "ok", ["stays on this machine"]),
     ],
 )
-def test_whether_the_way_to_the_database_is_encrypted(
+def test_unencrypted_database_connections_are_found(
     patient: Patient,
     database: str,
     certificate: Path,
@@ -574,7 +576,7 @@ def test_whether_the_way_to_the_database_is_encrypted(
         ("db.example.com", False, "require", ["does not support SSL", "sslmode=disable"]),
     ],
 )
-def test_why_the_way_to_the_database_cannot_be_encrypted(
+def test_the_reason_of_a_failed_database_tls_is_named(
     patient: Patient,
     database: str,
     certificate: Path,
@@ -592,7 +594,9 @@ def test_why_the_way_to_the_database_cannot_be_encrypted(
     diagnosis.says("database.reachable", "problem", *words)
 
 
-def test_a_pooler_is_known_by_its_name_or_by_what_it_does(patient: Patient, database: str) -> None:
+def test_a_pooler_is_recognised_by_its_name_or_its_behaviour(
+    patient: Patient, database: str
+) -> None:
     named = {"host": "ep-x-pooler.example.com", "hostaddr": "127.0.0.1"}
     plain = {"host": "127.0.0.1"}
     with (
@@ -612,7 +616,7 @@ def test_a_pooler_is_known_by_its_name_or_by_what_it_does(patient: Patient, data
         direct.says("database.migrations", "ok", "which is direct")
 
 
-def test_the_address_for_migrations_has_to_be_direct_and_lead_to_the_same_database(
+def test_the_address_for_migrations_must_be_direct_and_of_the_same_database(
     patient: Patient, database: str
 ) -> None:
     pooled = make_dsn(database, host="ep-x-pooler.example.com")
@@ -630,10 +634,10 @@ def test_the_address_for_migrations_has_to_be_direct_and_lead_to_the_same_databa
     diagnosis.says("database.migrations", "problem", *words)
 
 
-def test_nothing_that_hangs_makes_the_command_hang(
+def test_hanging_servers_do_not_make_the_command_hang(
     patient: Patient, database: str, signer: Signer
 ) -> None:
-    """Neither a server that accepts and says nothing, nor an endpoint that never answers."""
+    """Neither a server that accepts and sends nothing, nor an endpoint that never answers."""
     released = Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
@@ -680,7 +684,7 @@ def answer(status: int = 200, body: bytes = b"", *, date: bool = True, **headers
         (answer(200, b" " * 300_000), ["more than 262144 bytes"]),
     ],
 )
-def test_why_an_address_gives_no_keys(
+def test_the_reason_of_an_address_without_keys_is_named(
     patient: Patient, answering: Answer, words: list[str]
 ) -> None:
     with KeyServer(answering) as keys:
@@ -691,7 +695,9 @@ def test_why_an_address_gives_no_keys(
     diagnosis.says("keys.usable", "note", SKIPPED)
 
 
-def test_why_no_connection_to_the_keys_can_be_made(patient: Patient, tls: ssl.SSLContext) -> None:
+def test_the_reason_of_a_failed_connection_to_the_keys_is_named(
+    patient: Patient, tls: ssl.SSLContext
+) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"neither TLS nor HTTP\r\n\r\n")
@@ -720,14 +726,12 @@ def test_credentials_in_the_address_of_the_keys_are_not_shown(
 
 
 def weak(signer: Signer) -> dict[str, Any]:
-    """A key under which anybody can sign: a point of small order."""
+    """A key with which anyone can sign: a point of small order."""
     point = base64.urlsafe_b64encode(b"\x01" + bytes(31)).rstrip(b"=").decode()
     return {**signer.jwk, "kid": "weak", "x": point}
 
 
-def test_keys_that_are_not_used_are_counted_with_the_reason(
-    patient: Patient, signer: Signer
-) -> None:
+def test_unused_keys_are_counted_with_the_reason(patient: Patient, signer: Signer) -> None:
     secret = {**signer.jwk, "kid": "secret", "d": signer.jwk["x"]}
     for members, outcome, words in (
         ([signer.jwk, weak(signer), secret], "note", ["1 usable key (EdDSA)", "1 secret, 1 weak"]),
@@ -740,10 +744,10 @@ def test_keys_that_are_not_used_are_counted_with_the_reason(
         diagnosis.says("keys.usable", outcome, *words)
 
 
-def test_an_endpoint_that_answers_now_and_then_is_a_problem(
+def test_an_endpoint_that_answers_only_sometimes_is_a_problem(
     patient: Patient, signer: Signer
 ) -> None:
-    """The service's own fetch fails and the doctor's look succeeds, or the other way round."""
+    """The service's fetch fails and the doctor's succeeds, or the reverse."""
     turns = count()
 
     def every_other(request: BaseHTTPRequestHandler) -> None:
@@ -775,7 +779,7 @@ def test_an_endpoint_that_answers_now_and_then_is_a_problem(
         ({}, "ok", ["the database agrees"]),
     ],
 )
-def test_a_clock_that_is_off_is_told(
+def test_a_wrong_clock_is_reported(
     patient: Patient, signer: Signer, headers: dict[str, str], outcome: str, words: list[str]
 ) -> None:
     with KeyServer(answer(200, key_set(signer), date=False, **headers)) as keys:
@@ -801,7 +805,7 @@ def test_only_the_key_servers_clock_can_be_a_problem(
         assert word in finding.message
 
 
-def test_an_answer_from_a_cache_does_not_look_like_a_clock_that_is_off(
+def test_an_answer_from_a_cache_is_not_taken_for_a_wrong_clock(
     patient: Patient, signer: Signer
 ) -> None:
     def cached(request: BaseHTTPRequestHandler) -> None:
@@ -817,14 +821,14 @@ def test_an_answer_from_a_cache_does_not_look_like_a_clock_that_is_off(
 
 @dataclass
 class Bench:
-    """What tokens are made with: a trusted key, one that is not, and some that are refused."""
+    """The keys for tokens: a trusted one, an untrusted one, and some refused ones."""
 
     signer: Signer
     stranger: Signer
     rsa: Signer
 
     def sealed(self, header: Any, payload: Any) -> str:
-        """A token of exactly these parts, really signed."""
+        """A token with exactly these parts and a real signature."""
         parts = [
             part if isinstance(part, bytes) else json.dumps(part).encode()
             for part in (header, payload)
@@ -849,7 +853,7 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="module")
 def published(bench: Bench) -> Iterator[str]:
-    """The address of a key set with a good key and one that is not used."""
+    """The address of a key set with a valid key and an unused one."""
     unused = {**bench.signer.jwk, "kid": "unused", "use": "enc"}
     body = json.dumps({"keys": [bench.signer.jwk, bench.rsa.jwk, unused]}).encode()
     with KeyServer(json_answer(body)) as keys:
@@ -860,7 +864,9 @@ def now() -> int:
     return int(time.time())
 
 
-def test_a_good_token_is_taken_and_says_so(patient: Patient, bench: Bench, published: str) -> None:
+def test_a_good_token_is_reported_as_accepted(
+    patient: Patient, bench: Bench, published: str
+) -> None:
     for token in (
         bench.signer.token(SUB),
         bench.rsa.token(SUB),
@@ -869,7 +875,7 @@ def test_a_good_token_is_taken_and_says_so(patient: Patient, bench: Bench, publi
     ):
         diagnosis = patient.examined(token, JWKS_URL=published)
         assert diagnosis.exit_code == 0
-        diagnosis.says("token.verdict", "ok", "The service takes it")
+        diagnosis.says("token.verdict", "ok", "The service accepts it")
         assert {diagnosis.outcome(check) for check in diagnosis.found if "token." in check} == {
             "ok"
         }
@@ -877,7 +883,7 @@ def test_a_good_token_is_taken_and_says_so(patient: Patient, bench: Bench, publi
 
 Make = Callable[[Bench], str]
 REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
-    # What is no signed token
+    # Not a signed token
     "nothing": (lambda _: "\n", {"form": ["standard input was empty"]}),
     "a header": (lambda b: f"Bearer {b.signer.token(SUB)}", {"form": ["the word Bearer"]}),
     "quoted": (lambda b: f'"{b.signer.token(SUB)}"', {"form": ["quotation marks"]}),
@@ -900,7 +906,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     "payload no object": (lambda b: b.sealed(b.header, []), {"form": ["second part", "damaged"]}),
     "a name twice": (
         lambda b: b.sealed(b.header, b'{"sub":"a",' + json.dumps(b.claims).encode()[1:]),
-        {"form": ["second part", "gives a name twice"]},
+        {"form": ["second part", "repeats a name"]},
     ),
     "too long": (
         lambda b: b.signer.token(SUB, image="x" * 9000),
@@ -937,7 +943,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "a kind that is no text": (
         lambda b: b.sealed({**b.header, "typ": ["JWT"]}, b.claims),
-        {"type": ["something that is no text", "for another purpose"]},
+        {"type": ["something that is not text", "for another purpose"]},
     ),
     # The purpose
     "an access token": (
@@ -957,8 +963,12 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
         lambda b: b.signer.token(SUB, nonce="n-0S6", auth_time=1, acr="0"),
         {
             "purpose": [
-                *("acr, auth_time, nonce", "an ID token", "who has signed in"),
-                *("OIDC or MCP plugin", "/token", "definePayload"),
+                "acr, auth_time, nonce",
+                "an ID token",
+                "who has signed in",
+                "OIDC or MCP plugin",
+                "/token",
+                "definePayload",
             ]
         },
     ),
@@ -968,7 +978,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "no key id": (
         lambda b: b.sealed({"alg": "EdDSA"}, b.claims),
-        {"key": ["no proper key id"]},
+        {"key": ["no valid key id"]},
     ),
     # The signature
     "unknown key": (
@@ -985,7 +995,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "forged": (
         lambda b: b.stranger.token(SUB, header={"kid": b.signer.kid}),
-        {"signature": ["does not fit"]},
+        {"signature": ["is not valid"]},
     ),
     # Issuer and audience
     "another issuer": (
@@ -1007,7 +1017,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     "no issuer": (lambda b: b.signer.token(SUB, iss=None), {"issuer": ["names no issuer"]}),
     "an issuer that is no text": (
         lambda b: b.sealed(b.header, {**b.claims, "iss": [ISSUER]}),
-        {"issuer": ["something that is no text"]},
+        {"issuer": ["something that is not text"]},
     ),
     "an issuer that paints the terminal": (
         lambda b: b.signer.token(SUB, iss="\x1b[31mred\u202e" + "x" * 500),
@@ -1019,7 +1029,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "an audience that is no text": (
         lambda b: b.signer.token(SUB, aud=[AUDIENCE, 1]),
-        {"audience": ["something that is no text"]},
+        {"audience": ["something that is not text"]},
     ),
     "no audience": (lambda b: b.signer.token(SUB, aud=None), {"audience": ["names no audience"]}),
     # Times
@@ -1033,11 +1043,11 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "in milliseconds": (
         lambda b: b.signer.token(SUB, exp=(now() + 900) * 1000),
-        {"expiry": ["no number of seconds"]},
+        {"expiry": ["not a number of seconds"]},
     ),
     "an expiry in words": (
         lambda b: b.sealed(b.header, {**b.claims, "exp": "1795216891"}),
-        {"expiry": ["no number of seconds"]},
+        {"expiry": ["not a number of seconds"]},
     ),
     "without an end": (lambda b: b.signer.token(SUB, exp=None), {"expiry": ["has no exp"]}),
     "for a year": (
@@ -1051,11 +1061,11 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "not yet good": (
         lambda b: b.signer.token(SUB, nbf=now() + 600),
-        {"issued": ["It becomes good only", "NTP"]},
+        {"issued": ["It becomes valid only", "NTP"]},
     ),
     "a beginning that is none": (
         lambda b: b.sealed(b.header, {**b.claims, "nbf": None}),
-        {"issued": ["Its nbf is no number of seconds"]},
+        {"issued": ["Its nbf is not a number of seconds"]},
     ),
     # The user
     "nobody": (lambda b: b.sealed(b.header, {**b.claims, "sub": None}), {"subject": ["no user"]}),
@@ -1063,7 +1073,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     "a long name": (lambda b: b.signer.token("x" * 256), {"subject": ["has 256 characters"]}),
     "a number": (
         lambda b: b.sealed(b.header, {**b.claims, "sub": 7}),
-        {"subject": ["is no text", "getSubject"]},
+        {"subject": ["is not a string", "getSubject"]},
     ),
     "a control character": (
         lambda b: b.signer.token("user\x00"),
@@ -1071,7 +1081,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "a name that is blank": (
         lambda b: b.signer.token("\u3000"),
-        {"subject": ["shows nothing at all", "getSubject"]},
+        {"subject": ["no visible character", "getSubject"]},
     ),
     "a name and a space": (
         lambda b: b.signer.token(f"{SUB} "),
@@ -1082,7 +1092,9 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
 
 @pytest.mark.proves("EDGE-2", "EDGE-6", "FR-009", "FR-017")
 @pytest.mark.parametrize("name", REFUSALS)
-def test_why_a_token_is_refused(patient: Patient, bench: Bench, published: str, name: str) -> None:
+def test_the_reason_of_a_refused_token_is_named(
+    patient: Patient, bench: Bench, published: str, name: str
+) -> None:
     make, expected = REFUSALS[name]
     diagnosis = patient.examined(make(bench), JWKS_URL=published)
     code = "expired_token" if name.startswith("expired") else "invalid_token"
@@ -1094,7 +1106,7 @@ def test_why_a_token_is_refused(patient: Patient, bench: Bench, published: str, 
 
 
 @pytest.mark.parametrize("name", sorted(ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS))
-def test_each_claim_that_a_client_alone_gets_is_named(
+def test_each_claim_of_client_tokens_is_named(
     patient: Patient, bench: Bench, published: str, name: str
 ) -> None:
     token = bench.sealed(bench.header, {**bench.claims, name: ""})
@@ -1103,10 +1115,10 @@ def test_each_claim_that_a_client_alone_gets_is_named(
     diagnosis.says("token.purpose", "problem", f"It has {name}, so it is an ")
 
 
-def test_a_token_that_only_a_wrong_clock_refuses_says_whose_clock_it_is(
+def test_a_token_refused_only_by_a_wrong_clock_names_the_clock(
     patient: Patient, bench: Bench
 ) -> None:
-    """The key server, whose clock is an hour behind ours, holds the token for a fresh one."""
+    """The key server's clock is an hour behind: by it, the token is still valid."""
     issued = now() - 3660
     token = bench.signer.token(SUB, iat=issued, exp=issued + 900)
     date = formatdate(issued, usegmt=True)
@@ -1116,17 +1128,15 @@ def test_a_token_that_only_a_wrong_clock_refuses_says_whose_clock_it_is(
     diagnosis.says("token.expiry", "problem", *words)
 
 
-def test_a_token_is_examined_as_far_as_possible_without_keys(
-    patient: Patient, bench: Bench
-) -> None:
+def test_a_token_is_checked_as_far_as_possible_without_keys(patient: Patient, bench: Bench) -> None:
     with KeyServer(answer(503)) as keys:
         diagnosis = patient.examined(bench.signer.token(SUB, iss="x"), JWKS_URL=keys.url)
-    diagnosis.says("token.verdict", "problem", "cannot be told without the keys", "503")
+    diagnosis.says("token.verdict", "problem", "cannot be verified without the keys", "503")
     diagnosis.says("token.key", "note", SKIPPED)
     diagnosis.says("token.issuer", "problem", "It is from x")
 
 
-def test_a_token_that_has_just_expired_is_tolerated() -> None:
+def test_a_just_expired_token_is_tolerated() -> None:
     """The clocks of two servers may differ."""
     issued = {"iat": now() - 100, "exp": now() - 1}
     settings = Settings(_env_file=None, database_url="postgresql:///x", better_auth_url=ISSUER)
@@ -1143,9 +1153,9 @@ def test_a_token_that_has_just_expired_is_tolerated() -> None:
 def at_a_terminal(
     home: Path, *arguments: str, typed: str | None = None, **variables: str
 ) -> tuple[int, str]:
-    """The exit code of a command run at a terminal, and what the terminal shows.
+    """The exit code of a command in a terminal, and the terminal's content.
 
-    What is to be typed is typed when it is asked for; without it, standard input is empty.
+    `typed` is sent when the command prompts for it; without it, standard input is empty.
     """
     terminal, end = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
@@ -1161,7 +1171,7 @@ def at_a_terminal(
     )
     os.close(end)
     output = b""
-    with contextlib.suppress(OSError):  # Linux says so when nobody is left at the other end
+    with contextlib.suppress(OSError):  # Linux reports this when the other end is closed
         while data := os.read(terminal, 65536):
             output += data
             if typed is not None and output.endswith(b": "):
@@ -1179,19 +1189,23 @@ def test_a_terminal_gets_colours_and_a_pipe_plain_lines(
     code, text = at_a_terminal(tmp_path, "doctor", COLUMNS="70", **settings)
     assert code == 1
     assert "\x1b[" in text
-    tells_no_secret(text)
+    shows_no_secret(text)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     lines = plain.splitlines()
     assert all(len(line) <= 70 for line in lines)
     assert [line for line in lines if line and not line.startswith(" ")] == [
-        *("Settings", "Database", "Keys", "Clock", "1 problem."),
+        "Settings",
+        "Database",
+        "Keys",
+        "Clock",
+        "1 problem.",
     ]
-    words = "Not looked at: tls, pooling, role, row level security, schema, migrations."
+    words = "Not checked: tls, pooling, role, row level security, schema, migrations."
     assert words in " ".join(plain.split())
     with contextlib.chdir(tmp_path):
         piped = CliRunner().invoke(app, ["doctor"], env=patient.environment(**settings))
     assert (piped.exit_code, piped.stderr) == (1, "")
-    tells_no_secret(piped.stdout)
+    shows_no_secret(piped.stdout)
     lines = piped.stdout.splitlines()
     assert "\x1b" not in piped.stdout
     assert lines[-1] == "1 problem."
@@ -1212,17 +1226,15 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(
     result = CliRunner().invoke(app, given, env=patient.environment())
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--token -" in result.stderr
-    tells_no_secret(result.output, token)
+    shows_no_secret(result.output, token)
 
 
-def test_a_token_that_is_pasted_is_not_shown(
-    patient: Patient, tmp_path: Path, signer: Signer
-) -> None:
-    """With standard input a terminal, which does not echo what is typed."""
+def test_a_pasted_token_is_not_shown(patient: Patient, tmp_path: Path, signer: Signer) -> None:
+    """Standard input is a terminal without echo."""
     token = signer.token(SUB)
     settings = {name: value for name, value in patient.environment().items() if value}
     arguments = ("doctor", "--token", "-")
     code, shown = at_a_terminal(tmp_path, *arguments, typed=token, **settings)
     assert code == 0
-    assert "The service takes it" in shown
-    tells_no_secret(shown, token)
+    assert "The service accepts it" in shown
+    shows_no_secret(shown, token)

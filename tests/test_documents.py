@@ -1,4 +1,4 @@
-"""What the documents say is held against the code, and what they show is run."""
+"""The documents agree with the code, and their examples are run."""
 
 import re
 from pathlib import Path
@@ -18,11 +18,11 @@ def codes(kind: type[errors.ApiError]) -> set[tuple[int, str]]:
         {(kind.status, kind.code)} if hasattr(kind, "code") and hasattr(kind, "status") else set()
     )
     own = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
-    return found.union(*(codes(child) for child in own))  # other tests' plugins have more
+    return found.union(*(codes(child) for child in own))  # plugins of other tests add more
 
 
 @pytest.mark.proves("FR-011")
-def test_the_error_document_lists_each_code_with_its_status_and_no_other() -> None:
+def test_the_error_document_lists_exactly_the_codes_with_their_status() -> None:
     rows = re.findall(
         r"^\| (\d{3}) \| `(\w+)` \| .+\. ?\|$", (ROOT / "docs/errors.md").read_text(), re.MULTILINE
     )
@@ -30,7 +30,7 @@ def test_the_error_document_lists_each_code_with_its_status_and_no_other() -> No
     assert {(int(status), code) for status, code in rows} == codes(errors.ApiError)
 
 
-def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
+def test_the_drawn_tree_of_failures_is_right() -> None:
     drawn = re.findall(r"(\w+) +(\d{3})  (\w+)$", errors.__doc__ or "", re.MULTILINE)
     assert {(int(status), code) for _, status, code in drawn} == codes(errors.ApiError)
     for name, status, code in drawn:
@@ -41,7 +41,7 @@ def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
 def test_each_class_of_failure_is_explained_and_each_bound_is_the_default() -> None:
     document = (ROOT / "docs/reliability.md").read_text()
     explained = set(re.findall(r"^\| ([a-z ]+) \|.*\| (?:\d{3}) `", document, re.MULTILINE))
-    classes = {kind.name.lower().replace("_", " ") for kind in Failure} - {"defect"}
+    classes = {kind.name.lower().replace("_", " ") for kind in Failure} - {"unexpected"}
     assert explained == classes | {"anything else"}
     bounds = re.findall(r"^\|[^|`]+\| ([^|]*`[A-Z_]+`[^|]*) \| ([^|]+) \|$", document, re.MULTILINE)
     assert len(bounds) == 7
@@ -54,10 +54,27 @@ def test_each_class_of_failure_is_explained_and_each_bound_is_the_default() -> N
             assert int(number) * {"KiB": 1024}.get(unit, 1) == default, name
 
 
-def test_links_between_documents_lead_somewhere() -> None:
+def test_links_between_documents_resolve() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    roots = (ROOT, ROOT / "tasks_backend", ROOT / "tests/plugin/audit")
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"`([\w-][\w./-]*/[\w.-]+\.py)`", document.read_text()):
+            assert any((root / name).exists() for root in roots), f"{document.name}: {name}"
+
+
+def test_every_module_and_room_is_in_the_architecture() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    rooms = {
+        path.name for path in (ROOT / "tasks_backend").iterdir() if not path.name.startswith("_")
+    }
+    former = {"server.py", "observation.py", "py.typed"}
+    for room in rooms - former:
+        assert f"`{room}`" in text or f"`{room}/`" in text, room
 
 
 def blocks(document: str) -> list[str]:
@@ -82,7 +99,7 @@ def test_the_plugin_of_the_architecture_runs(settings: Settings) -> None:
     create_app(settings, plugins=[plugin])
 
 
-def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
+def test_every_command_of_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text()
     noxfile = (ROOT / "noxfile.py").read_text()
     for session in re.findall(r"nox -s (\w+)", text):
@@ -93,22 +110,22 @@ def test_every_command_of_the_readme_is_a_session_or_a_command() -> None:
     "program",
     ["auth.mjs", "route.mjs", "tasks.mjs", "tasks-server.mjs", "tasks-token.mjs", "deletion.mjs"],
 )
-def test_the_javascript_that_is_shown_is_the_one_that_is_run(program: str) -> None:
-    """By the session `better-auth`, against a real server."""
+def test_the_shown_javascript_is_the_tested_one(program: str) -> None:
+    """The session `better-auth` runs it against a real server."""
     shown = re.findall(
         r"^```js\n(.*?)^```", (ROOT / "docs/auth.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert (ROOT / "tests/better_auth/app" / program).read_text() in shown
 
 
-def test_the_openapi_document_lists_each_code_and_no_other() -> None:
-    """Typed clients go by it: docs/clients.md."""
+def test_the_openapi_document_lists_exactly_the_codes() -> None:
+    """Typed clients depend on it: docs/clients.md."""
     listed = documents.document()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     assert listed == sorted(code for _, code in codes(errors.ApiError))
 
 
-def test_the_typescript_that_is_shown_is_the_one_that_is_run() -> None:
-    """By the session `typescript`, in a real Next.js."""
+def test_the_shown_typescript_is_the_tested_one() -> None:
+    """The session `typescript` runs it in a real Next.js."""
     shown = re.findall(
         r"^`(\S+)`:\n\n```tsx?\n(.*?)^```$",
         (ROOT / "docs/clients.md").read_text(),

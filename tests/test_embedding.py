@@ -1,4 +1,4 @@
-"""The service inside of another application and behind a proxy, as docs/embedding.md has it."""
+"""The service inside another application and behind a proxy, as in docs/embedding.md."""
 
 import gc
 import os
@@ -53,7 +53,7 @@ def environment(settings: Settings) -> Environment:
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A directory and an environment that say nothing about settings."""
+    """A directory and an environment without settings."""
     monkeypatch.chdir(tmp_path)
     for name in ("database_url_unpooled", *Settings.model_fields):
         monkeypatch.delenv(name.upper(), raising=False)
@@ -74,7 +74,7 @@ def application(names: dict[str, object]) -> FastAPI:
 
 @contextmanager
 def stripping_proxy(prefix: str, target: str) -> Iterator[str]:
-    """A proxy that serves a target under a prefix, and passes requests on without it."""
+    """A proxy that serves a target under a prefix and strips it."""
 
     class Proxy(BaseHTTPRequestHandler):
         def forward(self) -> None:
@@ -106,8 +106,8 @@ def stripping_proxy(prefix: str, target: str) -> Iterator[str]:
         server.shutdown()
 
 
-def all_is_right(base: str, prefix: str, headers: dict[str, str]) -> None:
-    """Whatever leads somewhere leads to the right place, and failures say where they happened."""
+def check_addresses(base: str, prefix: str, headers: dict[str, str]) -> None:
+    """Check that all addresses are right and that problems have the right `instance`."""
     with httpx2.Client(base_url=base, headers=headers, timeout=30) as client:
         made = [client.post(prefix + TASKS, json={"title": f"{n}"}, headers=EVIL) for n in range(3)]
         for response in made:
@@ -160,7 +160,7 @@ def test_mounted_in_a_larger_application(
         base = stack.enter_context(served(app, root_path=outer))
         if outer:
             base = stack.enter_context(stripping_proxy(outer, base))
-        all_is_right(base, f"{outer}/todo", headers)
+        check_addresses(base, f"{outer}/todo", headers)
         beside = httpx2.get(f"{base}{outer}/nothing")
         assert (beside.status_code, beside.json()) == (404, {"detail": "Not Found"})
         pool = names["tasks"].state.database.pool  # type: ignore[attr-defined] # it is a FastAPI
@@ -188,7 +188,7 @@ def test_a_mounted_applications_plugins_are_started_and_stopped(
     assert said == ["in", "out"]
 
 
-def test_two_in_one_process_share_nothing(
+def test_two_services_in_one_process_share_nothing(
     only: pytest.MonkeyPatch, environment: Environment, cluster: Cluster, signer: Signer
 ) -> None:
     other_signer = Signer()
@@ -214,7 +214,9 @@ def test_two_in_one_process_share_nothing(
             problem(client.get("/customers/openapi.json"), 404, "not_found")
 
 
-def test_an_embedders_own_test_passes(tmp_path: Path, environment: Environment) -> None:
+def test_the_documented_test_of_an_embedder_passes(
+    tmp_path: Path, environment: Environment
+) -> None:
     (tmp_path / "test_tasks.py").write_text(TESTED)
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."],
@@ -238,11 +240,11 @@ def test_behind_a_proxy_that_strips_a_prefix(
         serving(tmp_path, "--root-path", "/todo", **environment) as target,
         stripping_proxy("/todo", target) as base,
     ):
-        all_is_right(base, "/todo", headers)
+        check_addresses(base, "/todo", headers)
 
 
 @pytest.mark.parametrize("wrong", ["todo", "/todo/", "/", "//todo", "https://example.com/todo"])
-def test_a_prefix_that_would_match_nothing_is_refused(tmp_path: Path, wrong: str) -> None:
+def test_a_prefix_that_matches_nothing_is_refused(tmp_path: Path, wrong: str) -> None:
     result = commands.run(tmp_path, "serve", "--root-path", wrong)
     assert (result.returncode, result.stdout) == (2, "")
     assert "takes a path such as /todo" in result.stderr
@@ -256,7 +258,7 @@ def test_a_prefix_that_would_match_nothing_is_refused(tmp_path: Path, wrong: str
         ("192.0.2.1", ("http", "127.0.0.1")),
     ],
 )
-def test_forwarded_headers_count_from_trusted_proxies_only(
+def test_forwarded_headers_are_used_from_trusted_proxies_only(
     only: pytest.MonkeyPatch, settings: Settings, trusted: str | None, seen: tuple[str, str]
 ) -> None:
     router = APIRouter()
@@ -275,7 +277,7 @@ def test_forwarded_headers_count_from_trusted_proxies_only(
         assert tuple(httpx2.get(f"{base}/api/v1/seen", headers=forwarded).json()) == seen
 
 
-def test_only_a_process_of_its_own_has_its_garbage_collector_changed(
+def test_the_garbage_collector_is_changed_only_in_an_own_process(
     only: pytest.MonkeyPatch, environment: Environment
 ) -> None:
     for name, value in environment.items():

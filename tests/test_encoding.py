@@ -1,4 +1,4 @@
-"""Every title can be kept and comes back, or the database is refused with a sentence."""
+"""Every title is stored unchanged, or the database is rejected with an error message."""
 
 import secrets
 from pathlib import Path
@@ -21,7 +21,7 @@ TITLE = "Käse für Zoë, 牛奶, 🥛 und Łódź"
 
 @pytest.fixture
 def old_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a release migrated that did not look at the encoding."""
+    """Migrate like an older release, which did not check the encoding."""
     monkeypatch.setattr(migrations, "_connect", psycopg2.connect)
 
 
@@ -80,10 +80,10 @@ def test_migrate_and_doctor_refuse_a_database_that_cannot_hold_unicode(
 
 
 @pytest.fixture(params=["environment", "url", "options", "login", "database"])
-def spoken_to_in_latin1(
+def with_latin1_clients(
     request: pytest.FixtureRequest, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """A database in UTF8, and something that asks for another encoding on the way there."""
+    """A UTF8 database, with a setting on the way there that requests another client encoding."""
     login = cluster.login(NEON_OWNER)
     name, url = cluster.database(login)
     with cluster.cursor() as cursor:
@@ -101,11 +101,11 @@ def spoken_to_in_latin1(
 
 
 @pytest.mark.proves("FR-002", "SC-001")
-def test_the_service_speaks_utf8_whatever_else_is_asked_for(
-    spoken_to_in_latin1: str, settings: Settings, signer: Signer
+def test_the_service_uses_utf8_whatever_is_configured(
+    with_latin1_clients: str, settings: Settings, signer: Signer
 ) -> None:
-    migrations.upgrade(spoken_to_in_latin1)
-    app = create_app(settings.model_copy(update={"database_url": spoken_to_in_latin1}))
+    migrations.upgrade(with_latin1_clients)
+    app = create_app(settings.model_copy(update={"database_url": with_latin1_clients}))
     headers = {"Authorization": f"Bearer {signer.token('x')}"}
     with served(app) as base, httpx2.Client(base_url=base, headers=headers) as client:
         user = User("x", client)

@@ -1,4 +1,4 @@
-"""Expired keys are deleted a few at a time, whoever had them, and by nothing but that."""
+"""Expired keys of all users are deleted in small batches, and only by the sweep."""
 
 import contextlib
 import secrets
@@ -44,7 +44,7 @@ class Deployment:
     proxy: PostgresProxy
 
     def expired(self) -> int:
-        """How many expired keys there are. No valid one of the others' is ever missing."""
+        """Count the expired keys, and check that no valid key of another user is missing."""
         with self.cluster.cursor(self.database) as cursor:
             cursor.execute(
                 "SELECT count(*) FILTER (WHERE expires_at <= now()),"
@@ -78,7 +78,9 @@ def deployment(
             yield Deployment(cluster, name, url, User("sweeper", client), proxy)
 
 
-def test_each_write_with_a_key_deletes_a_few_of_anybodys(deployment: Deployment) -> None:
+def test_each_write_with_a_key_deletes_a_few_expired_keys_of_any_user(
+    deployment: Deployment,
+) -> None:
     task = deployment.user.create()
     before = deployment.expired()
     deployment.proxy.messages.clear()
@@ -96,8 +98,10 @@ def test_each_write_with_a_key_deletes_a_few_of_anybodys(deployment: Deployment)
 
 
 @pytest.mark.parametrize("name", ["CREATE_IDEMPOTENT", "TOGGLE_IDEMPOTENT"])
-def test_it_takes_few_pages_however_many_there_are(deployment: Deployment, name: str) -> None:
-    """Counted by the server, functions and policies included; all of them are 3,000 pages."""
+def test_a_sweep_reads_few_pages_however_many_keys_are_expired(
+    deployment: Deployment, name: str
+) -> None:
+    """The server counts, with functions and policies; all keys fill 3,000 pages."""
     task = deployment.user.create()
     connection = psycopg2.connect(deployment.url)
     try:
@@ -123,7 +127,7 @@ def test_concurrent_sweeps_do_not_wait_for_each_other(deployment: Deployment) ->
     assert deployment.expired() == before - AT_ONCE * 64
 
 
-def test_keys_that_another_transaction_holds_are_left_out(deployment: Deployment) -> None:
+def test_keys_locked_by_another_transaction_are_skipped(deployment: Deployment) -> None:
     before = deployment.expired()
     connection = psycopg2.connect(deployment.cluster.url_of(deployment.database, "postgres"))
     try:
@@ -137,10 +141,10 @@ def test_keys_that_another_transaction_holds_are_left_out(deployment: Deployment
     assert deployment.expired() == before - AT_ONCE
 
 
-def test_the_function_tells_nothing_and_nothing_else_sees_what_it_sees(
+def test_only_the_function_sees_other_users_keys_and_it_returns_nothing(
     deployment: Deployment,
 ) -> None:
-    """Nor may a request delete others' expired keys by itself, the setting turned on or not."""
+    """A request cannot delete other users' expired keys itself, with or without the setting."""
     before = deployment.expired()
     with deployment.cluster.cursor(deployment.database) as cursor:
         cursor.execute(
@@ -164,8 +168,8 @@ def test_the_function_tells_nothing_and_nothing_else_sees_what_it_sees(
         connection.close()
 
 
-def test_for_an_owner_who_is_bound_not_even_a_defect_reaches_valid_keys(cluster: Cluster) -> None:
-    """The function without its condition: what is left is the policy."""
+def test_with_forced_policies_even_a_defect_cannot_delete_valid_keys(cluster: Cluster) -> None:
+    """The function runs without its condition: only the policy protects the keys."""
     name, url = cluster.database(cluster.login(PLAIN_OWNER))
     migrations.upgrade(url)
     with cluster.cursor(name) as cursor:

@@ -1,4 +1,4 @@
-"""Who is next for a connection: users take turns, whoever leaves the line is skipped."""
+"""The queue for connections: users take turns, cancelled waiters are skipped."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ def anyio_backend() -> str:
 
 
 async def served_in_order(turns: FairSemaphore, arrivals: str) -> str:
-    """The order in which users, a letter each, get the one place that is held at first."""
+    """The order in which users (one letter each) get the only slot, which is taken at first."""
     order: list[str] = []
 
     async def stand(user: str) -> None:
@@ -49,7 +49,7 @@ async def test_a_crowd_delays_another_user_by_one_turn(arrivals: str, order: str
     assert await served_in_order(FairSemaphore(1, wait=20), arrivals) == order
 
 
-async def test_who_gives_up_is_skipped_and_nothing_is_lost() -> None:
+async def test_a_cancelled_waiter_is_skipped_and_no_slot_is_lost() -> None:
     turns = FairSemaphore(1, wait=20)
     await turns.acquire("first")
     leaving = [asyncio.create_task(turns.acquire("a")) for _ in range(3)]
@@ -65,7 +65,7 @@ async def test_who_gives_up_is_skipped_and_nothing_is_lost() -> None:
     assert turns.held == 0
 
 
-async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
+async def test_a_slot_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
     turns = FairSemaphore(1, wait=20)
     await turns.acquire("first")
     leaving, staying = (asyncio.create_task(turns.acquire(user)) for user in "ab")
@@ -78,7 +78,7 @@ async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -
     assert turns.held == 1
 
 
-async def test_who_waits_too_long_is_overloaded() -> None:
+async def test_a_too_long_wait_is_an_overload() -> None:
     turns = FairSemaphore(1, wait=0.01)
     await turns.acquire("first")
     with pytest.raises(Overloaded):
@@ -87,7 +87,7 @@ async def test_who_waits_too_long_is_overloaded() -> None:
     assert (turns.held, turns.waiting) == (0, 0)
 
 
-async def test_places_are_neither_lost_nor_made_whatever_happens() -> None:
+async def test_the_number_of_slots_never_changes() -> None:
     turns = FairSemaphore(3, wait=20)
     chance = random.Random(7)
     most = 0

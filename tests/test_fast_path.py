@@ -1,4 +1,4 @@
-"""The short way to an endpoint answers as FastAPI's does, and is taken where it can be."""
+"""The fast path gives the same answers as FastAPI's, and is used wherever possible."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,7 +23,7 @@ async def host(request: Request) -> str:
 
 
 async def nothing() -> None:
-    """Is a dependency for what it does, not for its value."""
+    """A dependency used for its effect, not for its value."""
 
 
 async def generated() -> AsyncIterator[str]:
@@ -115,13 +115,13 @@ def operation(endpoint: Callable[..., Any], path: str = "/") -> RouteContext:
     ],
     ids=lambda endpoint: endpoint.__name__,
 )
-def test_an_endpoint_that_asks_for_more_is_left_to_fastapi(
+def test_an_endpoint_with_other_parameters_is_left_to_fastapi(
     endpoint: Callable[..., Awaitable[Any]],
 ) -> None:
     assert compile_endpoint(operation(endpoint)) is None
 
 
-def test_a_plain_endpoint_is_called_with_what_it_asks_for() -> None:
+def test_a_plain_endpoint_gets_its_parameters() -> None:
     answer = compile_endpoint(operation(plain, "/{number}"))
     assert answer is not None
     scope: dict[str, Any] = {
@@ -138,7 +138,7 @@ def test_a_plain_endpoint_is_called_with_what_it_asks_for() -> None:
     assert asyncio.run(called()).body == b"7 GET example.com"
 
 
-def test_every_operation_of_the_service_takes_the_short_way(settings: Settings) -> None:
+def test_every_operation_of_the_service_uses_the_fast_path(settings: Settings) -> None:
     for resource in create_app(settings).routes:
         if isinstance(resource, Resource) and resource.path.startswith("/api/"):
             for one in resource.operations:
@@ -147,7 +147,7 @@ def test_every_operation_of_the_service_takes_the_short_way(settings: Settings) 
 
 @pytest.fixture(scope="module")
 def both(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The service, and the service where every endpoint is FastAPI's, as overrides want it."""
+    """The service, and one without the fast path, as dependency overrides require it."""
     by_fastapi = create_app(settings)
     by_fastapi.dependency_overrides[threaded] = threaded
     with served(create_app(settings)) as short, served(by_fastapi) as long:
@@ -175,14 +175,12 @@ def both(settings: Settings) -> Iterator[tuple[str, str]]:
         ("DELETE", "/nonsense", None),
     ],
 )
-def test_both_ways_give_one_answer(
+def test_both_paths_give_the_same_answer(
     both: tuple[str, str], signer: Signer, method: str, path: str, json: object
 ) -> None:
     headers = {"Authorization": f"Bearer {signer.token('both')}", "X-Request-Id": "same"}
     short, long = (
-        httpx2.request(
-            *(method, f"{base}/api/v1/tasks{path}"), headers=headers, json=json, timeout=30
-        )
+        httpx2.request(method, f"{base}/api/v1/tasks{path}", headers=headers, json=json, timeout=30)
         for base in both
     )
     assert short.status_code == long.status_code

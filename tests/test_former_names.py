@@ -1,4 +1,4 @@
-"""Names that deployments and plugins of 0.1 use still work, and warn."""
+"""Names from release 0.1 still work, with a warning."""
 
 import importlib
 import sys
@@ -16,13 +16,13 @@ def imported_anew(name: str) -> object:
     return importlib.import_module(name)
 
 
-def test_the_application_is_found_at_its_former_place() -> None:
+def test_the_former_path_of_the_application_works() -> None:
     with pytest.warns(DeprecationWarning, match=r"tasks_backend\.serving\.server"):
         module = imported_anew("tasks_backend.server")
     assert module.application is application  # type: ignore[attr-defined] # any module's type
 
 
-def test_a_plugin_finds_the_record_of_its_request_at_its_former_place() -> None:
+def test_the_former_path_of_the_request_record_works() -> None:
     with pytest.warns(DeprecationWarning, match=r"tasks_backend\.http\.request_record"):
         module = imported_anew("tasks_backend.observation")
     assert module.current is get_record  # type: ignore[attr-defined] # any module's type
@@ -31,7 +31,7 @@ def test_a_plugin_finds_the_record_of_its_request_at_its_former_place() -> None:
         assert record.exchanges is record.database_calls
 
 
-def test_a_statement_takes_its_former_parameter() -> None:
+def test_a_statement_accepts_its_former_parameter() -> None:
     with pytest.warns(DeprecationWarning, match="idempotent"):
         made = statement(text("SELECT 1"), repeatable=True)  # type: ignore[arg-type] # as it was
     assert made.idempotent

@@ -1,7 +1,7 @@
-"""Where a request ends: no byte of one request is ever read as another's (FR-018, EDGE-7).
+"""Framing: no byte of a request is ever read as part of another (FR-018, EDGE-7).
 
-An offer to upgrade is ignored (RFC 9110, 7.8). Each case is sent in one segment, with the body in a
-segment of its own, and byte by byte; what follows on the connection must be read as itself.
+An offer to upgrade is ignored (RFC 9110, 7.8). Each case is sent in one segment, with the body in
+its own segment, and byte by byte. The next request on the connection must be read correctly.
 """
 
 import io
@@ -21,11 +21,14 @@ OFFERS = {
     "an unknown protocol": ("Connection: Upgrade", "Upgrade: x"),
     "WebSocket": ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
     "WebSocket with a key": (
-        *("Connection: keep-alive, Upgrade", "Upgrade: websocket"),
-        *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+        "Connection: keep-alive, Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ),
     "h2c, as curl and Java offer it": (
-        *("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"),
+        "Connection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c",
         "HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA",
     ),
     "TLS": ("Connection: Upgrade", "Upgrade: TLS/1.0"),
@@ -59,7 +62,7 @@ def chunked(body: bytes) -> bytes:
 
 
 class Answers(io.BufferedReader):
-    """What the service sends: one buffer for all answers, so that none is read too far."""
+    """What the service sends: one buffer for all answers, so that no byte of the next is lost."""
 
     def makefile(self, _mode: str) -> Self:
         return self
@@ -69,7 +72,7 @@ class Answers(io.BufferedReader):
 
 
 class Connection:
-    """A connection of somebody's, on which requests are sent as bytes."""
+    """A user's connection, on which requests are sent as bytes."""
 
     def __init__(self, base: str) -> None:
         self.socket = connected(base)
@@ -90,7 +93,7 @@ class Connection:
                 self.socket.sendall(piece)
 
     def answer(self, method: str = "GET") -> httpx2.Response:
-        response = HTTPResponse(self.answers, method=method)  # type: ignore[arg-type] # asks for makefile alone
+        response = HTTPResponse(self.answers, method=method)  # type: ignore[arg-type] # uses only makefile
         response.begin()
         content = response.read()
         return httpx2.Response(response.status, headers=response.getheaders(), content=content)
@@ -100,7 +103,7 @@ class Connection:
         return self.answer()
 
     def is_closed(self) -> bool:
-        """Whether the service ended it; with bytes that it did not read, that is a reset."""
+        """Whether the service closed it; with unread bytes, this is a reset."""
         try:
             return self.answers.read(1) == b""
         except ConnectionResetError:
@@ -119,10 +122,10 @@ def base(alice: User) -> str:
 @pytest.mark.parametrize("kind", SEGMENTS)
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_a_body_after_an_offer_to_upgrade_is_that_requests_body(
+def test_a_body_after_an_offer_to_upgrade_belongs_to_its_request(
     base: str, alice: User, bob: User, offer: tuple[str, ...], kind: str, framing: str
 ) -> None:
-    """Its bytes are a request of bob's; alice's task gets them as its title, and bob is not asked."""
+    """The body is a request of bob's; it becomes the title of alice's task and is not executed."""
     mine = bob.create()
     smuggled = f'{{"title":"GET {TASKS}/{mine["id"]} HTTP/1.1"}}'.encode()
     body = smuggled if framing == "length" else chunked(smuggled)
@@ -144,10 +147,10 @@ def test_a_body_after_an_offer_to_upgrade_is_that_requests_body(
     "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"]
 )
 @pytest.mark.parametrize("path", [TASKS, f"{TASKS}/nothing/toggle", "/livez", "/nothing"])
-def test_half_a_head_in_a_body_never_stands_before_the_next_request(
+def test_half_a_head_in_a_body_is_never_joined_with_the_next_request(
     base: str, bob: User, method: str, path: str, kind: str
 ) -> None:
-    """What an attacker without a token sends; a proxy then sends the victim's request behind it."""
+    """An attacker without a token sends it; a proxy then sends the victim's request after it."""
     mine = bob.create()
     half = f"POST {TASKS}/{mine['id']}/toggle HTTP/1.1\r\nX: ".encode()
     offer = ("Connection: Upgrade", "Upgrade: x", f"Content-Length: {len(half)}")
@@ -163,7 +166,7 @@ def test_half_a_head_in_a_body_never_stands_before_the_next_request(
 
 
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
-def test_an_offer_without_a_body_is_a_request_like_any_other(
+def test_an_offer_without_a_body_is_a_normal_request(
     base: str, alice: User, offer: tuple[str, ...]
 ) -> None:
     with Connection(base) as connection:
@@ -182,8 +185,12 @@ def test_an_offer_is_ignored_among_pipelined_requests(base: str, alice: User, bo
         for user in (alice, bob, alice):
             connection.send(
                 [
-                    *(f"POST {TASKS} HTTP/1.1", "Host: x", authorization(user), *offer),
-                    *("Content-Type: application/json", f"Content-Length: {len(body)}"),
+                    f"POST {TASKS} HTTP/1.1",
+                    "Host: x",
+                    authorization(user),
+                    *offer,
+                    "Content-Type: application/json",
+                    f"Content-Length: {len(body)}",
                 ],
                 body,
             )
@@ -235,7 +242,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("pieces", [1, 2, 40])
-def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_ends(
+def test_ambiguous_framing_is_refused_and_the_connection_ends(
     base: str, sent: str, pieces: int
 ) -> None:
     raw = sent.encode("latin-1")
@@ -251,12 +258,12 @@ def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_ends(
         except ConnectionResetError:
             return
         assert answer.headers["connection"] == "close"
-        if pieces == 1 or answer.status_code != 405:  # given before all of a body was there
+        if pieces == 1 or answer.status_code != 405:  # sent before the body was complete
             problem(answer, 400, "bad_request")
         assert connection.is_closed()
 
 
-def test_what_cannot_be_parsed_does_not_take_the_place_of_an_answer_that_is_due(
+def test_a_parse_error_does_not_replace_the_answer_of_an_earlier_request(
     base: str, alice: User
 ) -> None:
     task = alice.create()
@@ -267,8 +274,8 @@ def test_what_cannot_be_parsed_does_not_take_the_place_of_an_answer_that_is_due(
         assert connection.is_closed()
 
 
-def test_many_requests_at_once_are_answered_in_their_order(base: str, alice: User) -> None:
-    """Most of them wait unparsed (findings A8): what is answered is the same."""
+def test_many_pipelined_requests_are_answered_in_order(base: str, alice: User) -> None:
+    """Most of them wait unparsed (findings A8); the answers are the same."""
     tasks = [alice.create(title=f"{number}") for number in range(5)] * 30
     with Connection(base) as connection:
         connection.socket.sendall(
@@ -281,9 +288,7 @@ def test_many_requests_at_once_are_answered_in_their_order(base: str, alice: Use
 
 
 @pytest.mark.parametrize("kind", SEGMENTS)
-def test_bodies_of_pipelined_requests_go_where_they_belong(
-    base: str, alice: User, kind: str
-) -> None:
+def test_bodies_of_pipelined_requests_are_not_mixed_up(base: str, alice: User, kind: str) -> None:
     titles = [f"{number}" * 20 for number in range(6)]
     with Connection(base) as connection:
         for number, title in enumerate(titles):

@@ -1,7 +1,7 @@
-"""What the service reads as requests, beside what h11 reads in the same bytes (FR-018, EDGE-7).
+"""Compare the requests that the service and h11 read in the same bytes (FR-018, EDGE-7).
 
-h11 is the other parser that uvicorn has. Where the two disagree, the service must have refused: it
-may read less than h11, never something else.
+h11 is uvicorn's other parser. Where the two disagree, the service must have refused the request:
+it may read fewer requests than h11, never different ones.
 """
 
 import pytest
@@ -54,7 +54,7 @@ _odd = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A request, most often a right one, with a body that looks like others."""
+    """A request, mostly valid, with a body that looks like other requests."""
     method = draw(st.sampled_from([b"GET", b"POST", b"HEAD", b"DELETE", b"CONNECT", b"PURGE"]))
     target = draw(st.sampled_from([b"/", b"/a?b=c", b"/a%20b", b"*", b"http://x/"]))
     version = draw(st.sampled_from([*[b"1.1"] * 8, b"1.0", b"0.9", b"2.0"]))
@@ -91,13 +91,13 @@ def test_the_service_reads_no_request_that_h11_does_not(sent: bytes, sizes: list
 
 
 def _seen(request: Request) -> Request:
-    """A request of h11's as ASGI has it: an absolute target is its path."""
+    """Convert h11's request to ASGI's form: an absolute target becomes its path."""
     method, target, body = request
     return method, target.removeprefix(b"http://x"), body
 
 
-def test_right_requests_are_read_as_h11_reads_them() -> None:
-    """The comparison is of something: where nothing is odd, both find all of them."""
+def test_valid_requests_are_read_as_h11_reads_them() -> None:
+    """The comparison is not empty: both find all valid requests."""
     sent = b"".join(
         b"POST /%d HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (number, len(SMUGGLED), SMUGGLED)

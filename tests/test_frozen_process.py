@@ -1,4 +1,4 @@
-"""A process that is frozen between two requests, as a function's often is: which keys it believes."""
+"""Which keys a process trusts after it was frozen between two requests, as serverless ones are."""
 
 import os
 import signal
@@ -18,14 +18,14 @@ from support.service import problem
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
 
 REFRESH_AFTER = 0.4  # seconds
-ASLEEP = 2 * REFRESH_AFTER + 0.3  # seconds, after which no key is fresh any more
+ASLEEP = 2 * REFRESH_AFTER + 0.3  # seconds until keys are no longer fresh
 SIGNER, OTHER = Signer(), Signer()
 WITHDRAWN = json_answer(key_set(OTHER))
 
 
 @dataclass
 class Process:
-    """The service in a process of its own, and the endpoint that it asks for keys."""
+    """The service in a separate process, and its key set endpoint."""
 
     running: "subprocess.Popen[bytes]"
     url: str
@@ -33,7 +33,7 @@ class Process:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze it, and for so long that its keys are not fresh when it goes on."""
+        """Freeze it so long that its keys are not fresh when it continues."""
         self.running.send_signal(signal.SIGSTOP)
         state = Path(f"/proc/{self.running.pid}/stat")
         until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
@@ -95,7 +95,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal t
 
 
 @pytest.mark.proves("FR-008", "FR-009")
-def test_a_key_that_was_withdrawn_meanwhile_is_refused_at_once(
+def test_a_key_withdrawn_during_the_freeze_is_refused_at_once(
     tmp_path: Path, database: str
 ) -> None:
     with process(tmp_path, database) as service:
@@ -109,10 +109,10 @@ def test_a_key_that_was_withdrawn_meanwhile_is_refused_at_once(
 
 
 @pytest.mark.parametrize("timeout", [0.5, 10.0], ids=["too late", "in time"])
-def test_a_fetch_that_was_under_way_confirms_nothing(
+def test_a_fetch_started_before_the_freeze_confirms_no_key(
     tmp_path: Path, database: str, timeout: float
 ) -> None:
-    """Its answer, which came while the process was frozen, may come in time: it is old."""
+    """Its answer came during the freeze: it is outdated, even if within the timeout."""
     released = Event()
     with process(tmp_path, database, timeout) as service:
         service.keys.answer = held_answer(json_answer(key_set(SIGNER, OTHER)), released)

@@ -1,4 +1,4 @@
-"""Liveness, readiness and the documentation: no token, no data, outside /api."""
+"""Liveness, readiness and documentation: no token, no data, outside /api."""
 
 import httpx2
 import pytest
@@ -12,13 +12,15 @@ from tasks_backend.db.statements import REVISIONS
 MARK = "UPDATE tasks_backend.alembic_version SET version_num = %s"
 
 
-def test_a_process_that_answers_is_alive(anonymous: httpx2.Client) -> None:
+def test_liveness_needs_only_the_process(anonymous: httpx2.Client) -> None:
     response = anonymous.get("/livez")
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
 @pytest.mark.proves("EDGE-4")
-def test_ready_means_a_database_in_the_right_revision(settings: Settings, cluster: Cluster) -> None:
+def test_readiness_needs_a_database_with_the_right_revision(
+    settings: Settings, cluster: Cluster
+) -> None:
     name, url = cluster.database(cluster.login(NEON_OWNER))
     app = create_app(settings.model_copy(update={"database_url": url}))
     with served(app) as base, httpx2.Client(base_url=base) as client:

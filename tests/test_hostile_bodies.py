@@ -1,5 +1,5 @@
-"""Hostile bodies, byte for byte, sent by somebody who is signed in: what is refused, how, and that
-nothing of it is repeated or written (FR-002).
+"""Hostile bodies from an authenticated user: each is refused with the right problem, and its
+content is neither repeated nor stored (FR-002).
 """
 
 import json
@@ -28,21 +28,21 @@ OUR_WORDS = {"title", "description", "completed", "true", "false", "null", "appl
 
 
 def whole(**fields: str) -> bytes:
-    """A body that every write takes, but for these fields, which are given as JSON text."""
+    """A valid body for every write, except for these fields, given as JSON text."""
     fields = {"title": '"Zanzibar"', "description": "null", "completed": "false", **fields}
     pairs = ",".join(f'"{name}":{value}' for name, value in fields.items())
     return f"{{{pairs}}}".encode()
 
 
 def text(value: str) -> str:
-    """A string as JSON text that is sent as it is, not escaped."""
+    """A string as JSON text without escapes."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def writes(
     user: User, task: dict[str, Any], content: bytes, **headers: str
 ) -> Iterator[httpx2.Response]:
-    """The answers of every operation that takes a body."""
+    """The answers of all operations with a body."""
     for method, path in (
         ("POST", TASKS),
         ("PATCH", f"{TASKS}/{task['id']}"),
@@ -53,7 +53,7 @@ def writes(
 
 
 def refused(response: httpx2.Response, status: int, code: str, *sent: bytes) -> Any:
-    """The errors of a refusal that repeats no word of what was sent."""
+    """Return the errors of a refusal; check that it repeats nothing of the body."""
     body = problem(response, status, code)
     said = json.dumps([body["title"], body["detail"], body["errors"]])
     words = {word for part in sent for word in re.findall(r"\w{3,}", part.decode("latin-1"))}
@@ -124,7 +124,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_json_or_could_be_read_in_two_ways_is_a_400(alice: User, sent: bytes) -> None:
+def test_invalid_or_ambiguous_json_is_a_400(alice: User, sent: bytes) -> None:
     task = alice.create()
     for response in writes(alice, task, sent):
         assert refused(response, 400, "malformed_json", sent) == []
@@ -132,7 +132,7 @@ def test_what_is_no_json_or_could_be_read_in_two_ways_is_a_400(alice: User, sent
 
 
 @pytest.mark.parametrize("character", CONTROLS[:32], ids=lambda c: f"U+{ord(c):04X}")
-def test_a_raw_control_character_in_a_string_is_no_json(alice: User, character: str) -> None:
+def test_a_raw_control_character_in_a_string_is_a_400(alice: User, character: str) -> None:
     for sent in (whole(title=f'"Zanzi{character}bar"'), whole(description=f'"{character}"')):
         response = alice.client.post(TASKS, content=sent, headers={"Content-Type": JSON})
         assert refused(response, 400, "malformed_json", sent) == []
@@ -165,8 +165,17 @@ INVALID: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     **{
         f"unknown field {name!r}": (whole(**{name: '"Mombasa"'}), [("", EXTRA)])
         for name in (
-            *("user_id", "version", "created_at", "Title", "title ", "__proto__"),
-            *("__class__", "model_config", r"nul\u0000nul", "päckchen", "x" * 1_000),
+            "user_id",
+            "version",
+            "created_at",
+            "Title",
+            "title ",
+            "__proto__",
+            "__class__",
+            "model_config",
+            r"nul\u0000nul",
+            "päckchen",
+            "x" * 1_000,
         )
     },
     "61 unknown fields": (
@@ -255,7 +264,7 @@ def test_invalid_fields_are_a_422_that_names_them(
 
 
 @pytest.mark.parametrize("character", CONTROLS, ids=lambda c: f"U+{ord(c):04X}")
-def test_no_control_character_is_taken_but_newline_and_tab_in_a_description(
+def test_only_newline_and_tab_in_a_description_are_allowed_control_characters(
     alice: User, character: str
 ) -> None:
     task = alice.create()
@@ -311,7 +320,9 @@ TAKEN: dict[str, tuple[bytes, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("sent", "kept"), TAKEN.values(), ids=TAKEN)
-def test_what_only_looks_hostile_is_taken(alice: User, sent: bytes, kept: dict[str, Any]) -> None:
+def test_unusual_but_valid_bodies_are_accepted(
+    alice: User, sent: bytes, kept: dict[str, Any]
+) -> None:
     task = alice.create()
     for response in writes(alice, task, sent):
         assert response.status_code in {200, 201}, response.text
@@ -341,7 +352,7 @@ def test_no_media_type_is_a_415(alice: User) -> None:
     refused(response, 415, "unsupported_media_type", whole())
 
 
-def test_a_merge_patch_is_for_patch_alone(alice: User) -> None:
+def test_a_merge_patch_is_accepted_by_patch_only(alice: User) -> None:
     task = alice.create()
     created, patched, replaced = writes(alice, task, whole(), **{"Content-Type": MERGE_PATCH})
     assert patched.status_code == 200
@@ -352,11 +363,13 @@ def test_a_merge_patch_is_for_patch_alone(alice: User) -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        *("Application/JSON", "application/json;charset=utf-8"),
-        *('application/json; charset="UTF-8"', "application/json; charset=utf-16; x=y"),
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json; charset="UTF-8"',
+        "application/json; charset=utf-16; x=y",
     ],
 )
-def test_json_is_utf_8_whatever_a_parameter_says(alice: User, media_type: str) -> None:
+def test_json_is_utf_8_whatever_the_charset_parameter(alice: User, media_type: str) -> None:
     """JSON has no charset parameter (RFC 8259, section 11)."""
     sent = whole(title=text("Zürich"))
     for response in writes(alice, alice.create(), sent, **{"Content-Type": media_type}):
@@ -370,7 +383,7 @@ def test_a_compressed_body_is_a_415(alice: User, encoding: str) -> None:
         refused(response, 415, "unsupported_media_type", encoding.encode(), whole())
 
 
-def test_a_body_that_is_too_large_is_a_413_announced_or_not(alice: User) -> None:
+def test_a_too_large_body_is_a_413_with_or_without_content_length(alice: User) -> None:
     sent = whole().ljust(MAX_BODY + 1)
     for method, path in (("POST", TASKS), ("PATCH", f"{TASKS}/x"), ("PUT", f"{TASKS}/x")):
         for content in (
@@ -385,12 +398,16 @@ def test_a_body_that_is_too_large_is_a_413_announced_or_not(alice: User) -> None
     assert alice.client.get(TASKS).json()["items"] == []
 
 
-def test_what_is_announced_too_large_is_refused_before_it_comes(alice: User) -> None:
+def test_a_too_large_content_length_is_refused_before_the_body(alice: User) -> None:
     address = urlsplit(str(alice.client.base_url))
     authorization = alice.client.headers["authorization"]
     for method, path in (
-        *(("POST", TASKS), ("GET", TASKS), ("POST", f"{TASKS}/x/toggle")),
-        *(("PATCH", f"{TASKS}/x"), ("PUT", f"{TASKS}/x"), ("DELETE", f"{TASKS}/x")),
+        ("POST", TASKS),
+        ("GET", TASKS),
+        ("POST", f"{TASKS}/x/toggle"),
+        ("PATCH", f"{TASKS}/x"),
+        ("PUT", f"{TASKS}/x"),
+        ("DELETE", f"{TASKS}/x"),
     ):
         with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
             connection.sendall(
@@ -402,7 +419,7 @@ def test_what_is_announced_too_large_is_refused_before_it_comes(alice: User) -> 
 
 
 @pytest.mark.parametrize("sent", [b"{", b"\xff", b'{"completed": false}', b"x" * 1_000])
-def test_an_operation_that_takes_no_body_looks_into_none(alice: User, sent: bytes) -> None:
+def test_an_operation_without_a_body_ignores_one(alice: User, sent: bytes) -> None:
     path = f"{TASKS}/{alice.create()['id']}"
     for media_type in (JSON, "text/plain"):
         headers = {"Content-Type": media_type}

@@ -1,7 +1,7 @@
-"""What a good token meets while the key set endpoint does its worst: 200, 401 or 503, in time.
+"""A good token while the key set endpoint misbehaves: the answer is 200, 401 or 503, in time.
 
-An endpoint that cannot be understood is an outage (503), unless the keys are known already (200).
-One that can be, and does not publish the token's key, has refused it (401).
+An unusable answer of the endpoint is an outage (503), unless the keys are already known (200).
+A usable key set without the token's key refuses the token (401).
 """
 
 import asyncio
@@ -60,8 +60,8 @@ from tasks_backend import Settings, create_app
 from tasks_backend.auth.keys import parse_key_set
 
 CANARY = "nothing-of-this-may-be-repeated"
-IMPATIENT, PATIENT = 0.25, 10.0  # seconds for a fetch: where it must fail, where it must not
-SLACK = 5.0  # seconds that a busy machine may add to any bound
+IMPATIENT, PATIENT = 0.25, 10.0  # seconds for a fetch that must fail, or must not
+SLACK = 5.0  # seconds that a busy machine may add to any timeout
 SUB = secrets.token_hex(16)
 GOOD = Signer()
 GOOD_TOKEN = GOOD.token(SUB)
@@ -81,7 +81,7 @@ def one_byte_chunks(body: bytes) -> bytes:
 
 
 BROKEN: dict[str, Behaviour] = {
-    # what is no key set
+    # not a key set
     "HTML": answer(HTML),
     "an empty body": answer(b""),
     "truncated JSON": answer(KEYS[:-20]),
@@ -102,7 +102,7 @@ BROKEN: dict[str, Behaviour] = {
     "keys is null": answer(b'{"keys": null}'),
     "257 keys": answer(members(GOOD.jwk, *range(256))),
     "10,000 keys": answer(members(GOOD.jwk, *[{**GOOD.jwk, "kid": str(n)} for n in range(9_999)])),
-    # what is compressed, although identity was asked for
+    # compressed, although identity was requested
     "gzip": answer(gzip.compress(KEYS), "Content-Encoding: gzip"),
     "deflate": answer(zlib.compress(KEYS), "Content-Encoding: deflate"),
     "a gzip bomb": answer(gzip.compress(b" " * 20_000_000 + KEYS), "Content-Encoding: gzip"),
@@ -117,7 +117,7 @@ BROKEN: dict[str, Behaviour] = {
     "500": answer(KEYS, status="500 Internal Server Error"),
     "503": answer(KEYS, status="503 Service Unavailable"),
     "101": raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" + KEYS),
-    # redirects; who follows one finds good keys
+    # redirects; a client that follows one gets good keys
     "a redirect on the same host": redirect("302 Found", "/elsewhere", KEYS),
     "a redirect to another host": redirect("302 Found", "http://localhost:{port}/elsewhere", KEYS),
     "a permanent redirect": redirect(
@@ -125,7 +125,7 @@ BROKEN: dict[str, Behaviour] = {
     ),
     "a redirect to a file": redirect("302 Found", "file:///etc/hostname", KEYS),
     "a redirect loop": redirect("307 Temporary Redirect", "http://127.0.0.1:{port}{path}", KEYS),
-    # what breaks HTTP
+    # broken HTTP
     "garbage": raw(secrets.token_bytes(4096)),
     "no status line, as HTTP/0.9": raw(KEYS),
     "a status line and no more": raw(OK),
@@ -141,13 +141,13 @@ BROKEN: dict[str, Behaviour] = {
     "closed when asked": raw(b""),
     "reset when asked": break_off(b""),
     "reset in the body": break_off(PLAIN + KEYS[:20]),
-    # what is too large
+    # too large
     "a huge body, announced": endless(OK + b"Content-Length: 9999999999\r\n\r\n", b" " * 65_536),
     "a huge body, not announced": endless(PLAIN, b" " * 65_536),
     "endless chunks": endless(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"),
     "endless headers": endless(OK, b"X-More: of-the-same\r\n" * 100),
     "a header that never ends": endless(OK + b"X-More: ", b"x" * 65_536),
-    # what takes too long
+    # too slow
     "no answer": silent(),
     "no answer, and the request not read": never_read,
     "no body": silent(OK + b"Content-Length: 100\r\n\r\n"),
@@ -185,24 +185,24 @@ USABLE: dict[str, Behaviour] = {
 
 @dataclass(frozen=True)
 class Refused:
-    """The members of a set, and a token that none of them may vouch for."""
+    """The members of a set, and a token that none of them may verify."""
 
     members: tuple[object, ...]
     token: str = GOOD_TOKEN
 
 
 def altered(**changed: object) -> Refused:
-    """The good key with another member: were it taken, the good token would be valid."""
+    """The good key with one member changed: if it were used, the good token would be valid."""
     return Refused(({k: v for k, v in {**GOOD.jwk, **changed}.items() if v is not ...},))
 
 
 def owned(signer: Signer, **changed: object) -> Refused:
-    """Another signer's key, with another member perhaps, and a token of that signer's."""
+    """Another signer's key, optionally with a changed member, and a token of that signer."""
     return Refused(({**signer.jwk, **changed},), signer.token(SUB))
 
 
 def sealed(jwk: dict[str, Any], sign: Callable[[bytes], bytes]) -> Refused:
-    """A key that no honest signer has, and a token under it."""
+    """A key that no honest signer has, and a token signed with it."""
     header = {"alg": jwk["alg"], "kid": jwk["kid"]}
     message = f"{segment(header)}.{segment(GOOD.claims(SUB))}"
     return Refused((jwk,), f"{message}.{base64url(sign(message.encode()))}")
@@ -223,7 +223,7 @@ def ed448_key() -> Refused:
 
 
 def small_order() -> Refused:
-    """A key under which every message has the same signature, and nobody needs a secret."""
+    """A key under which one signature fits every message; no secret is needed."""
     x = b"\x01".ljust(32, b"\0")
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64url(x), "alg": "EdDSA", "kid": "small"}
     return sealed(jwk, lambda _: x + bytes(32))
@@ -294,7 +294,7 @@ WORTH_REFUSING = (
     *("use enc", "use a list", "key_ops to sign", "key_ops a string", "key_ops null"),
     *("alg not in the settings", "a key of the development issuer's"),
 )
-"""The members under which PyJWT alone would take the token."""
+"""The members with which PyJWT alone would accept the token."""
 
 
 def under_another_id(refused: Refused, kid: str) -> list[object]:
@@ -315,7 +315,7 @@ class Mode:
     cold: int
     """The answer to the mode's token while no key is known."""
     warm: int
-    """The answer to the good token once known keys were fetched anew."""
+    """The answer to the good token after known keys were refreshed."""
     token: str = GOOD_TOKEN
     timeout: float = PATIENT
 
@@ -344,19 +344,19 @@ def client() -> Iterator[httpx2.Client]:
 
 @contextmanager
 def service_with_keys_at(url: str, settings: Settings, **changed: object) -> Iterator[str]:
-    """A service of its own that asks this endpoint, and asks it often."""
+    """A separate service that fetches keys often from this endpoint."""
     often = {"jwks_url": url, "jwks_cooldown": 0.02, "jwks_refresh_after": 0.01}
     with served(create_app(settings.model_copy(update={**often, **changed}))) as service:
         yield service
 
 
 Stage = tuple[HostileEndpoint, str]
-"""An endpoint that plays every part, and the URL of the service that asks it."""
+"""An endpoint for all modes, and the URL of the service that fetches from it."""
 
 
 @pytest.fixture(scope="module")
 def stages(settings: Settings) -> Iterator[dict[float, Stage]]:
-    """By the time that the service allows for a fetch. None is restarted between the modes."""
+    """By the fetch timeout of the service. No service is restarted between the modes."""
     with ExitStack() as stack:
         stages = {}
         for timeout in (IMPATIENT, PATIENT):
@@ -368,7 +368,7 @@ def stages(settings: Settings) -> Iterator[dict[float, Stage]]:
 
 @pytest.fixture(scope="module")
 def waits() -> Iterator[list[tuple[float, float, str]]]:
-    """How long answers took, and might have: the one nearest to its bound is printed."""
+    """The time of each answer and its limit; the one nearest to its limit is printed."""
     waits: list[tuple[float, float, str]] = []
     yield waits
     took, bound, name = max(waits, key=lambda wait: wait[0] / wait[1])
@@ -376,7 +376,7 @@ def waits() -> Iterator[list[tuple[float, float, str]]]:
 
 
 def ask(client: httpx2.Client, service: str, token: str = GOOD_TOKEN) -> int:
-    """The status that a token gets: one of three, in the one shape, with nothing in it of keys."""
+    """The status for a token: one of three, as a problem document that shows nothing of keys."""
     headers = {"Authorization": f"Bearer {token}"}
     response = client.get(f"{service}/api/v1/tasks", headers=headers)
     if response.status_code == 401:
@@ -405,7 +405,7 @@ def test_a_token_gets_the_right_answer_in_time_whatever_the_endpoint_does(
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> None:
-    """While no key is known, when the endpoint is well again, and with known keys fetched anew."""
+    """Without known keys, after the endpoint recovered, and with known keys that are refreshed."""
     caplog.set_level(logging.DEBUG, "tasks_backend")
     endpoint, service = stages[mode.timeout]
 
@@ -436,8 +436,8 @@ def test_a_token_gets_the_right_answer_in_time_whatever_the_endpoint_does(
 
 @pytest.mark.parametrize("name", WORTH_REFUSING)
 @pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits")
-def test_without_the_refusal_the_token_would_be_valid(name: str) -> None:
-    """What the table proves, for the members that PyJWT and cryptography let through."""
+def test_each_refused_key_would_verify_its_token(name: str) -> None:
+    """For the members that PyJWT and cryptography accept: the refusal is the service's."""
     refused = REFUSED[name]
     key = jwt.PyJWK(refused.members[-1])  # type: ignore[arg-type] # these are objects
     claims = jwt.decode(refused.token, key, [key.algorithm_name], audience=AUDIENCE)
@@ -445,7 +445,7 @@ def test_without_the_refusal_the_token_would_be_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refused_member_costs_no_other_key_anything(name: str) -> None:
+def test_a_refused_member_does_not_affect_other_keys(name: str) -> None:
     spoilt = under_another_id(REFUSED[name], "another")
     for order in ([*spoilt, GOOD.jwk], [GOOD.jwk, *spoilt]):
         body = json.dumps({"keys": order}).encode()
@@ -455,7 +455,7 @@ def test_a_refused_member_costs_no_other_key_anything(name: str) -> None:
 
 
 def stranger() -> str:
-    """A token that looks right, under an id that nobody publishes."""
+    """A well-formed token with a key id that is not published."""
     return OTHER.token(SUB, header={"kid": secrets.token_urlsafe(24)})
 
 
@@ -480,7 +480,7 @@ def storm(service: str, tokens: Iterable[str], at_once: int) -> Counter[int]:
 
 
 @pytest.mark.proves("FR-008", "EDGE-6")
-def test_an_endpoint_that_is_down_at_the_start_is_used_once_it_is_up(
+def test_an_endpoint_down_at_the_start_is_used_once_it_is_up(
     settings: Settings, client: httpx2.Client
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -497,7 +497,7 @@ def test_an_endpoint_that_is_down_at_the_start_is_used_once_it_is_up(
 def test_keys_stay_known_while_the_endpoint_is_down(
     settings: Settings, client: httpx2.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And each way to be down is told once, however often it is met."""
+    """Each kind of outage is logged once, however often it occurs."""
     with ExitStack() as stack:
         server = KeyServer(json_answer(KEYS))
         with server:
@@ -516,7 +516,7 @@ def test_keys_stay_known_while_the_endpoint_is_down(
     ]
 
 
-def test_keys_are_not_believed_for_ever(settings: Settings, client: httpx2.Client) -> None:
+def test_known_keys_expire_during_a_long_outage(settings: Settings, client: httpx2.Client) -> None:
     with (
         KeyServer(json_answer(KEYS)) as server,
         service_with_keys_at(server.url, settings, jwks_max_age=0.5) as service,
@@ -541,10 +541,10 @@ def test_a_retired_key_is_refused(settings: Settings, client: httpx2.Client) -> 
 
 @pytest.mark.proves("FR-008", "FR-009")
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
-def test_an_id_that_belongs_to_another_key_now_is_asked_for_anew(
+def test_a_reused_key_id_leads_to_a_new_fetch(
     algorithm: str, settings: Settings, client: httpx2.Client
 ) -> None:
-    """Serial ids begin again at 1 when Better Auth gets a new database."""
+    """Serial ids start again at 1 when Better Auth gets a new database."""
     old, new = Signer(kid="1"), Signer(algorithm, kid="1")
     with (
         KeyServer(json_answer(key_set(old))) as server,
@@ -562,7 +562,7 @@ def test_an_id_that_belongs_to_another_key_now_is_asked_for_anew(
 
 
 @pytest.mark.proves("EDGE-9")
-def test_a_storm_of_forged_signatures_is_no_storm_for_the_endpoint(
+def test_many_forged_signatures_cause_few_fetches(
     settings: Settings, client: httpx2.Client
 ) -> None:
     cooldown = 0.25
@@ -585,7 +585,7 @@ def test_a_storm_of_forged_signatures_is_no_storm_for_the_endpoint(
 def test_an_empty_set_refuses_and_is_filled_later(
     settings: Settings, client: httpx2.Client
 ) -> None:
-    """Better Auth serves one after an idle month, and makes a key when it next signs."""
+    """Better Auth serves one after an idle month, and creates a key when it next signs."""
     with (
         KeyServer(json_answer(key_set())) as server,
         service_with_keys_at(server.url, settings) as service,
@@ -597,10 +597,10 @@ def test_an_empty_set_refuses_and_is_filled_later(
 
 
 @pytest.mark.proves("FR-008", "FR-009")
-def test_a_new_key_is_never_refused_in_a_storm_of_unknown_ids(
+def test_a_new_key_is_never_refused_among_many_unknown_ids(
     settings: Settings, client: httpx2.Client
 ) -> None:
-    """Each fetch takes a while, so that most keys are published while an older answer travels."""
+    """Fetches are slow, so most keys are published while an older answer is in transit."""
 
     def slow_answer(signer: Signer) -> Answer:
         def answer(request: BaseHTTPRequestHandler) -> None:
@@ -632,7 +632,7 @@ def test_a_new_key_is_never_refused_in_a_storm_of_unknown_ids(
 
 
 @pytest.mark.parametrize(("endpoint", "status"), [("healthy", 401), ("down", 503)])
-def test_a_storm_of_unknown_ids_is_no_storm_for_the_endpoint(
+def test_many_unknown_ids_cause_few_fetches(
     endpoint: str, status: int, settings: Settings, client: httpx2.Client
 ) -> None:
     cooldown = 0.25
@@ -653,12 +653,12 @@ def test_a_storm_of_unknown_ids_is_no_storm_for_the_endpoint(
 
 
 @pytest.mark.proves("FR-018", "EDGE-9")
-def test_a_flood_of_made_up_key_ids_refuses_nobody_with_a_known_key(settings: Settings) -> None:
-    """320 a second, where the next fetch is far away, so that whoever may wait does."""
+def test_a_flood_of_unknown_key_ids_does_not_affect_known_keys(settings: Settings) -> None:
+    """320 a second, long before the next fetch, so that as many requests wait as may."""
     far = {"jwks_cooldown": 300.0, "jwks_refresh_after": 3600.0}
     seconds, rate = 3, 320
 
-    async def flood_and_ask(service: str) -> tuple[Counter[str], Counter[int]]:
+    async def flood_and_send(service: str) -> tuple[Counter[str], Counter[int]]:
         each_its_own = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         async with (
             httpx2.AsyncClient(base_url=service, timeout=60, limits=each_its_own) as attacker,
@@ -685,19 +685,19 @@ def test_a_flood_of_made_up_key_ids_refuses_nobody_with_a_known_key(settings: Se
         app = create_app(settings.model_copy(update={**far, "jwks_url": server.url}))
         with served(app) as service, httpx2.Client(timeout=60) as client:
             assert ask(client, service) == 200
-            refused, answers = asyncio.run(flood_and_ask(service))
+            refused, answers = asyncio.run(flood_and_send(service))
             until(lambda: app.state.key_set.waiting == 0)
     assert set(answers) == {200}, answers
     assert set(refused) == {"auth_unavailable"}, refused
     show(f"{refused.total()} made-up key ids beside {answers.total()} honest requests: 0 refused")
 
 
-def test_known_keys_do_not_wait_for_an_endpoint_that_hangs(
+def test_known_keys_do_not_wait_for_a_hanging_endpoint(
     settings: Settings, client: httpx2.Client
 ) -> None:
-    """But once for each fetch, and for a second at most.
+    """Except once for each fetch, for at most a second.
 
-    Two services take turns, so that whatever the machine does it does to both.
+    Two services take turns, so that noise of the machine affects both.
     """
     times: dict[str, list[float]] = {"hangs": [], "answers": []}
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """Hostile tokens and hostile Authorization headers, byte for byte, against the running service.
 
-Every signature is really made. A refusal is held against the one shape of a failure and the three
-challenges, and neither its answer nor the log may repeat anything of what was sent.
+Every signature is real. A refusal must be a problem document with one of the three challenges,
+and neither the answer nor the log may repeat anything of the token.
 """
 
 import base64
@@ -57,7 +57,7 @@ from tasks_backend.auth.tokens import LEEWAY
 
 TASKS = "/api/v1/tasks"
 PUBLIC = {"/livez", "/readyz"}
-AUDIENCE = "https://tasks.example.com"  # unlike the issuer, so that neither passes for the other
+AUDIENCE = "https://tasks.example.com"  # unlike the issuer, so that mixing them up is noticed
 ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
 REQUIRED = ("exp", "iat", "sub", "iss", "aud")
 MAX_BYTES = 8 * 1024
@@ -96,7 +96,7 @@ def forger() -> Forger:
 
 @pytest.fixture(scope="module")
 def development() -> Signer:
-    """A key of the development issuer's, which somebody published by mistake."""
+    """A key of the development issuer, published by mistake."""
     return Signer(kid=f"{DEVELOPMENT_PREFIX}0123456789abcdef")
 
 
@@ -111,7 +111,7 @@ def service(settings: Settings, keys: KeyServer) -> Iterator[str]:
     """The base URL of a service that trusts keys of every kind."""
     changed = {
         "jwks_url": keys.url,
-        "jwks_cooldown": 0.02,  # seconds that an unknown key costs its test
+        "jwks_cooldown": 0.02,  # seconds that a test with an unknown key takes
         "jwt_audience": AUDIENCE,
         "jwt_max_lifetime": float(MAX_LIFETIME),
     }
@@ -121,14 +121,14 @@ def service(settings: Settings, keys: KeyServer) -> Iterator[str]:
 
 @pytest.fixture
 def trap(forger: Forger) -> Iterator[KeyServer]:
-    """An address for tokens to name. Whoever asks there gets the stranger's keys."""
+    """An address for tokens to name. It serves the stranger's keys and counts requests."""
     with KeyServer(json_answer(key_set(*forger.stranger.values()))) as server:
         yield server
 
 
 @pytest.fixture
 def refuse_request(service: str, caplog: pytest.LogCaptureFixture) -> RefuseRequest:
-    """Sends a request, and holds what comes of it against all that a refusal promises."""
+    """Sends a request and checks all promises of a refusal."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "tasks_backend")
 
@@ -153,7 +153,7 @@ def refuse(refuse_request: RefuseRequest, forger: Forger) -> Refuse:
 
 
 def traces(token: str) -> Iterator[str]:
-    """What would give a token away: its parts, and every text within its first two."""
+    """Strings that would reveal a token: its parts, and all texts in its first two parts."""
     parts = token.split(".")
     yield from (part[:16] for part in parts if len(part) >= 8)
     for part in parts[:2]:
@@ -164,7 +164,7 @@ def traces(token: str) -> Iterator[str]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and len(value) >= 6:  # what is shorter may be there by chance
+    if isinstance(value, str) and len(value) >= 6:  # a shorter text may occur by chance
         yield value
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
@@ -288,7 +288,7 @@ NO_HTTP = {
 }
 
 SPELLINGS = {
-    "as everybody does": b"Authorization: Bearer TOKEN",
+    "the usual form": b"Authorization: Bearer TOKEN",
     "lower case": b"authorization: bearer TOKEN",
     "upper case": b"AUTHORIZATION: BEARER TOKEN",
     "mixed case": b"aUtHoRiZaTiOn: bEaReR TOKEN",
@@ -316,7 +316,7 @@ def test_without_a_bearer_token_the_challenge_names_no_error(
     ("fields", "status", "code"),
     [*group(401, "invalid_token", NOT_ONE_TOKEN), *group(400, "bad_request", NO_HTTP)],
 )
-def test_a_good_token_counts_only_as_the_one_credential(
+def test_a_good_token_must_be_the_only_credential(
     refuse_request: RefuseRequest, forger: Forger, fields: bytes, status: int, code: str
 ) -> None:
     token = forger.token()
@@ -325,7 +325,7 @@ def test_a_good_token_counts_only_as_the_one_credential(
 
 @pytest.mark.proves("FR-008")
 @pytest.mark.parametrize("fields", SPELLINGS.values(), ids=SPELLINGS)
-def test_the_header_counts_in_every_spelling_that_http_allows(
+def test_the_header_is_accepted_in_every_spelling_that_http_allows(
     service: str, forger: Forger, fields: bytes
 ) -> None:
     response = exchange(service, get(fields.replace(b"TOKEN", forger.token().encode())))
@@ -362,7 +362,7 @@ ELSEWHERE = {
 
 @pytest.mark.proves("FR-008", "SC-002", "EDGE-3")
 @pytest.mark.parametrize(("request_", "status", "code"), group(401, "missing_token", ELSEWHERE))
-def test_a_token_elsewhere_is_not_looked_at(
+def test_a_token_outside_the_header_is_ignored(
     refuse_request: RefuseRequest, forger: Forger, request_: bytes, status: int, code: str
 ) -> None:
     token = forger.token()
@@ -384,11 +384,11 @@ def stray_bits_in_the_signature(forger: Forger) -> str:
 
 
 def stray_bits_in(part: int) -> Forge:
-    """A token whose header or payload was signed in a spelling with stray bits."""
+    """A token whose header or payload was signed in a base64url form with stray bits."""
 
     def forge(forger: Forger) -> str:
         texts = [json.dumps(forger.header()), json.dumps(forger.claims())]
-        texts[part] += " " * ((1 - len(texts[part])) % 3)  # one byte more than full groups
+        texts[part] += " " * ((1 - len(texts[part])) % 3)  # one byte more than a multiple of three
         segments = [segment(text.encode()) for text in texts]
         segments[part] = with_stray_bits(segments[part])
         return sealed(segments[0], segments[1], forger.trusted["EdDSA"])
@@ -460,7 +460,7 @@ FORMS: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", SIZES), group(401, "invalid_token", FORMS))
-def test_only_the_compact_form_of_moderate_size_is_a_token(
+def test_a_token_must_have_the_compact_form_and_a_moderate_size(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
@@ -505,7 +505,9 @@ HEADERS: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", HEADERS))
-def test_a_header_has_one_reading(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+def test_an_ambiguous_header_is_refused(
+    refuse: Refuse, forge: Forge, status: int, code: str
+) -> None:
     refuse(forge, status, code)
 
 
@@ -531,7 +533,7 @@ def keyed(by: str, form: Callable[[Signer], bytes], algorithm: str = "HS256") ->
 
 
 def named(key: str, by: str, algorithm: str | None = None) -> Forge:
-    """Signed by one trusted key, in the way the header says, under the id of another."""
+    """Signed by one trusted key with the header's algorithm, under the id of another key."""
     name = algorithm or by
     return lambda f: f.signed(f.header(key, alg=name), f.claims(), by, name)
 
@@ -585,7 +587,7 @@ CONFUSIONS: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", CONFUSIONS))
-def test_the_algorithm_is_the_keys_and_never_the_tokens_choice(
+def test_the_key_decides_the_algorithm(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
@@ -636,7 +638,9 @@ KEY_IDS: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", KEY_IDS))
-def test_a_key_goes_by_its_exact_id(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+def test_a_key_is_found_by_its_exact_id_only(
+    refuse: Refuse, forge: Forge, status: int, code: str
+) -> None:
     refuse(forge, status, code)
 
 
@@ -677,10 +681,10 @@ TYPES = (
     group(401, "invalid_token", EXTENSIONS),
     group(401, "invalid_token", {f"typ {typ!r}": header(typ=typ) for typ in TYPES}),
 )
-def test_what_a_header_demands_and_declares_must_be_known(
+def test_crit_and_typ_of_a_header_must_be_known(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    """The keys of users' tokens also sign Better Auth's session caches and logout notices."""
+    """The same keys also sign Better Auth's session caches and logout notices."""
     refuse(forge, status, code)
 
 
@@ -701,7 +705,7 @@ NOT_WORTH_ASKING: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", NOT_WORTH_ASKING))
-def test_no_key_is_fetched_for_what_cannot_be_a_token(
+def test_a_malformed_token_causes_no_fetch(
     refuse: Refuse, keys: KeyServer, forge: Forge, status: int, code: str
 ) -> None:
     refuse(header(kid=str(uuid.uuid4())), 401, "invalid_token")
@@ -716,7 +720,7 @@ Lure = Callable[[Forger, str], str]
 
 
 def certificates(forger: Forger) -> list[str]:
-    """A certificate of the stranger's key, which the stranger issued."""
+    """A self-issued certificate of the stranger's key."""
     key, name, now = forger.stranger["RS256"].private, x509.Name([]), datetime.now(UTC)
     builder = x509.CertificateBuilder(
         name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1)
@@ -757,14 +761,14 @@ LURES: dict[str, Lure] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @pytest.mark.parametrize(("lure", "status", "code"), group(401, "invalid_token", LURES))
-def test_a_key_that_a_token_brings_or_names_is_not_looked_at(
+def test_a_key_that_a_token_contains_or_references_is_ignored(
     refuse: Refuse, trap: KeyServer, lure: Lure, status: int, code: str
 ) -> None:
     refuse(lambda forger: lure(forger, trap.url), status, code)
     assert trap.requests == 0
 
 
-def test_a_good_token_may_name_addresses_which_nobody_visits(
+def test_addresses_in_a_good_token_are_never_requested(
     service: str, forger: Forger, trap: KeyServer
 ) -> None:
     members = {"jku": trap.url, "x5u": trap.url, "jwk": forger.stranger["EdDSA"].jwk}
@@ -778,7 +782,7 @@ def test_a_good_token_may_name_addresses_which_nobody_visits(
 
 
 def near(value: str) -> dict[str, object]:
-    """What is nearly the value, or contains it, or would do for a lenient reader."""
+    """Values that are similar to this one, or contain it, or that a lenient check accepts."""
     host = value.removeprefix("https://")
     return {
         "with a slash": f"{value}/",
@@ -868,7 +872,7 @@ UNTIMELY: dict[str, Forge] = {
     "good to the year 9999": claim(exp=253_402_300_799),
     "good to a time in milliseconds": lambda f: f.token(exp=(f.now + 900) * 1000),
 }
-NO_TIMES = {  # JSON; SECONDS is a time that would do
+NO_TIMES = {  # JSON; SECONDS is replaced by a valid time
     "null": "null",
     "true": "true",
     "false": "false",
@@ -899,7 +903,7 @@ NO_TIMES = {  # JSON; SECONDS is a time that would do
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-2")
 @tokens(group(401, "expired_token", EXPIRED))
-def test_a_token_that_was_good_once_has_expired(
+def test_a_token_past_its_expiry_is_refused(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
@@ -914,7 +918,7 @@ def test_a_token_that_was_good_once_has_expired(
         for kind, text in NO_TIMES.items()
     ),
 )
-def test_times_are_numbers_and_bound_a_moderate_life(
+def test_times_must_be_numbers_and_the_lifetime_moderate(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
@@ -967,7 +971,7 @@ NO_SUBJECTS = {
     group(401, "invalid_token", {f"no {name}": without(name) for name in REQUIRED}),
     group(401, "invalid_token", {"jti a number": claim(jti=7), "jti null": claim(jti=None)}),
 )
-def test_every_required_claim_is_there_and_the_subject_is_a_name(
+def test_required_claims_must_be_there_and_the_subject_valid(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
@@ -1013,7 +1017,9 @@ PAYLOADS: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", PAYLOADS))
-def test_a_payload_has_one_reading(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+def test_an_ambiguous_payload_is_refused(
+    refuse: Refuse, forge: Forge, status: int, code: str
+) -> None:
     refuse(forge, status, code)
 
 
@@ -1046,10 +1052,10 @@ FOREIGN: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "FR-017", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", FOREIGN))
-def test_what_was_issued_to_a_client_is_no_users_token(
+def test_a_token_issued_to_a_client_is_refused(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
-    """Our audience does not make it ours: Better Auth signs what a client asks for."""
+    """Our audience is not sufficient: Better Auth signs the audience that a client requests."""
     refuse(forge, status, code)
 
 
@@ -1081,19 +1087,19 @@ def with_wider_numbers(signature: bytes) -> bytes:
 
 
 def with_greater_s(signature: bytes) -> bytes:
-    """What a lenient Ed25519 takes for the same signature (RFC 8032, 8.4)."""
+    """The variant that a lenient Ed25519 accepts as the same signature (RFC 8032, 8.4)."""
     r, s = halves(signature)
     return r + (int.from_bytes(s, "little") + ORDER).to_bytes(32, "little")
 
 
 def with_other_s(signature: bytes) -> bytes:
-    """The other signature that goes with every one of ES256; RFC 7518 allows both."""
+    """The second valid signature of every ES256 signature; RFC 7518 allows both."""
     r, s = halves(signature)
     return r + (ORDER_P256 - int.from_bytes(s)).to_bytes(32)
 
 
 def salted(length: int) -> Forge:
-    """RSA-PSS with a salt of another length than the digest (RFC 7518, 3.5)."""
+    """RSA-PSS with a salt length other than the digest's (RFC 7518, 3.5)."""
 
     def forge(forger: Forger) -> str:
         message = f"{segment(forger.header('PS256'))}.{segment(forger.claims())}"
@@ -1114,7 +1120,7 @@ def by_stranger(by: str) -> Forge:
 
 
 def altered(members: dict[str, Any], **claims: Any) -> Forge:
-    """A trusted token with another header or other claims over its old signature."""
+    """A trusted token with a changed header or claims and its old signature."""
 
     def forge(forger: Forger) -> str:
         header, payload = forger.header(), forger.claims()
@@ -1167,14 +1173,14 @@ SIGNATURES: dict[str, Forge] = {
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
 @tokens(group(401, "invalid_token", SIGNATURES))
-def test_only_the_keys_own_signature_over_these_very_bytes_counts(
+def test_only_a_signature_of_the_key_over_exactly_these_bytes_is_valid(
     refuse: Refuse, forge: Forge, status: int, code: str
 ) -> None:
     refuse(forge, status, code)
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-def test_the_development_issuer_has_no_say_here(refuse: Refuse, development: Signer) -> None:
+def test_the_development_issuer_is_not_trusted(refuse: Refuse, development: Signer) -> None:
     named_honestly = {"alg": "EdDSA", "kid": development.kid}
     refuse(
         lambda f: sealed(segment(named_honestly), segment(f.claims()), development),
@@ -1250,9 +1256,7 @@ def test_an_honest_token_is_accepted(service: str, forger: Forger, forge: Forge)
 
 @pytest.mark.proves("FR-008", "FR-010")
 @pytest.mark.parametrize("sub", SUBJECTS.values(), ids=SUBJECTS)
-def test_the_subject_is_the_user_whatever_it_looks_like(
-    service: str, forger: Forger, sub: str
-) -> None:
+def test_any_valid_subject_is_the_user_id(service: str, forger: Forger, sub: str) -> None:
     headers = {"Authorization": f"Bearer {forger.token(sub=sub)}"}
     with httpx2.Client(base_url=service, headers=headers, timeout=30) as client:
         created = client.post(TASKS, json={"title": "Buy milk"})
@@ -1265,8 +1269,8 @@ def test_the_subject_is_the_user_whatever_it_looks_like(
 
 
 @pytest.mark.proves("FR-008")
-def test_a_token_is_verified_anew_on_every_request(settings: Settings) -> None:
-    """Once its key is retired, a token that was accepted a moment ago is refused."""
+def test_a_token_is_verified_on_every_request(settings: Settings) -> None:
+    """After its key is retired, a token that was accepted before is refused."""
     signer = Signer()
     with KeyServer(json_answer(key_set(signer))) as keys:
         changed = {"jwks_url": keys.url, "jwks_cooldown": 0.02, "jwks_refresh_after": 0.01}
@@ -1280,10 +1284,8 @@ def test_a_token_is_verified_anew_on_every_request(settings: Settings) -> None:
             problem(response, 401, "invalid_token")
 
 
-def test_a_key_that_may_yet_come_is_not_waited_for_past_the_deadline(
-    settings: Settings, signer: Signer
-) -> None:
-    """The endpoint is asked again in five minutes, and this client waits for thirty seconds."""
+def test_waiting_for_a_key_ends_at_the_deadline(settings: Settings, signer: Signer) -> None:
+    """The next fetch is in five minutes; this client waits for thirty seconds."""
     changed = {"jwks_timeout": 60.0, "jwks_cooldown": 300.0, "request_timeout": 0.5}
     with served(create_app(settings.model_copy(update=changed))) as service:
         give_up = time.monotonic() + 30
@@ -1293,7 +1295,7 @@ def test_a_key_that_may_yet_come_is_not_waited_for_past_the_deadline(
 
 
 @pytest.mark.parametrize("path", [TASKS, "/livez"])
-def test_a_length_of_thousands_of_digits_is_too_large_and_no_crash(
+def test_a_content_length_of_thousands_of_digits_is_a_413(
     service: str, forger: Forger, path: str
 ) -> None:
     fields = [
@@ -1332,7 +1334,7 @@ CREDENTIALS: dict[str, Forge | None] = {
 
 @pytest.fixture(scope="module")
 def closed(service: str) -> list[bytes]:
-    """The request lines of all documented operations that are not for everybody."""
+    """The request lines of all documented operations that need a token."""
     paths = httpx2.get(f"{service}/openapi.json", timeout=30).json()["paths"]
     assert paths.keys() > PUBLIC
     lines = []
@@ -1348,7 +1350,7 @@ def closed(service: str) -> list[bytes]:
 @pytest.mark.proves("FR-008", "FR-009", "SC-002", "SC-005", "US1-AC3", "EDGE-3", "EDGE-6")
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 @pytest.mark.parametrize("code", CREDENTIALS)
-def test_who_calls_is_settled_before_a_byte_of_the_body_counts(
+def test_authentication_comes_before_the_body(
     refuse_request: RefuseRequest, forger: Forger, closed: list[bytes], code: str, body: list[bytes]
 ) -> None:
     forge = CREDENTIALS[code]
@@ -1359,10 +1361,10 @@ def test_who_calls_is_settled_before_a_byte_of_the_body_counts(
 
 
 @pytest.mark.proves("SC-005")
-def test_leave_to_send_a_body_is_given_to_known_callers_only(
+def test_only_authenticated_callers_get_a_100_continue(
     service: str, forger: Forger, closed: list[bytes]
 ) -> None:
-    """A server that has a use for the body asks for it first, with a 100 (RFC 9110, 10.1.1)."""
+    """A server that wants the body sends a 100 first (RFC 9110, 10.1.1)."""
     expecting = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 17\r\n"
     credential = b"Authorization: Bearer " + forger.token().encode() + b"\r\n\r\n"
     create = f"POST {TASKS} HTTP/1.1\r\nHost: tasks\r\n".encode()

@@ -1,4 +1,4 @@
-"""Idempotency-Key: however often a create or a toggle is sent, it is done once."""
+"""Idempotency-Key: a create or a toggle that is sent several times is executed once."""
 
 import secrets
 from collections import Counter
@@ -31,7 +31,7 @@ def toggle(user: User, task_id: str, key: str, **headers: str) -> httpx2.Respons
 
 
 def shown(response: httpx2.Response) -> tuple[Any, ...]:
-    """What a client sees of an answer, but for whether it is a repetition."""
+    """What a client sees of an answer, without Idempotency-Replayed."""
     headers = response.headers
     return response.status_code, headers["etag"], headers.get("location"), response.content
 
@@ -48,7 +48,7 @@ def test_a_repeated_create_gets_the_first_answer_again(alice: User) -> None:
     assert len(alice.client.get(TASKS).json()["items"]) == 1
 
 
-def test_a_repeated_create_makes_nothing_even_after_a_deletion(alice: User) -> None:
+def test_a_repeated_create_makes_no_task_even_after_a_deletion(alice: User) -> None:
     first = create(alice, "k")
     alice.client.delete(first.headers["location"])
     assert shown(create(alice, "k")) == shown(first)
@@ -64,7 +64,7 @@ def test_a_repeated_toggle_flips_once(alice: User) -> None:
     assert alice.read(task["id"]) == first.json()
 
 
-def test_a_repeated_toggle_does_not_undo_what_came_after_it(alice: User) -> None:
+def test_a_repeated_toggle_does_not_undo_later_changes(alice: User) -> None:
     task = alice.create()
     first = toggle(alice, task["id"], "k")
     alice.client.patch(f"{TASKS}/{task['id']}", json={"completed": False, "title": "later"})
@@ -75,7 +75,7 @@ def test_a_repeated_toggle_does_not_undo_what_came_after_it(alice: User) -> None
     )
 
 
-def test_a_repeated_toggle_is_answered_although_its_version_is_past(alice: User) -> None:
+def test_a_repeated_toggle_is_answered_although_its_version_is_outdated(alice: User) -> None:
     task = alice.create()
     first = toggle(alice, task["id"], "k", **{"If-Match": '"1"'})
     assert first.status_code == 200
@@ -90,7 +90,7 @@ def test_a_stale_toggle_leaves_its_key_unused(alice: User) -> None:
     assert "idempotency-replayed" not in response.headers
 
 
-def test_a_key_stands_for_one_request(alice: User) -> None:
+def test_a_key_belongs_to_one_request(alice: User) -> None:
     task = alice.create()
     create(alice, "k", title="one")
     for other in ({"title": "two"}, {"title": "one", "completed": True}, {"description": "one"}):
@@ -108,7 +108,7 @@ def test_a_key_of_a_toggle_is_bound_to_its_task(alice: User) -> None:
     assert alice.read(two["id"]) == two
 
 
-def test_existence_and_version_are_asked_before_the_key(alice: User) -> None:
+def test_existence_and_version_are_checked_before_the_key(alice: User) -> None:
     one, two = alice.create(), alice.create()
     toggle(alice, one["id"], "k")
     problem(toggle(alice, two["id"], "k", **{"If-Match": '"7"'}), 412, "version_mismatch")
@@ -117,7 +117,7 @@ def test_existence_and_version_are_asked_before_the_key(alice: User) -> None:
 
 
 @pytest.mark.proves("SC-003")
-def test_keys_are_everybodys_own(alice: User, bob: User) -> None:
+def test_users_can_use_the_same_key(alice: User, bob: User) -> None:
     first, second = create(alice, "k"), create(bob, "k")
     assert (first.status_code, second.status_code) == (201, 201)
     assert "idempotency-replayed" not in second.headers
@@ -139,7 +139,7 @@ def test_a_key_is_any_visible_ascii(alice: User, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"a b", b"\xe9", b"x" * 256, b"a\tb"])
-def test_a_key_that_is_none_is_refused(alice: User, key: bytes) -> None:
+def test_an_invalid_key_is_refused(alice: User, key: bytes) -> None:
     task = alice.create()
     for path, body in ((TASKS, {"title": "x"}), (f"{TASKS}/{task['id']}/toggle", None)):
         response = alice.client.post(path, json=body, headers={b"Idempotency-Key": key})
@@ -148,7 +148,7 @@ def test_a_key_that_is_none_is_refused(alice: User, key: bytes) -> None:
     assert alice.client.get(TASKS).json()["items"] == [task]
 
 
-def test_two_keys_are_no_key(alice: User) -> None:
+def test_two_key_headers_are_refused(alice: User) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
     response = alice.client.post(TASKS, json={"title": "x"}, headers=headers)
     problem(response, 422, "validation_error")
@@ -156,7 +156,7 @@ def test_two_keys_are_no_key(alice: User) -> None:
 
 @pytest.mark.proves("SC-001")
 @pytest.mark.parametrize("round_", range(5))
-def test_of_sixteen_concurrent_creates_with_one_key_one_makes_a_task(
+def test_sixteen_concurrent_creates_with_one_key_make_one_task(
     new_user: NewUser, round_: int
 ) -> None:
     user = new_user()
@@ -170,7 +170,7 @@ def test_of_sixteen_concurrent_creates_with_one_key_one_makes_a_task(
 
 
 @pytest.mark.proves("SC-001")
-def test_of_sixteen_concurrent_toggles_with_one_key_one_flips(alice: User) -> None:
+def test_sixteen_concurrent_toggles_with_one_key_flip_once(alice: User) -> None:
     task = alice.create()
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: toggle(alice, task["id"], "k"), range(16)))
@@ -178,7 +178,9 @@ def test_of_sixteen_concurrent_toggles_with_one_key_one_flips(alice: User) -> No
     assert alice.client.get(f"{TASKS}/{task['id']}").headers["etag"] == '"2"'
 
 
-def test_with_other_bodies_under_one_key_one_wins_and_the_rest_are_refused(alice: User) -> None:
+def test_of_different_bodies_with_one_key_one_succeeds_and_the_rest_are_refused(
+    alice: User,
+) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: create(alice, "k", title=str(n)), range(8)))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 422: 7}
@@ -186,7 +188,7 @@ def test_with_other_bodies_under_one_key_one_wins_and_the_rest_are_refused(alice
 
 
 def test_a_key_in_use_elsewhere_is_a_409_after_a_short_wait(alice: User, database: str) -> None:
-    """The other request is a transaction of our own, caught in the middle."""
+    """The other request is an open transaction of the test."""
     task = alice.create()
     connection = psycopg2.connect(database)
     try:
@@ -234,10 +236,10 @@ def test_the_key_of_a_toggle_does_not_copy_a_long_description(alice: User, rows:
 
 
 @pytest.mark.parametrize("description", [None, "", "x" * 1000, "x" * 1001, LONG])
-def test_a_repeated_toggle_shows_the_task_as_it_was_then(
+def test_a_repeated_toggle_returns_the_task_of_the_first_answer(
     alice: User, description: str | None
 ) -> None:
-    """Whatever was changed since, but for a description that is too long to be kept."""
+    """Later changes do not show, except in a description that is too long to be stored."""
     task = alice.create(description=description)
     first = toggle(alice, task["id"], "k")
     path = f"{TASKS}/{task['id']}"
@@ -252,7 +254,7 @@ def test_a_repeated_toggle_shows_the_task_as_it_was_then(
         assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_the_key_of_a_create_keeps_what_its_request_brought(alice: User) -> None:
+def test_the_key_of_a_create_stores_its_request(alice: User) -> None:
     first = create(alice, "k", description=LONG)
     alice.client.patch(first.headers["location"], json={"description": None})
     assert shown(create(alice, "k", description=LONG)) == shown(first)
@@ -264,7 +266,7 @@ def expire(rows: Any, sub: str) -> None:
     )
 
 
-def test_an_expired_key_is_a_new_one_at_once(alice: User, rows: Any) -> None:
+def test_an_expired_key_can_be_used_again_at_once(alice: User, rows: Any) -> None:
     task = alice.create()
     create(alice, "c")
     toggle(alice, task["id"], "t")
@@ -280,9 +282,7 @@ def test_an_expired_key_is_a_new_one_at_once(alice: User, rows: Any) -> None:
 
 
 @pytest.mark.proves("SC-001")
-def test_of_concurrent_requests_with_an_expired_key_one_takes_it_over(
-    alice: User, rows: Any
-) -> None:
+def test_one_of_concurrent_requests_takes_over_an_expired_key(alice: User, rows: Any) -> None:
     create(alice, "k", title="the first")
     expire(rows, alice.sub)
     with ThreadPoolExecutor(16) as pool:

@@ -1,4 +1,4 @@
-"""The key set client by itself: when it asks, whom it lets wait, and what it believes."""
+"""The key set client alone: when it fetches, which requests wait, which keys it trusts."""
 
 import asyncio
 import datetime as dt
@@ -34,18 +34,18 @@ from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS
 
 LONG = 3600.0  # seconds: never, within a test
-MAX_WAITING = 16  # requests, where a test does not say otherwise
+MAX_WAITING = 16  # waiting requests, unless a test sets another number
 
 
 def keys_at(url: str, *, max_waiting: int = MAX_WAITING, **changed: float) -> KeySet:
-    """A client that asks when it must, and may again at once."""
+    """A client without a cool-down that fetches only when it must."""
     times = {"timeout": 10.0, "cooldown": 0.0, "refresh_after": LONG, "max_age": LONG, **changed}
     return KeySet(url, ("EdDSA",), max_waiting=max_waiting, **times)  # type: ignore[arg-type] # every one is a time
 
 
 def age(keys: KeySet, seconds: float) -> None:
-    """Let the keys be as old as if so much time had passed since they were confirmed."""
-    keys._fetched_at -= seconds  # noqa: SLF001 - the process's clock cannot be put forward
+    """Make the keys older, as if this time had passed since they were confirmed."""
+    keys._fetched_at -= seconds  # noqa: SLF001 - the process's clock cannot be advanced
 
 
 async def verdict(keys: KeySet, kid: str) -> str:
@@ -58,15 +58,15 @@ async def verdict(keys: KeySet, kid: str) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC_ALGORITHMS)
-def test_every_algorithm_of_the_settings_is_known(algorithm: str) -> None:
+def test_every_algorithm_of_the_settings_is_supported(algorithm: str) -> None:
     signer = Signer(algorithm)
     found = parse_key_set(key_set(signer), (algorithm,))
     assert found.keys[signer.kid].algorithm_name == algorithm
     assert not found.refused
 
 
-def test_a_key_that_names_no_algorithm_has_one_nevertheless() -> None:
-    """So that an RSA key cannot be used with two."""
+def test_a_key_without_alg_gets_exactly_one_algorithm() -> None:
+    """So an RSA key cannot be used with two."""
     jwk = {name: value for name, value in Signer("RS256").jwk.items() if name != "alg"}
     body = json.dumps({"keys": [jwk]}).encode()
     found = parse_key_set(body, ("RS256", "PS256"))
@@ -85,13 +85,13 @@ def test_a_key_that_names_no_algorithm_has_one_nevertheless() -> None:
     ],
     ids=["HTML", "not UTF-8", "deep nesting", "an array", "an object"],
 )
-def test_what_is_no_key_set_is_told_from_one_without_keys(body: bytes, reason: str) -> None:
+def test_an_invalid_key_set_differs_from_an_empty_one(body: bytes, reason: str) -> None:
     with pytest.raises(NotAKeySet, match=reason):
         parse_key_set(body, ("EdDSA",))
     assert parse_key_set(b'{"keys": []}', ("EdDSA",)).keys == {}
 
 
-def test_only_development_takes_the_keys_of_its_issuer() -> None:
+def test_only_development_trusts_the_development_keys() -> None:
     signer = Signer(kid=f"{DEVELOPMENT_PREFIX}0123456789abcdef")
     assert not parse_key_set(key_set(signer), ("EdDSA",)).keys
     assert parse_key_set(key_set(signer), ("EdDSA",), development=True).keys
@@ -99,7 +99,7 @@ def test_only_development_takes_the_keys_of_its_issuer() -> None:
 
 @pytest.mark.parametrize("sign_bit", [0, 0x80])
 @pytest.mark.parametrize("y", ["0", "1", "p - 1", "p", "p + 1", "order 8", "order 8, negated"])
-def test_no_spelling_of_a_point_of_small_order_is_taken(y: str, sign_bit: int) -> None:
+def test_no_encoding_of_a_small_order_point_is_accepted(y: str, sign_bit: int) -> None:
     p = 2**255 - 19
     root = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
     values = {"0": 0, "1": 1, "p - 1": p - 1, "p": p, "p + 1": p + 1}
@@ -111,7 +111,7 @@ def test_no_spelling_of_a_point_of_small_order_is_taken(y: str, sign_bit: int) -
 
 
 @pytest.mark.proves("FR-008")
-def test_one_fetch_serves_all_who_wait(signer: Signer) -> None:
+def test_one_fetch_serves_all_waiting_requests(signer: Signer) -> None:
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -126,7 +126,7 @@ def test_one_fetch_serves_all_who_wait(signer: Signer) -> None:
         assert server.requests == 1
 
 
-def test_a_known_key_does_not_wait_for_the_fetch_that_it_is_due_for(signer: Signer) -> None:
+def test_a_known_key_does_not_wait_for_a_due_refresh(signer: Signer) -> None:
     released = Event()
     with KeyServer(json_answer(key_set(signer))) as server:
 
@@ -146,8 +146,8 @@ def test_a_known_key_does_not_wait_for_the_fetch_that_it_is_due_for(signer: Sign
     assert server.requests == 2
 
 
-def test_a_key_made_while_a_fetch_travels_is_found_by_the_next(signer: Signer) -> None:
-    """The word of a fetch that began before the question is no answer to it."""
+def test_a_key_created_during_a_fetch_is_found_by_the_next(signer: Signer) -> None:
+    """A fetch that started before the request cannot reject a key id."""
     released, new = Event(), Signer()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -167,7 +167,7 @@ def test_a_key_made_while_a_fetch_travels_is_found_by_the_next(signer: Signer) -
 
 @pytest.mark.proves("FR-009")
 def test_an_outage_is_not_the_fault_of_the_token() -> None:
-    """Nobody who waits for a fetch that fails waits for another."""
+    """A request whose fetch fails does not wait for another one."""
     released = Event()
     with KeyServer(held_answer(failing_answer, released)) as server:
 
@@ -186,7 +186,7 @@ def test_an_outage_is_not_the_fault_of_the_token() -> None:
 
 @pytest.mark.parametrize("answer", [failing_answer, json_answer(b'{"keys": []}')])
 def test_a_fetch_starts_the_cool_down_whether_it_succeeds_or_not(answer: Answer) -> None:
-    """And a cool-down of hours makes nobody wait for hours."""
+    """No request waits for the end of a cool-down of hours."""
     with KeyServer(answer) as server:
 
         async def ask_often() -> Counter[str]:
@@ -200,7 +200,7 @@ def test_a_fetch_starts_the_cool_down_whether_it_succeeds_or_not(answer: Answer)
     assert verdicts["auth_unavailable"] == (51 if answer is failing_answer else 50)
 
 
-def test_an_id_that_a_fetch_lacked_is_remembered_until_the_next(signer: Signer) -> None:
+def test_an_unknown_id_is_remembered_until_the_next_fetch(signer: Signer) -> None:
     with KeyServer(json_answer(key_set())) as server:
 
         async def ask_again() -> None:
@@ -219,8 +219,8 @@ def test_an_id_that_a_fetch_lacked_is_remembered_until_the_next(signer: Signer) 
     assert server.requests == 3
 
 
-def test_a_refusal_is_forgotten_when_the_next_fetch_begins(signer: Signer) -> None:
-    """Even if that is in the moment between the end of a fetch and the refusal by its word."""
+def test_an_unknown_id_is_forgotten_when_the_next_fetch_starts(signer: Signer) -> None:
+    """Even if it starts between the end of a fetch and the refusal that is based on it."""
     released, new = Event(), Signer()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -244,8 +244,8 @@ def test_a_refusal_is_forgotten_when_the_next_fetch_begins(signer: Signer) -> No
 
 
 @pytest.mark.proves("FR-018", "EDGE-9")
-def test_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> None:
-    """The others are told that nothing can be known: the same that an outage says."""
+def test_only_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> None:
+    """The others get the same answer as in an outage."""
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def flood() -> Counter[str]:
@@ -256,7 +256,7 @@ def test_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> N
             assert keys.waiting == MAX_WAITING
             assert await verdict(keys, signer.kid) == "known"
             verdicts = await asyncio.gather(*flood)
-            assert len(keys._unknown_kids) <= MAX_WAITING  # noqa: SLF001 - nobody outside can tell
+            assert len(keys._unknown_kids) <= MAX_WAITING  # noqa: SLF001 - not visible from outside
             assert keys.waiting == 0
             return Counter(verdicts)
 
@@ -264,8 +264,8 @@ def test_a_bounded_number_of_requests_waits_for_unknown_ids(signer: Signer) -> N
     assert verdicts == {"invalid_token": MAX_WAITING, "auth_unavailable": 5000 - MAX_WAITING}
 
 
-def test_more_may_wait_for_the_first_keys_of_all(signer: Signer) -> None:
-    """After a start everybody waits for them, and nobody else could be served meanwhile."""
+def test_more_requests_may_wait_for_the_very_first_keys(signer: Signer) -> None:
+    """After a start all requests wait for them, so none could be served instead."""
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -282,12 +282,12 @@ def test_more_may_wait_for_the_first_keys_of_all(signer: Signer) -> None:
 
 
 @pytest.mark.proves("FR-018")
-def test_who_no_longer_waits_takes_up_no_room(signer: Signer) -> None:
-    """Whether it is answered, gives up, reaches its deadline, is cancelled or loses its loop."""
+def test_a_request_that_stops_waiting_frees_its_place(signer: Signer) -> None:
+    """Whether it is answered, times out, reaches its deadline, is cancelled or its loop closes."""
     released = Event()
     with KeyServer(failing_answer) as server:
 
-        async def come_and_go() -> None:
+        async def wait_and_stop() -> None:
             keys = keys_at(server.url, timeout=0.1, cooldown=LONG)
             for number in range(20 * MAX_WAITING):
                 assert await verdict(keys, str(number)) == "auth_unavailable"
@@ -312,7 +312,7 @@ def test_who_no_longer_waits_takes_up_no_room(signer: Signer) -> None:
             released.set()
             assert await verdict(keys, signer.kid) == "known"
 
-        asyncio.run(come_and_go())
+        asyncio.run(wait_and_stop())
 
     async def wait_in_vain() -> None:
         asking = [asyncio.create_task(verdict(keys, str(number))) for number in range(5)]
@@ -326,7 +326,7 @@ def test_who_no_longer_waits_takes_up_no_room(signer: Signer) -> None:
 
 
 OVERDUE = 2.5 * LONG
-"""Seconds after which a key, fetched every LONG, was not confirmed for too long."""
+"""Seconds after which a key is no longer fresh, with a fetch every LONG."""
 
 
 def overdue_keys_at(url: str, cooldown: float = 0.0) -> KeySet:
@@ -335,8 +335,8 @@ def overdue_keys_at(url: str, cooldown: float = 0.0) -> KeySet:
 
 @pytest.mark.proves("FR-008")
 @pytest.mark.parametrize("callers", [1, 100])
-def test_a_key_that_was_long_not_confirmed_waits_for_a_fetch(callers: int, signer: Signer) -> None:
-    """One fetch for all of them, who take no room from those who wait for unknown keys."""
+def test_a_key_that_is_not_fresh_waits_for_a_fetch(callers: int, signer: Signer) -> None:
+    """One fetch serves all such requests, and they do not count as waiting for unknown keys."""
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def withdraw() -> None:
@@ -354,8 +354,8 @@ def test_a_key_that_was_long_not_confirmed_waits_for_a_fetch(callers: int, signe
         asyncio.run(withdraw())
 
 
-def test_a_key_that_is_withdrawn_is_refused_on_the_word_of_that_fetch(signer: Signer) -> None:
-    """And not of another one, which would begin after the cool-down."""
+def test_a_withdrawn_key_is_refused_after_that_fetch(signer: Signer) -> None:
+    """No second fetch, which would start after the cool-down, is needed."""
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def withdraw() -> str:
@@ -371,7 +371,7 @@ def test_a_key_that_is_withdrawn_is_refused_on_the_word_of_that_fetch(signer: Si
     assert server.requests == 2
 
 
-def test_a_key_that_cannot_be_confirmed_is_used_after_one_try_per_cool_down(
+def test_in_an_outage_a_known_key_is_used_after_one_fetch_per_cool_down(
     signer: Signer,
 ) -> None:
     with KeyServer(json_answer(key_set(signer))) as server:
@@ -390,8 +390,8 @@ def test_a_key_that_cannot_be_confirmed_is_used_after_one_try_per_cool_down(
     assert server.requests == 2
 
 
-def test_nobody_waits_for_an_endpoint_that_hangs_once_somebody_has(signer: Signer) -> None:
-    """A hundred requests, one after the other, would not be done in time if each waited."""
+def test_only_one_request_waits_for_a_hanging_endpoint(signer: Signer) -> None:
+    """A hundred sequential requests would exceed the time limit if each waited."""
     with KeyServer(json_answer(key_set(signer))) as server:
         released = Event()
 
@@ -410,7 +410,7 @@ def test_nobody_waits_for_an_endpoint_that_hangs_once_somebody_has(signer: Signe
         asyncio.run(hang())
 
 
-def test_half_of_the_time_that_is_left_is_kept_for_the_request_itself(signer: Signer) -> None:
+def test_a_wait_takes_at_most_half_of_the_remaining_time(signer: Signer) -> None:
     with KeyServer(json_answer(key_set(signer))) as server:
         released = Event()
 
@@ -428,8 +428,8 @@ def test_half_of_the_time_that_is_left_is_kept_for_the_request_itself(signer: Si
         asyncio.run(hurry())
 
 
-def test_a_fetch_that_fails_and_began_before_the_request_is_no_try(signer: Signer) -> None:
-    """A frozen process could not finish it."""
+def test_a_failed_fetch_that_started_before_the_request_is_repeated(signer: Signer) -> None:
+    """It may have failed because the process was frozen."""
     released = Event()
     with KeyServer(json_answer(key_set(signer))) as server:
 
@@ -450,7 +450,7 @@ def test_a_fetch_that_fails_and_began_before_the_request_is_no_try(signer: Signe
 
 
 @pytest.mark.proves("FR-008")
-def test_a_refresh_asks_once_per_cool_down_and_nobody_waits(signer: Signer) -> None:
+def test_a_refresh_fetches_once_per_cool_down_and_no_request_waits(signer: Signer) -> None:
     released = Event()
     with KeyServer(json_answer(key_set(signer))) as server:
 
@@ -472,7 +472,7 @@ def test_a_refresh_asks_once_per_cool_down_and_nobody_waits(signer: Signer) -> N
     assert server.requests == 2
 
 
-def test_whoever_leaves_does_not_take_the_fetch_along(signer: Signer) -> None:
+def test_cancelling_a_request_does_not_cancel_the_shared_fetch(signer: Signer) -> None:
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -492,7 +492,7 @@ def test_whoever_leaves_does_not_take_the_fetch_along(signer: Signer) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_fetch_that_dies_is_a_failed_one(begun: bool, signer: Signer) -> None:
+def test_a_cancelled_fetch_counts_as_failed(begun: bool, signer: Signer) -> None:
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
 
@@ -511,7 +511,7 @@ def test_a_fetch_that_dies_is_a_failed_one(begun: bool, signer: Signer) -> None:
         assert asyncio.run(kill()) == ["auth_unavailable", "known"]
 
 
-def test_closing_stops_the_fetch_and_those_who_wait_for_it(signer: Signer) -> None:
+def test_closing_stops_the_fetch_and_the_requests_that_wait_for_it(signer: Signer) -> None:
     with HostileEndpoint(Visit.hang) as endpoint:
 
         async def close() -> str:
@@ -527,14 +527,14 @@ def test_closing_stops_the_fetch_and_those_who_wait_for_it(signer: Signer) -> No
     assert endpoint.connections == 1
 
 
-def test_a_new_event_loop_does_not_wait_for_an_old_ones_fetch(signer: Signer) -> None:
+def test_a_new_event_loop_does_not_wait_for_a_fetch_of_an_old_one(signer: Signer) -> None:
     released = Event()
     with KeyServer(held_answer(json_answer(key_set(signer)), released)) as server:
         keys = keys_at(server.url)
         with asyncio.Runner() as old:
             asking = old.get_loop().create_task(verdict(keys, signer.kid))
             old.run(soon(lambda: server.requests == 1))
-            released.set()  # yet the old loop, which is not running, does not see the answer
+            released.set()  # but the old loop is not running and does not see the answer
             assert asyncio.run(verdict(keys, signer.kid)) == "known"
             asyncio.run(keys.close())
             assert old.run(_result(asking)) == "known"
@@ -546,7 +546,7 @@ async def _result(task: asyncio.Task[str]) -> str:
     return await task
 
 
-def test_keys_are_no_keys_any_more_once_they_are_too_old(signer: Signer) -> None:
+def test_keys_beyond_the_maximum_age_are_not_used(signer: Signer) -> None:
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def grow_old() -> None:
@@ -560,7 +560,7 @@ def test_keys_are_no_keys_any_more_once_they_are_too_old(signer: Signer) -> None
         asyncio.run(grow_old())
 
 
-def test_a_state_is_logged_when_it_begins(signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_of_state_is_logged(signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tasks_backend.auth")
     bad = json.dumps({"keys": [signer.jwk, *[{"kid": str(n)} for n in range(200)], 1, 2]}).encode()
     with KeyServer(json_answer(key_set(signer))) as server:
@@ -585,22 +585,20 @@ def test_a_state_is_logged_when_it_begins(signer: Signer, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(("excess", "expected"), [(0, "known"), (1, "auth_unavailable")])
-def test_a_body_has_a_size_and_not_a_byte_more(excess: int, expected: str, signer: Signer) -> None:
+def test_the_size_limit_of_a_body_is_exact(excess: int, expected: str, signer: Signer) -> None:
     body = key_set(signer).ljust(MAX_BYTES + excess)
     with KeyServer(json_answer(body)) as server:
         assert asyncio.run(verdict(keys_at(server.url), signer.kid)) == expected
 
 
 @pytest.mark.parametrize(("excess", "expected"), [(0, "known"), (1, "auth_unavailable")])
-def test_a_set_has_a_number_of_keys_and_not_one_more(
-    excess: int, expected: str, signer: Signer
-) -> None:
+def test_the_limit_of_keys_in_a_set_is_exact(excess: int, expected: str, signer: Signer) -> None:
     keys = [signer.jwk, *[{**signer.jwk, "kid": str(n)} for n in range(MAX_KEYS - 1 + excess)]]
     with KeyServer(json_answer(json.dumps({"keys": keys}).encode())) as server:
         assert asyncio.run(verdict(keys_at(server.url), signer.kid)) == expected
 
 
-def test_a_body_of_many_chunks_leaves_the_loop_to_others(signer: Signer) -> None:
+def test_a_body_of_many_chunks_does_not_block_the_loop(signer: Signer) -> None:
     chunks = 20_000
 
     def behave(visit: Visit) -> None:
@@ -621,7 +619,7 @@ def test_a_body_of_many_chunks_leaves_the_loop_to_others(signer: Signer) -> None
         assert asyncio.run(watch()) > chunks
 
 
-def test_the_request_says_who_asks_and_brings_nothing_else(signer: Signer) -> None:
+def test_a_fetch_sends_a_user_agent_and_no_credentials(signer: Signer) -> None:
     heads: list[dict[str, str]] = []
 
     def record(request: BaseHTTPRequestHandler) -> None:
@@ -646,9 +644,7 @@ def test_the_request_says_who_asks_and_brings_nothing_else(signer: Signer) -> No
     }
 
 
-def test_no_proxy_is_asked_for_keys_over_plain_http(
-    signer: Signer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plain_http_fetches_use_no_proxy(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileEndpoint(Visit.hang) as proxy, KeyServer(json_answer(key_set(signer))) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -656,7 +652,7 @@ def test_no_proxy_is_asked_for_keys_over_plain_http(
     assert proxy.connections == 0
 
 
-def test_a_proxy_carries_keys_over_https_and_sees_nothing(
+def test_https_fetches_through_a_proxy_are_tunnelled(
     signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -674,7 +670,7 @@ def test_a_proxy_carries_keys_over_https_and_sees_nothing(
 
 
 def certificate(directory: Path, address: str = "127.0.0.1", days: int = 1) -> Path:
-    """A certificate of nobody but itself, with its key, in one file."""
+    """A self-signed certificate with its key, in one file."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "keys")])
     now = dt.datetime.now(dt.UTC)
@@ -706,9 +702,9 @@ def certificate(directory: Path, address: str = "127.0.0.1", days: int = 1) -> P
         ("127.0.0.1", -1, True, "auth_unavailable"),
         ("127.0.0.2", 1, True, "auth_unavailable"),
     ],
-    ids=["trusted", "signed by nobody", "expired", "of another host"],
+    ids=["trusted", "untrusted", "expired", "of another host"],
 )
-def test_keys_over_https_need_a_certificate_that_is_trusted(
+def test_keys_over_https_need_a_trusted_certificate(
     address: str,
     days: int,
     trusted: bool,
@@ -731,7 +727,7 @@ def test_keys_over_https_need_a_certificate_that_is_trusted(
 @pytest.mark.parametrize(
     "behaviour", [Visit.hang, lambda visit: visit.send(b"HTTP/1.1 200 OK\r\n")]
 )
-def test_what_does_not_speak_tls_is_no_https_endpoint(behaviour: Behaviour) -> None:
+def test_an_https_address_without_tls_is_an_outage(behaviour: Behaviour) -> None:
     with HostileEndpoint(behaviour) as endpoint:
         keys = keys_at(endpoint.url.replace("http:", "https:"), timeout=0.3)
         assert asyncio.run(verdict(keys, "any")) == "auth_unavailable"

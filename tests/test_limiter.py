@@ -1,4 +1,4 @@
-"""More than can be worked on is refused at once, and the one who floods first (FR-012)."""
+"""Requests beyond the limit are refused at once, those of the busiest sender first (FR-012)."""
 
 import contextlib
 import socket
@@ -27,7 +27,7 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.anyio
-async def test_one_flood_gets_half_and_there_is_always_room_for_the_next() -> None:
+async def test_one_sender_gets_half_of_the_slots_and_the_next_one_gets_some() -> None:
     limiter = ConcurrencyLimiter(512)
     for flood, expected in (("a", 256), ("b", 128), ("c", 64)):
         taken = 0
@@ -42,7 +42,7 @@ async def test_one_flood_gets_half_and_there_is_always_room_for_the_next() -> No
 
 
 @pytest.mark.anyio
-async def test_a_place_is_given_back_whatever_happens() -> None:
+async def test_a_slot_is_always_released() -> None:
     limiter = ConcurrencyLimiter(4)
     for _ in range(100):
         with limiter.acquire("token", "user"), limiter.acquire("another token", "user"):
@@ -56,7 +56,7 @@ async def test_a_place_is_given_back_whatever_happens() -> None:
 
 @pytest.fixture
 def busy(settings: Settings, database: str) -> Iterator[FastAPI]:
-    """The application with few places, while no request of the API can end."""
+    """The application with few slots, while no API request can end."""
     few = {"max_concurrent_requests": LIMIT, "pool_size": 1, "pool_timeout": 30.0}
     app = create_app(settings.model_copy(update=few))
     blocker = psycopg2.connect(database)
@@ -68,7 +68,7 @@ def busy(settings: Settings, database: str) -> Iterator[FastAPI]:
 
 
 def sent(base: str, token: str, *more: str, method: str = "GET", body: str = "") -> socket.socket:
-    """A connection on which a request was sent, and nothing read."""
+    """A connection on which a request was sent and nothing was read."""
     connection = connected(base)
     head = (f"{method} {TASKS} HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", *more)
     connection.sendall("\r\n".join([*head, "", body]).encode())
@@ -76,20 +76,20 @@ def sent(base: str, token: str, *more: str, method: str = "GET", body: str = "")
 
 
 def answer(connection: socket.socket) -> httpx2.Response:
-    """The answer to it, of a connection that may live on."""
+    """Read the answer; the connection may stay open."""
     response = HTTPResponse(connection)
     response.begin()
     return httpx2.Response(response.status, headers=response.getheaders(), content=response.read())
 
 
 def warm(base: str, signer: Signer) -> None:
-    """Have the key set fetched: of many requests that wait for it, some would be refused."""
+    """Fetch the key set first: if many requests wait for it, some are refused."""
     headers = {"Authorization": f"Bearer {signer.token('warm')}"}
     assert httpx2.get(f"{base}{TASKS}?limit=0", headers=headers).status_code == 422
 
 
 def settled(app: FastAPI, left: int) -> None:
-    """Return when so many places are left."""
+    """Return when this number of slots is free."""
     give_up = time.monotonic() + 20
     limiter = app.state.bounds.limiter
     while limiter.left != left:
@@ -117,8 +117,8 @@ def test_a_flood_is_refused_at_once_and_another_user_is_served(
             connection.close()
 
 
-def test_a_refused_connection_goes_on(busy: FastAPI, signer: Signer) -> None:
-    """With its body unread, with requests on top of one another, and when all is well again."""
+def test_a_refused_connection_stays_open(busy: FastAPI, signer: Signer) -> None:
+    """With an unread body, with pipelined requests, and after the overload."""
     token = signer.token("flood")
     with served(busy) as base:
         warm(base, signer)
@@ -142,10 +142,10 @@ def test_a_refused_connection_goes_on(busy: FastAPI, signer: Signer) -> None:
             each.close()
 
 
-def test_refusals_are_counted_in_one_line(
+def test_refusals_are_counted_in_one_log_line(
     busy: FastAPI, signer: Signer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the protocol, which refuses what has no body, and by the gate."""
+    """Both those of the protocol, for requests without a body, and those of the gate."""
     caplog.set_level("INFO", logger="tasks_backend")
     token = signer.token("flood")
     with served(busy) as base:
@@ -165,7 +165,7 @@ def test_refusals_are_counted_in_one_line(
         settled(busy, LIMIT)
 
 
-def test_a_browser_may_read_that_it_is_refused(busy: FastAPI, signer: Signer) -> None:
+def test_a_page_of_a_listed_origin_can_read_a_refusal(busy: FastAPI, signer: Signer) -> None:
     token, origin = signer.token("flood"), "https://app.example.com"
     with served(busy) as base:
         warm(base, signer)
@@ -181,9 +181,7 @@ def test_a_browser_may_read_that_it_is_refused(busy: FastAPI, signer: Signer) ->
         settled(busy, LIMIT)
 
 
-def test_who_wants_the_connection_closed_gets_that_with_the_refusal(
-    busy: FastAPI, signer: Signer
-) -> None:
+def test_a_refusal_honours_connection_close(busy: FastAPI, signer: Signer) -> None:
     token = signer.token("flood")
     with served(busy) as base:
         warm(base, signer)
@@ -198,8 +196,8 @@ def test_who_wants_the_connection_closed_gets_that_with_the_refusal(
 
 
 @pytest.mark.proves("EDGE-9", "FR-018")
-def test_a_head_that_cannot_be_read_keeps_no_place(busy: FastAPI) -> None:
-    """Findings A2: each was counted, and never given back."""
+def test_an_invalid_head_keeps_no_slot(busy: FastAPI) -> None:
+    """Findings A2: each took a slot that was never released."""
     with served(busy) as base:
         for number in range(3 * LIMIT):
             with connected(base) as connection:
@@ -214,8 +212,8 @@ def test_a_head_that_cannot_be_read_keeps_no_place(busy: FastAPI) -> None:
 
 
 @pytest.mark.proves("EDGE-9", "FR-018")
-def test_bodies_that_never_come_keep_nobody_out(busy: FastAPI, signer: Signer) -> None:
-    """Findings A4: one user, with many tokens in many spellings; none of them has a place."""
+def test_unfinished_bodies_do_not_block_other_users(busy: FastAPI, signer: Signer) -> None:
+    """Findings A4: one user with many tokens in many spellings; none of them holds a slot."""
     busy.state.release()
     head = "POST {path} HTTP/1.1\r\nHost: x\r\n{name}: {scheme} {token}\r\nContent-Type: application/json\r\n"
     with served(busy) as base:
@@ -244,7 +242,9 @@ def test_bodies_that_never_come_keep_nobody_out(busy: FastAPI, signer: Signer) -
         at_rest(busy)
 
 
-def test_the_longest_wait_of_the_busiest_sender_makes_room(busy: FastAPI, signer: Signer) -> None:
+def test_the_oldest_upload_of_the_busiest_sender_is_refused_for_another(
+    busy: FastAPI, signer: Signer
+) -> None:
     busy.state.release()
     with served(busy) as base:
         warm(base, signer)
@@ -265,10 +265,8 @@ def test_the_longest_wait_of_the_busiest_sender_makes_room(busy: FastAPI, signer
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_what_is_refused_has_a_body_only_where_it_may(
-    busy: FastAPI, signer: Signer, method: str
-) -> None:
-    """Findings A10: the answer to HEAD had one, and the next answer was out of step."""
+def test_a_refusal_of_head_has_no_body(busy: FastAPI, signer: Signer, method: str) -> None:
+    """Findings A10: it had one, and the client misread the next answer."""
     token = signer.token("flood")
     with served(busy) as base:
         warm(base, signer)

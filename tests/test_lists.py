@@ -1,4 +1,4 @@
-"""The list: order, filter, keyset pages, and what may not be asked."""
+"""The list: order, filter, keyset pages, and invalid queries."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ TASKS = "/api/v1/tasks"
 
 
 def walk(user: User, **query: Any) -> list[list[dict[str, Any]]]:
-    """All pages of a query, found through the Link header as a client would."""
+    """All pages of a query, found through the Link header."""
     pages = []
     response = user.client.get(TASKS, params=query)
     while True:
@@ -35,14 +35,14 @@ def test_an_empty_list_is_an_empty_list(alice: User) -> None:
 
 
 @pytest.mark.proves("US2-AC1", "FR-004", "FR-010")
-def test_everybody_lists_their_own(alice: User, bob: User) -> None:
+def test_users_list_only_their_own_tasks(alice: User, bob: User) -> None:
     mine, theirs = alice.create(), bob.create()
     assert alice.client.get(TASKS).json()["items"] == [mine]
     assert bob.client.get(TASKS).json()["items"] == [theirs]
 
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
-def test_pages_have_every_task_once_in_order_of_creation(alice: User, order: str) -> None:
+def test_pages_have_every_task_once_in_creation_order(alice: User, order: str) -> None:
     created = [alice.create(title=f"{number}") for number in range(7)]
     expected = created if order == "asc" else created[::-1]
     pages = walk(alice, limit=3, order=order)
@@ -50,19 +50,19 @@ def test_pages_have_every_task_once_in_order_of_creation(alice: User, order: str
     assert [task for page in pages for task in page] == expected
 
 
-def test_newest_comes_first_unless_asked_otherwise(alice: User) -> None:
+def test_newest_first_is_the_default(alice: User) -> None:
     first, second = alice.create(), alice.create()
     assert alice.client.get(TASKS).json()["items"] == [second, first]
 
 
-def test_a_page_that_is_just_full_is_the_last(alice: User) -> None:
+def test_a_last_page_that_is_exactly_full_has_no_next(alice: User) -> None:
     for _ in range(3):
         alice.create()
     assert [len(page) for page in walk(alice, limit=3)] == [3]
 
 
 @pytest.mark.parametrize("completed", [True, False])
-def test_the_filter_goes_with_every_page(alice: User, completed: bool) -> None:
+def test_the_filter_applies_to_every_page(alice: User, completed: bool) -> None:
     tasks = [alice.create(completed=bool(number % 2)) for number in range(10)]
     pages = walk(alice, limit=2, completed=str(completed).lower())
     assert [task for page in pages for task in page] == [
@@ -70,7 +70,7 @@ def test_the_filter_goes_with_every_page(alice: User, completed: bool) -> None:
     ]
 
 
-def test_what_is_created_or_deleted_meanwhile_neither_skips_nor_repeats(alice: User) -> None:
+def test_concurrent_creations_and_deletions_cause_no_gap_or_repetition(alice: User) -> None:
     created = [alice.create() for _ in range(6)]
     first = alice.client.get(TASKS, params={"limit": 2}).json()
     alice.create()
@@ -109,7 +109,7 @@ def test_fifty_is_the_default_and_a_hundred_the_most(alice: User) -> None:
         ("offset=1", "", "extra_forbidden"),
     ],
 )
-def test_a_query_that_is_wrong_is_refused(alice: User, query: str, field: str, code: str) -> None:
+def test_an_invalid_query_is_refused(alice: User, query: str, field: str, code: str) -> None:
     body = problem(alice.client.get(f"{TASKS}?{query}"), 422, "validation_error")
     (error,) = body["errors"]
     assert (error["field"], error["location"], error["code"]) == (field, "query", code)
@@ -119,7 +119,7 @@ def test_a_query_that_is_wrong_is_refused(alice: User, query: str, field: str, c
     "cursor",
     ["x", "", "AAAA", "%00", "é", "A" * 27, "A" * 5000, "01a1fbcc-25d9-7664-964d-e3c253f4"],
 )
-def test_a_cursor_that_is_not_ours_is_refused(alice: User, cursor: str) -> None:
+def test_a_forged_cursor_is_refused(alice: User, cursor: str) -> None:
     problem(alice.client.get(TASKS, params={"cursor": cursor}), 400, "invalid_cursor")
 
 
@@ -134,7 +134,7 @@ def test_a_cursor_belongs_to_its_query(alice: User) -> None:
 
 
 @pytest.mark.proves("SC-003", "EDGE-1")
-def test_a_strangers_cursor_shows_nothing_of_theirs(alice: User, bob: User) -> None:
+def test_another_users_cursor_shows_none_of_their_tasks(alice: User, bob: User) -> None:
     for _ in range(2):
         alice.create()
     cursor = alice.client.get(TASKS, params={"limit": 1}).json()["next_cursor"]

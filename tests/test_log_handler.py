@@ -1,4 +1,4 @@
-"""The log never blocks the service: lines wait in a bounded buffer, and what is lost is counted."""
+"""The log never blocks the service: lines wait in a bounded buffer; dropped ones are counted."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.proves("FR-018")
 
 
 class Reader:
-    """A pipe for a log, and whoever reads it."""
+    """A pipe for a log, and its reader."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
@@ -42,7 +42,7 @@ class Reader:
         self.seen += os.read(self.read_end, 1 << 16)
 
     def events(self) -> list[str]:
-        """The events of all lines that were read so far."""
+        """The events of all lines read so far."""
         return [json.loads(line)["event"] for line in self.seen.splitlines() if line]
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ def reader() -> Iterator[Reader]:
     reader.close()
 
 
-def test_lines_come_whole_and_in_order(reader: Reader) -> None:
+def test_lines_are_complete_and_in_order(reader: Reader) -> None:
     for number in range(1_000):
         reader.line(f"line {number} \N{MONEY WITH WINGS}")
 
@@ -71,7 +71,7 @@ def test_lines_come_whole_and_in_order(reader: Reader) -> None:
     assert reader.events() == [f"line {number} \N{MONEY WITH WINGS}" for number in range(1_000)]
 
 
-def test_a_reader_that_stops_costs_lines_and_is_told_how_many(
+def test_with_a_stopped_reader_lines_are_dropped_and_counted(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_handler, "MAX_BUFFERED", 200_000)
@@ -96,7 +96,7 @@ def test_a_reader_that_stops_costs_lines_and_is_told_how_many(
     eventually(goes_on)
 
 
-def test_a_flush_waits_for_lines_but_not_for_a_reader_that_stopped(
+def test_a_flush_waits_for_lines_but_not_for_a_stopped_reader(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader.line("first")
@@ -109,7 +109,7 @@ def test_a_flush_waits_for_lines_but_not_for_a_reader_that_stopped(
     reader.handler.flush()  # returns, although most of it is unread
 
 
-def test_a_reader_that_went_away_is_no_failure(reader: Reader) -> None:
+def test_a_closed_pipe_causes_no_error(reader: Reader) -> None:
     os.close(reader.read_end)
     for number in range(10):
         reader.line(str(number))
@@ -139,10 +139,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_service_whose_log_nobody_reads_answers_and_stops(
+def test_a_service_with_an_unread_log_answers_and_stops(
     settings: Settings, tmp_path: Path, workers: str
 ) -> None:
-    """Findings A12: after some 190 requests everything hung, and SIGTERM did nothing."""
+    """Findings A12: after about 190 requests everything hung, and SIGTERM had no effect."""
     port = free_port()
     command = [*COMMAND, "serve", "--port", str(port), "--workers", workers]
     process = subprocess.Popen(
@@ -157,7 +157,7 @@ def test_a_service_whose_log_nobody_reads_answers_and_stops(
                 return False
 
             eventually(serves)
-            for _ in range(1_500):  # some 350 bytes of log each; a pipe takes 64 KiB
+            for _ in range(1_500):  # about 350 bytes of log each; a pipe holds 64 KiB
                 assert client.get("/livez").status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in {0, -signal.SIGTERM}
@@ -190,7 +190,7 @@ def test_the_last_lines_are_written(settings: Settings, tmp_path: Path, workers:
 
 
 def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: Path) -> None:
-    """`2>&-`: the next socket must not get the log's number (findings A13)."""
+    """`2>&-`: the next socket must not get file descriptor 2 (findings A13)."""
     port = free_port()
     words = " ".join([*COMMAND, "serve", "--port", str(port)])
     process = subprocess.Popen(
@@ -215,7 +215,7 @@ def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: P
         assert process.wait(60) in {0, -signal.SIGTERM}
 
 
-def test_a_command_without_standard_error_says_nothing_and_does_its_work(tmp_path: Path) -> None:
+def test_a_command_without_standard_error_works_silently(tmp_path: Path) -> None:
     words = " ".join([*COMMAND, "--version"])
     done = subprocess.run(
         ["/bin/sh", "-c", f"{words} 2>&-"],

@@ -1,4 +1,4 @@
-"""The plugin `metrics`, as Prometheus reads it."""
+"""The plugin `metrics`, read as by Prometheus."""
 
 import re
 import secrets
@@ -92,9 +92,7 @@ def test_requests_are_counted_by_method_route_status_and_code(user: User) -> Non
     assert value(user.client, "requests_in_progress") == 1, "the one that asks"
 
 
-def test_the_database_is_counted_with_its_failures_and_retries(
-    user: User, proxy: PostgresProxy
-) -> None:
+def test_database_calls_failures_and_retries_are_counted(user: User, proxy: PostgresProxy) -> None:
     user.create()
     user.client.get(TASKS)
     seen = "database_exchange_duration_seconds_count"
@@ -109,14 +107,14 @@ def test_the_database_is_counted_with_its_failures_and_retries(
     assert 0 <= value(user.client, "key_set_age_seconds") < 600
     proxy.refuse()
     assert user.client.get(TASKS).status_code == 503
-    failed = value(user.client, seen, kind="connect", outcome="never_sent")
+    failed = value(user.client, seen, kind="connect", outcome="not_sent")
     assert failed >= 2
-    assert value(user.client, "database_retries_total", failure="never_sent") >= failed - 1
+    assert value(user.client, "database_retries_total", failure="not_sent") >= failed - 1
     refused = {"route": TASKS, "status": "503", "code": "database_unavailable"}
     assert value(user.client, "requests_total", **refused) == 1
 
 
-def test_labels_have_few_values_and_tell_nothing_of_anybody(user: User) -> None:
+def test_labels_have_few_values_and_no_user_data(user: User) -> None:
     task = user.create()
     for path in ("/somebodys/secret", f"{TASKS}/{task['id']}", f"{TASKS}?cursor=secret"):
         user.client.get(path)
@@ -128,7 +126,7 @@ def test_labels_have_few_values_and_tell_nothing_of_anybody(user: User) -> None:
     assert names <= allowed
 
 
-def test_it_is_text_or_openmetrics_as_asked(user: User) -> None:
+def test_the_format_follows_the_accept_header(user: User) -> None:
     assert user.client.get("/metrics").headers["content-type"].startswith("text/plain")
     wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
     answer = user.client.get("/metrics", headers=wanted)
@@ -137,7 +135,7 @@ def test_it_is_text_or_openmetrics_as_asked(user: User) -> None:
     assert user.client.get("/metrics", headers={"Authorization": ""}).status_code == 200
 
 
-def test_two_workers_answer_for_each_other(
+def test_each_worker_reports_the_metrics_of_both(
     tmp_path: Path, settings: Settings, signer: Signer
 ) -> None:
     shared = tmp_path / "shared"
@@ -145,7 +143,9 @@ def test_two_workers_answer_for_each_other(
     left_behind = shared / f"gauge_livesum_{_ended_pid()}.db"
     left_behind.touch()
     with serving(
-        *(tmp_path, "--workers", "2"),
+        tmp_path,
+        "--workers",
+        "2",
         DATABASE_URL=settings.database_url,
         JWT_ISSUER=ISSUER,
         JWT_AUDIENCE=AUDIENCE,
@@ -160,7 +160,7 @@ def test_two_workers_answer_for_each_other(
             assert httpx2.get(base + TASKS, headers=headers).status_code == 200
             sent += 1
             assert sent < 2000, "one worker gets everything"
-        for _ in range(6):  # each a connection of its own, to whichever worker
+        for _ in range(6):  # each on a new connection, to either worker
             with httpx2.Client(base_url=base) as client:
                 assert value(client, "requests_total", route=TASKS, status="200") == sent
     assert not list(shared.glob("gauge_live*.db")), "what stopped workers held is forgotten"
@@ -172,7 +172,7 @@ def _ended_pid() -> int:
     return process.pid
 
 
-def test_nothing_of_it_is_loaded_when_it_is_off(tmp_path: Path) -> None:
+def test_a_disabled_plugin_imports_nothing(tmp_path: Path) -> None:
     result = run(tmp_path, command=(sys.executable, "-c", OFF), **GOOD)
     assert result.returncode == 0, result.stderr
 
@@ -181,7 +181,7 @@ def test_nothing_of_it_is_loaded_when_it_is_off(tmp_path: Path) -> None:
     ("plugin", "missing"),
     [("metrics", "prometheus_client"), ("tracing", "opentelemetry.sdk.resources")],
 )
-def test_without_the_extra_the_start_is_refused_in_a_sentence(
+def test_without_the_extra_the_start_fails_with_one_sentence(
     tmp_path: Path, plugin: str, missing: str
 ) -> None:
     program = (sys.executable, "-c", WITHOUT_EXTRA, missing)
@@ -193,16 +193,16 @@ def test_without_the_extra_the_start_is_refused_in_a_sentence(
     )
 
 
-def test_a_shared_directory_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_an_invalid_shared_directory_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
     result = run(tmp_path, "serve", **GOOD, PLUGINS="metrics", PROMETHEUS_MULTIPROC_DIR=nowhere)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "error: plugin 'metrics': PROMETHEUS_MULTIPROC_DIR is no directory that can be written to\n"
+        "error: plugin 'metrics': PROMETHEUS_MULTIPROC_DIR is not a writable directory\n"
     )
 
 
-def test_the_document_lists_every_metric_with_its_labels_and_no_other() -> None:
+def test_the_document_lists_exactly_the_metrics_with_their_labels() -> None:
     text = (Path(__file__).parents[1] / "docs/observability.md").read_text()
     rows = re.findall(r"^\| `tasks_backend_(\w+)` \| (.*?) ?\| ", text, re.MULTILINE)
     listed = {name: re.findall(r"`(\w+)`", labels) for name, labels in rows}

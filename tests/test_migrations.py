@@ -1,4 +1,4 @@
-"""The schema by Alembic only: up, no drift, down, up again, for every kind of login."""
+"""The schema by Alembic only: upgrade, no drift, downgrade, upgrade, for every kind of login."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 't
 
 @contextlib.contextmanager
 def with_tasks(cluster: Cluster, count: int) -> Iterator[Any]:
-    """A superuser's cursor in a migrated database that has so many tasks, of one user."""
+    """A superuser's cursor in a migrated database with this number of tasks of one user."""
     name, url = cluster.database(cluster.login(SUPERUSER))
     migrations.upgrade(url)
     with cluster.cursor(name) as cursor:
@@ -64,8 +64,8 @@ SELECT key, title FROM tasks_backend.idempotency_keys WHERE user_id = 'u' AND ke
 """
 
 
-def test_the_release_before_still_writes_its_keys(cluster: Cluster) -> None:
-    """While it is replaced, it works on the new schema; and its keys are answered afterwards."""
+def test_the_previous_release_can_still_write_its_keys(cluster: Cluster) -> None:
+    """During a rollout it runs on the new schema; later releases replay its keys."""
     with with_tasks(cluster, 1) as cursor:
         for _ in range(2):
             cursor.execute(BEFORE_0003.replace("tasks_app", app_role(cursor)))
@@ -105,7 +105,7 @@ def test_a_shared_database_keeps_its_other_tables(cluster: Cluster) -> None:
         cursor.execute('SELECT FROM public."user", public.tasks')
 
 
-def test_migrations_at_the_same_time_take_turns(cluster: Cluster) -> None:
+def test_concurrent_migrations_run_one_after_the_other(cluster: Cluster) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrations.upgrade, [url] * 4))
@@ -118,7 +118,7 @@ def test_two_owners_in_one_cluster_do_not_need_each_other(cluster: Cluster) -> N
         migrations.upgrade(url)
 
 
-def test_a_login_that_could_never_be_bound_is_told_what_to_do(cluster: Cluster) -> None:
+def test_a_login_that_policies_cannot_bind_gets_instructions(cluster: Cluster) -> None:
     _, url = cluster.database(cluster.login("BYPASSRLS NOCREATEROLE"))
     with pytest.raises(migrations.MigrationError, match=r"GRANT tasks_app TO login_"):
         migrations.upgrade(url)
@@ -131,7 +131,7 @@ def test_a_login_that_could_never_be_bound_is_told_what_to_do(cluster: Cluster) 
         ("postgresql://u:p4ss@127.0.0.1:1/d", "Connection refused"),
     ],
 )
-def test_what_stops_a_migration_is_said_without_the_password(url: str, reason: str) -> None:
+def test_a_migration_error_does_not_show_the_password(url: str, reason: str) -> None:
     with pytest.raises(migrations.MigrationError, match=reason) as failure:
         migrations.upgrade(url)
     assert "p4ss" not in str(failure.value)
@@ -151,14 +151,14 @@ def test_what_stops_a_migration_is_said_without_the_password(url: str, reason: s
         "completed = NULL",
     ],
 )
-def test_what_must_never_be_false_is_checked_by_the_database(cluster: Cluster, change: str) -> None:
+def test_invariants_are_database_constraints(cluster: Cluster, change: str) -> None:
     refused = r"violates (check|foreign key|not-null) constraint"
     with with_tasks(cluster, 1) as cursor, pytest.raises(Exception, match=refused):
         cursor.execute(f"UPDATE tasks_backend.tasks SET {change}")
 
 
-def test_a_changed_task_finds_room_on_its_page(cluster: Cluster) -> None:
-    """As for decision 0015: no index is touched by a change, not even the first ones."""
+def test_a_changed_task_stays_on_its_page(cluster: Cluster) -> None:
+    """Decision 0015: no change touches an index, not even the first changes."""
     with with_tasks(cluster, 10_000) as cursor:
         cursor.execute(
             "UPDATE tasks_backend.tasks SET completed = true WHERE ctid::text LIKE '%,7)'"

@@ -1,4 +1,4 @@
-"""Random requests of several users, and a model in plain dicts that foretells every answer.
+"""Random requests of several users, and a model in plain dicts that predicts every answer.
 
 `MODEL_EXAMPLES=2000 nox -s tests -- tests/test_model.py --timeout=0` runs for longer.
 """
@@ -55,7 +55,7 @@ filters = st.sampled_from([None, "true", "false"])
 
 
 class Service(RuleBasedStateMachine):
-    """The service, asked the same as the model. Each run has users whom nobody has seen before."""
+    """Sends the same requests to the service and to the model. Each run has new users."""
 
     client: ClassVar[httpx2.Client]
     signer: ClassVar[Signer]
@@ -127,7 +127,7 @@ class Service(RuleBasedStateMachine):
     def some_page(
         self, user: int, order: str, completed: str | None, after: Cursor | None, same_query: bool
     ) -> None:
-        """After anybody's cursor of any time: it is a place and no right."""
+        """With any user's cursor of any time: a cursor is a position, not a permission."""
         if after and same_query:
             order, completed = after.order, after.completed
         self._page(user, 3, order, completed, after)
@@ -136,7 +136,7 @@ class Service(RuleBasedStateMachine):
     def every_page(
         self, user: int, order: str, completed: str | None, limit: int
     ) -> MultipleResults[Cursor]:
-        """Each page is the model's, so all of them together are its list."""
+        """Each page equals the model's, so together they are its list."""
         met = []
         cursor = self._page(user, limit, order, completed, None)
         while cursor:
@@ -145,7 +145,7 @@ class Service(RuleBasedStateMachine):
         return multiple(*met)
 
     @invariant()
-    def everybody_sees_their_own_tasks_and_no_others(self) -> None:
+    def users_see_only_their_own_tasks(self) -> None:
         for user in range(PEOPLE):
             self._page(user, 100, "desc", None, None)
 
@@ -172,7 +172,8 @@ class Service(RuleBasedStateMachine):
     def _create(self, user: int, body: requests.Body, key: str | None) -> None:
         answer = self._ask("POST", TASKS, user, body, key=key)
         self._compare(
-            *(answer, 201),
+            answer,
+            201,
             lambda: self.model.create(
                 self.subs[user], body.fields, key, lambda: self._chosen(answer)
             ),
@@ -183,7 +184,8 @@ class Service(RuleBasedStateMachine):
         path = f"{TASKS}/{task_id}/toggle"
         answer = self._ask("POST", path, user, match=condition.spelling, key=key)
         self._compare(
-            *(answer, 200),
+            answer,
+            200,
             lambda: self.model.toggle(
                 self.subs[user], task_id, condition, key, lambda: self._later(answer)
             ),
@@ -196,7 +198,8 @@ class Service(RuleBasedStateMachine):
         condition = self._condition(task_id, match)
         answer = self._ask(method, f"{TASKS}/{task_id}", user, body, match=condition.spelling)
         self._compare(
-            *(answer, 200),
+            answer,
+            200,
             lambda: self.model.change(
                 self.subs[user], task_id, body.fields, condition, lambda: self._later(answer)
             ),
@@ -258,7 +261,7 @@ class Service(RuleBasedStateMachine):
         assert answer.headers.get("location") == location
 
     def _chosen(self, answer: httpx2.Response) -> Json:
-        """What the service chose for a new task: an id that sorts last, one time for both."""
+        """The service's values for a new task: an id that sorts last, one time for both fields."""
         assert answer.status_code == 201, answer.text
         chosen = {name: answer.json()[name] for name in ("id", "created_at", "updated_at")}
         assert uuid.UUID(chosen["id"]).version == 7
@@ -268,7 +271,7 @@ class Service(RuleBasedStateMachine):
         return chosen
 
     def _later(self, answer: httpx2.Response) -> str:
-        """When the service changed a task: after everything that was there before."""
+        """The time at which the service changed a task: later than all earlier times."""
         assert answer.status_code == 200, answer.text
         changed = answer.json()
         before = self.model.tasks[changed["id"]].shown["updated_at"]
@@ -300,7 +303,7 @@ def machine(client: httpx2.Client, signer: Signer) -> type[Service]:
 
 
 @pytest.mark.proves("SC-001", "SC-003", "FR-010")
-@pytest.mark.timeout(600)  # a failure is made small before it is shown
+@pytest.mark.timeout(600)  # a failing example is shrunk before it is shown
 def test_the_service_agrees_with_the_model(anonymous: httpx2.Client, signer: Signer) -> None:
     run_state_machine_as_test(machine(anonymous, signer), settings=RUN)
 
@@ -314,7 +317,7 @@ def _rewritten(statement: Statement, right: str, wrong: str) -> Statement:
 
 @pytest.fixture(scope="module")
 def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
-    """The service on a database without row-level security, which would hide some defects."""
+    """The service without row-level security, which would hide some defects."""
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     with cluster.cursor(name) as cursor:
@@ -333,7 +336,7 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
         ("UPDATE", "%(any_version)s", "true"),
     ],
 )
-def test_a_planted_defect_is_found(
+def test_an_injected_defect_is_found(
     unlocked: str,
     signer: Signer,
     monkeypatch: pytest.MonkeyPatch,

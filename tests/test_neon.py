@@ -1,4 +1,4 @@
-"""What docs/neon.md tells people to run does what it says."""
+"""The commands of docs/neon.md do what it says."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ DOCUMENT = (Path(__file__).parents[1] / "docs" / "neon.md").read_text()
 
 @pytest.fixture
 def documented(cluster: Cluster) -> tuple[str, str]:
-    """A database as its owner reaches it, and as the login of docs/neon.md does."""
+    """A database, with the URL of its owner and the URL of the login of docs/neon.md."""
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     (block,) = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -32,7 +32,7 @@ def documented(cluster: Cluster) -> tuple[str, str]:
 
 
 def role_of(url: str) -> str:
-    """The role that this database got: another login of this cluster may keep the first name."""
+    """The role of this database: the default name may be taken by another login of the cluster."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tasks\\_app%'"
@@ -43,7 +43,7 @@ def role_of(url: str) -> str:
     return str(role)
 
 
-def test_the_login_made_in_sql_serves_and_can_do_nothing_else(
+def test_the_login_made_in_sql_can_serve_and_has_no_other_rights(
     documented: tuple[str, str], settings: Settings, signer: Signer
 ) -> None:
     _, url = documented

@@ -1,4 +1,4 @@
-"""The OpenAPI document by itself: complete, consistent, and right about plugins, too."""
+"""The OpenAPI document: complete and consistent, also for plugins."""
 
 import json
 import os
@@ -37,14 +37,14 @@ def operations(described: Any) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.proves("SC-008")
-def test_the_committed_document_is_the_applications() -> None:
-    """So that a change of the contract is seen in review."""
+def test_the_committed_document_is_current() -> None:
+    """So a change of the contract is visible in review."""
     text = json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
     assert text == COMMITTED.read_text(), f"write it anew: {COMMAND}"
 
 
 def test_the_command_prints_the_document_whatever_the_settings() -> None:
-    """The failure above names it."""
+    """The failure message of the test above names it."""
     printed = subprocess.run(
         [sys.executable, "-m", "tasks_backend", "openapi"],
         env={**os.environ, "DATABASE_URL": "postgresql://a/b", "BETTER_AUTH_URL": "https://c.de"},
@@ -55,7 +55,7 @@ def test_the_command_prints_the_document_whatever_the_settings() -> None:
     assert printed.stdout == COMMITTED.read_bytes()
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     described = document()
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(described)):
         part = described
@@ -64,7 +64,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.proves("SC-008", "FR-011")
-def test_every_status_that_can_be_answered_is_documented() -> None:
+def test_every_possible_status_is_documented() -> None:
     statuses = {
         name: {int(status) for status in operation["responses"]}
         for name, operation in operations(document())
@@ -83,7 +83,7 @@ def test_every_status_that_can_be_answered_is_documented() -> None:
 
 
 @pytest.mark.proves("SC-008", "FR-011")
-def test_every_failure_has_the_one_shape_and_an_example_of_it() -> None:
+def test_every_failure_is_a_problem_with_an_example() -> None:
     described = document()
     shape = Draft202012Validator({**described, "$ref": "#/components/schemas/Problem"})
     for name, operation in operations(described):
@@ -102,14 +102,14 @@ def test_every_failure_has_the_one_shape_and_an_example_of_it() -> None:
                 assert example["value"]["instance"] == path
 
 
-def test_a_lock_is_on_what_needs_a_token() -> None:
+def test_exactly_the_protected_operations_need_a_token() -> None:
     for name, operation in operations(document()):
         assert operation["security"] == ([{"bearerAuth": []}] if "/api/" in name else [])
 
 
 @pytest.mark.proves("SC-008")
-def test_examples_are_what_they_are_examples_of() -> None:
-    """Of each field, of all fields of a schema together, of each body and each answer."""
+def test_examples_match_their_schemas() -> None:
+    """Examples of each field, of each schema, of each body and each answer."""
     described = document()
     for name, schema in described["components"]["schemas"].items():
         shape = Draft202012Validator({**described, "$ref": f"#/components/schemas/{name}"})
@@ -133,14 +133,14 @@ def test_examples_are_what_they_are_examples_of() -> None:
     assert last["next_cursor"] is None, "what FastAPI would leave out"
 
 
-def test_a_nullable_field_has_one_type_in_the_way_of_3_1() -> None:
+def test_a_nullable_field_has_one_type_as_in_openapi_3_1() -> None:
     schemas = document()["components"]["schemas"]
     for name in ("Task", "TaskCreate", "TaskPatch", "TaskReplace"):
         assert schemas[name]["properties"]["description"]["type"] == ["string", "null"]
     assert "anyOf" not in json.dumps(schemas)
 
 
-def test_what_no_operation_takes_is_described_too() -> None:
+def test_responses_outside_of_operations_are_described() -> None:
     described = document()
     answers = described["components"]["responses"]
     assert described["x-of-no-operation"] == {
@@ -150,7 +150,7 @@ def test_what_no_operation_takes_is_described_too() -> None:
     assert set(answers["MethodNotAllowed"]["headers"]) == {"Allow", "X-Request-Id"}
 
 
-def test_the_server_is_where_the_application_says_that_it_is() -> None:
+def test_the_server_is_the_root_path_of_the_application() -> None:
     app = create_app(SETTINGS)
     assert [server["url"] for server in app.openapi()["servers"]] == ["/"]
     behind = create_app(SETTINGS)
@@ -166,13 +166,13 @@ def test_in_a_larger_application_the_first_server_is_the_prefix() -> None:
     assert described["servers"][0]["url"] == "/todo"
 
 
-def test_the_document_is_made_once() -> None:
-    """It is a tenth of a second's work, and anybody may ask for it."""
+def test_the_document_is_created_once() -> None:
+    """It takes a tenth of a second, and any client can request it."""
     app = create_app(SETTINGS)
     assert app.openapi() is app.openapi()
 
 
-def test_a_patch_has_no_defaults_that_a_client_could_fill_in() -> None:
+def test_a_patch_has_no_defaults() -> None:
     fields = document()["components"]["schemas"]["TaskPatch"]["properties"]
     assert not [name for name, field in fields.items() if "default" in field]
 
@@ -182,7 +182,7 @@ class Colour(BaseModel):
 
 
 class TaskCreate(BaseModel):
-    """Named as the body of another plugin."""
+    """Has the name of another plugin's body."""
 
     colour: Colour
 
@@ -194,7 +194,7 @@ class Faded(ApiError):
         super().__init__(headers={"X-Faded": "1"})
 
 
-def test_a_plugins_own_ways_are_documented_as_they_are_answered() -> None:
+def test_the_document_agrees_with_the_answers_of_a_plugin() -> None:
     router = APIRouter(tags=[Tag("paint", "Colours of one's own."), "plain"])
     described_body = body(TaskCreate, "application/json")
 

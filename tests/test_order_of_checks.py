@@ -1,4 +1,4 @@
-"""The first failure answers: each request here is wrong in two ways or more."""
+"""The order of checks: each request here has at least two errors; the first one is answered."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ BIG = b'{"title": "' + b"x" * 140_000 + b'"}'
         ("GET", "/redoc"),
     ],
 )
-def test_1_an_unknown_path_is_a_404_for_everybody(
+def test_1_an_unknown_path_is_a_404_with_or_without_a_token(
     anonymous: httpx2.Client, alice: User, method: str, path: str
 ) -> None:
     for client in (anonymous, alice.client):
@@ -48,7 +48,7 @@ def test_1_an_unknown_path_is_a_404_for_everybody(
         ("/readyz", "GET"),
     ],
 )
-def test_1_a_wrong_method_is_a_405_with_all_right_ones(
+def test_1_a_wrong_method_is_a_405_that_lists_the_right_ones(
     anonymous: httpx2.Client, path: str, allow: str
 ) -> None:
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"} - set(
@@ -72,7 +72,7 @@ def test_1_a_wrong_method_is_a_405_with_all_right_ones(
         ("DELETE", f"{TASKS}/x"),
     ],
 )
-def test_2_nobody_is_a_401_whatever_else_is_wrong(
+def test_2_a_missing_token_is_a_401_whatever_else_is_wrong(
     anonymous: httpx2.Client, method: str, path: str, content: bytes
 ) -> None:
     response = anonymous.request(method, path, content=content, headers={"Content-Type": "a/b"})
@@ -93,7 +93,7 @@ def test_3_size_and_type_come_before_path_and_body(alice: User, method: str, pat
         problem(response, 415, "unsupported_media_type")
 
 
-def test_3_a_size_that_is_announced_is_refused_before_anything_is_done(alice: User) -> None:
+def test_3_a_too_large_content_length_is_refused_first(alice: User) -> None:
     task = alice.create()
     for method, suffix in (("POST", "/toggle"), ("DELETE", "")):
         path = f"{TASKS}/{task['id']}{suffix}"
@@ -150,7 +150,7 @@ def test_7_the_version_comes_before_the_key(alice: User) -> None:
 
 @pytest.mark.proves("SC-005")
 def test_a_401_does_not_wait_for_the_body(service: str) -> None:
-    """The headers promise a body that never comes; the answer comes all the same."""
+    """The headers announce a body that never comes; the answer comes nevertheless."""
     with connected(service) as connection:
         connection.sendall(
             b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""Whose task it is: 404 to a reader, 403 to a writer, and nothing in between."""
+"""Another user's task: 404 for reads, 403 for writes."""
 
 import uuid
 from typing import Any
@@ -25,7 +25,9 @@ EXTRA: list[Any] = [
 
 
 @pytest.mark.proves("US2-AC3", "EDGE-1", "SC-003", "FR-010")
-def test_reading_anothers_task_is_byte_for_byte_reading_none(alice: User, bob: User) -> None:
+def test_reading_another_users_task_looks_like_reading_a_missing_one(
+    alice: User, bob: User
+) -> None:
     theirs, nobodys = bob.create()["id"], str(uuid.uuid4())
     answers = []
     for task_id in (theirs, nobodys):
@@ -39,7 +41,7 @@ def test_reading_anothers_task_is_byte_for_byte_reading_none(alice: User, bob: U
 @pytest.mark.proves("US3-AC3", "US4-AC2", "EDGE-1", "SC-003", "FR-010")
 @pytest.mark.parametrize("headers", EXTRA)
 @pytest.mark.parametrize(("method", "suffix", "body"), WRITES)
-def test_changing_anothers_task_is_forbidden_and_changes_nothing(
+def test_changing_another_users_task_is_forbidden_and_changes_nothing(
     alice: User, bob: User, method: str, suffix: str, body: Any, headers: dict[str, str]
 ) -> None:
     task = bob.create(title="Bob's own")
@@ -57,7 +59,7 @@ def test_changing_anothers_task_is_forbidden_and_changes_nothing(
 @pytest.mark.proves("SC-003")
 @pytest.mark.parametrize("headers", EXTRA)
 @pytest.mark.parametrize(("method", "suffix", "body"), WRITES)
-def test_changing_what_does_not_exist_is_not_found(
+def test_changing_a_missing_task_is_not_found(
     alice: User, method: str, suffix: str, body: Any, headers: dict[str, str]
 ) -> None:
     raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
@@ -69,9 +71,7 @@ def test_changing_what_does_not_exist_is_not_found(
 
 @pytest.mark.proves("FR-010")
 @pytest.mark.parametrize("field", ["user_id", "id", "owner_id", "version", "created_at"])
-def test_no_body_names_an_owner_or_what_the_service_decides(
-    alice: User, bob: User, field: str
-) -> None:
+def test_a_body_cannot_set_the_owner_or_server_fields(alice: User, bob: User, field: str) -> None:
     task = alice.create()
     whole = {"title": "x", "description": None, "completed": False, field: bob.sub}
     for method, path in (

@@ -1,4 +1,4 @@
-"""What PostgreSQL does for each message: through which indexes, in which order, over how many pages."""
+"""How PostgreSQL executes each message: its indexes, its order and its number of pages."""
 
 import contextlib
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SELECT uuidv7(), 'person-8', 'Imported' FROM generate_series(1, 5000)
 
 @pytest.fixture(scope="module")
 def filled(cluster: Cluster) -> Iterator[tuple[Messages, dict[str, list[str]]]]:
-    """A connection to such a database as its owner, and users' ids of tasks, oldest first."""
+    """A connection to such a database as its owner, and each user's task ids, oldest first."""
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     tasks = {}
@@ -63,7 +63,7 @@ def tasks(filled: tuple[Messages, dict[str, list[str]]]) -> dict[str, list[str]]
 
 
 def check(messages: Messages, message: Message, user: str, own: list[str]) -> None:
-    """Hold a message against what it may take, by the server's counts and by its plans."""
+    """Check a message against its limits, by the server's counts and by its plans."""
     values = message.values(own)
     counts = messages.counts(message.statement, user, **values)
     assert not +counts.sequential_scans
@@ -78,46 +78,47 @@ def check(messages: Messages, message: Message, user: str, own: list[str]) -> No
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("user", ["large", "person-7"])
-def test_a_message_takes_few_pages(
+def test_a_message_reads_few_pages(
     messages: Messages, tasks: dict[str, list[str]], name: str, user: str
 ) -> None:
     check(messages, ALL[name], user, tasks[user])
 
 
-def test_a_page_of_somebody_who_has_just_imported_many_tasks(messages: Messages) -> None:
+def test_a_page_after_an_import_of_many_tasks_reads_few_pages(messages: Messages) -> None:
     messages.cursor.execute(IMPORT)
     check(messages, page("desc", None, limit=101, blocks=140), "person-8", [])
 
 
 @pytest.mark.parametrize("name", ["get", "patch", "toggle", "toggle once", "delete", "whose"])
-def test_another_users_task_takes_no_more(
+def test_another_users_task_reads_no_more_pages(
     messages: Messages, tasks: dict[str, list[str]], name: str
 ) -> None:
-    """The function that is asked whose it is has its scans counted too."""
+    """The counts include the scans of the ownership function."""
     message = MESSAGES[name]
     counts = messages.counts(message.statement, "person-8", **message.values(tasks["person-7"]))
     assert not +counts.sequential_scans
     assert counts.blocks <= message.blocks
 
 
-def test_erasing_an_account_looks_at_no_other(
+def test_erasing_an_account_reads_no_other_account(
     messages: Messages, tasks: dict[str, list[str]]
 ) -> None:
     erase = Message(
-        *(account_statements.ERASE, lambda _: {}),
+        account_statements.ERASE,
+        lambda _: {},
         frozenset({"ix_tasks_list", "pk_users", "ix_idempotency_keys_user_id_expires_at"}),
         blocks=8 * EACH,
     )
     check(messages, erase, "person-7", tasks["person-7"])
 
 
-def test_no_statement_is_left_out() -> None:
+def test_every_statement_is_covered() -> None:
     looked_at = {message.statement.sql for message in ALL.values()}
     known = [*vars(statements).values(), *LISTS]
     assert {one.sql for one in known if isinstance(one, Statement)} <= looked_at
 
 
-def test_without_its_index_a_list_does_not_pass(
+def test_the_check_fails_for_a_list_without_its_index(
     messages: Messages, tasks: dict[str, list[str]]
 ) -> None:
     messages.cursor.execute("DROP INDEX tasks_backend.ix_tasks_list")
@@ -126,7 +127,7 @@ def test_without_its_index_a_list_does_not_pass(
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_statement_that_costs_does_not_pass(
+def test_the_check_fails_for_an_expensive_statement(
     messages: Messages, tasks: dict[str, list[str]], name: str
 ) -> None:
     costly = replace(ALL[name], statement=DEFECTS[name])
@@ -135,6 +136,6 @@ def test_a_statement_that_costs_does_not_pass(
 
 
 @pytest.mark.parametrize("setting", [("work_mem; --", "1"), ("work_mem", "1'")])
-def test_a_statements_settings_are_words(setting: tuple[str, str]) -> None:
+def test_settings_of_a_statement_must_be_words(setting: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="is no setting"):
         statement(select(1), idempotent=True, **dict([setting]))

@@ -1,4 +1,4 @@
-"""No plugin and no embedder can put a route where it would be reached past the gate."""
+"""No plugin or embedder can add a route that bypasses the gate."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -76,14 +76,14 @@ def nested(path: str) -> APIRouter:
     ],
     ids=lambda router: router.prefix + (getattr(router.routes[-1], "path", None) or "/nested"),
 )
-def test_an_operation_that_could_be_reached_below_api_stops_the_start(
+def test_an_operation_reachable_below_api_stops_the_start(
     settings: Settings, operations: APIRouter
 ) -> None:
     with pytest.raises(PluginError, match=r"^plugin 'labels': .*without a token.*$"):
         create_app(settings, plugins=[Plugin("labels", operations=operations)])
 
 
-def test_an_operation_beside_api_is_served(settings: Settings) -> None:
+def test_an_operation_outside_api_is_served(settings: Settings) -> None:
     paths = [
         "/apis",
         "/api-status/{a}",
@@ -100,12 +100,12 @@ def test_an_operation_beside_api_is_served(settings: Settings) -> None:
     for path in ("/api", "/api/", TASKS, "/api/v1/labels"):
         assert client.get(path).status_code in {401, 404}, path
     for path in ("/labels/../api/v1/tasks", "/labels%2f..%2fapi/v1/tasks", "//api/v1/tasks"):
-        answer = client.get(path)  # whatever it is, no way into the API
+        answer = client.get(path)  # at least not a route into the API
         assert answer.status_code in {401, 404} or answer.json() == "reached without a token"
 
 
 @pytest.mark.parametrize("root_path", ["", "/todo", "/api", "/labels"])
-def test_a_prefix_of_the_whole_service_opens_nothing(settings: Settings, root_path: str) -> None:
+def test_a_prefix_of_the_whole_service_exposes_nothing(settings: Settings, root_path: str) -> None:
     plugin = Plugin("labels", operations=routing("/labels/{rest:path}", "/"))
     app = create_app(settings, plugins=[plugin])
     client = TestClient(app, root_path=root_path)
@@ -124,7 +124,7 @@ def test_a_prefix_of_the_whole_service_opens_nothing(settings: Settings, root_pa
         ("/openapi.json", "/openapi.json"),
     ],
 )
-def test_an_operation_in_the_services_own_place_stops_the_start(
+def test_an_operation_at_a_path_of_the_service_stops_the_start(
     settings: Settings, path: str, taken: str
 ) -> None:
     with pytest.raises(PluginError) as failure:
@@ -135,7 +135,7 @@ def test_an_operation_in_the_services_own_place_stops_the_start(
     assert sentence.endswith("which the service has")
 
 
-def test_a_page_that_is_not_served_leaves_its_place(settings: Settings) -> None:
+def test_the_path_of_a_disabled_page_is_free(settings: Settings) -> None:
     changed = settings.model_copy(update={"docs_enabled": False})
     app = create_app(changed, plugins=[Plugin("labels", operations=routing("/docs"))])
     assert TestClient(app).get("/docs").json() == "reached without a token"
@@ -155,10 +155,8 @@ def test_a_page_that_is_not_served_leaves_its_place(settings: Settings) -> None:
         ("/", "/"),
     ],
 )
-def test_two_plugins_with_one_place_stop_the_start(
-    settings: Settings, one: str, other: str
-) -> None:
-    """Which of them would answer depends on their order."""
+def test_two_plugins_with_one_path_stop_the_start(settings: Settings, one: str, other: str) -> None:
+    """Their order would decide which of them answers."""
     plugins = [Plugin("one", operations=routing(one)), Plugin("other", operations=routing(other))]
     with pytest.raises(PluginError) as failure:
         create_app(settings, plugins=plugins)
@@ -194,7 +192,7 @@ def test_two_plugins_side_by_side_are_served(settings: Settings) -> None:
     ],
 )
 @pytest.mark.parametrize("public", [True, False])
-def test_a_route_at_another_plugins_place_stops_the_start(
+def test_a_route_at_another_plugins_path_stops_the_start(
     settings: Settings, name: str, path: str, public: bool
 ) -> None:
     plugin = Plugin(name, {"v1": routing(path)}, public=public)
@@ -203,7 +201,7 @@ def test_a_route_at_another_plugins_place_stops_the_start(
 
 
 @pytest.mark.proves("SC-002", "SC-005")
-def test_a_public_plugin_is_public_at_its_own_place_only(settings: Settings) -> None:
+def test_a_public_plugin_is_public_at_its_own_path_only(settings: Settings) -> None:
     plugins = [
         Plugin("open", {"v1": routing("", "/{rest:path}")}, public=True),
         Plugin("open-not", {"v1": routing("", "/{rest:path}")}),
@@ -226,7 +224,7 @@ def test_a_public_plugin_is_public_at_its_own_place_only(settings: Settings) -> 
         problem(client.get(path), 404, "not_found")
 
 
-def test_routes_that_are_given_to_a_router_later_are_not_served(settings: Settings) -> None:
+def test_routes_added_to_a_router_later_are_not_served(settings: Settings) -> None:
     router = routing("/known")
     app = create_app(settings, plugins=[Plugin("late", {"v1": router}, operations=routing("/ops"))])
     router.add_api_route("/later", secret)
@@ -239,7 +237,7 @@ def test_routes_that_are_given_to_a_router_later_are_not_served(settings: Settin
 
 
 class Everything:
-    """An application that answers everything."""
+    """An application that answers every request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("reached without a token")(scope, receive, send)
@@ -310,7 +308,7 @@ def app(settings: Settings) -> FastAPI:
 
 @pytest.mark.proves("SC-002", "SC-005")
 @pytest.mark.parametrize("way", WAYS)
-def test_a_route_that_is_added_to_the_application_is_refused(app: FastAPI, way: str) -> None:
+def test_adding_a_route_to_the_application_is_refused(app: FastAPI, way: str) -> None:
     before = list(app.routes)
     with pytest.raises(PluginError, match=r"no further routes.*Plugin.*mount"):
         WAYS[way](app)
@@ -321,7 +319,7 @@ def test_a_route_that_is_added_to_the_application_is_refused(app: FastAPI, way: 
     problem(client.get(TASKS), 401, "missing_token")
 
 
-def test_a_plugins_lifespan_cannot_add_one_either(settings: Settings) -> None:
+def test_a_plugins_lifespan_cannot_add_a_route(settings: Settings) -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.include_router(routing("/leak"))
@@ -341,7 +339,7 @@ def test_a_plugins_lifespan_cannot_add_one_either(settings: Settings) -> None:
 
 
 class Marking:
-    """A middleware of an embedder's."""
+    """A middleware of an embedder."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -356,10 +354,10 @@ class Marking:
 
 
 class Teapot(Exception):
-    """What an embedder's plugin raises."""
+    """An exception of an embedder's plugin."""
 
 
-def test_middleware_handlers_state_and_overrides_are_still_taken(
+def test_middleware_handlers_state_and_overrides_still_work(
     settings: Settings, alice: User
 ) -> None:
     router = APIRouter()
@@ -406,14 +404,14 @@ def test_a_larger_application_has_its_own_routes_beside_the_service(settings: Se
     assert client.get("/livez").json() == {"status": "alive"}
 
 
-def test_including_the_services_router_opens_nothing(settings: Settings) -> None:
+def test_including_the_services_router_exposes_nothing(settings: Settings) -> None:
     outer = FastAPI()
     outer.include_router(create_app(settings).router)
     for path in (TASKS, f"{TASKS}/x", "/livez"):
         assert TestClient(outer).get(path).status_code in {401, 404}
 
 
-def test_an_operation_that_is_not_in_the_schema_leaves_the_document_as_it_is(
+def test_an_operation_outside_the_schema_does_not_change_the_document(
     settings: Settings,
 ) -> None:
     hidden = APIRouter(tags=["hidden"])

@@ -1,4 +1,4 @@
-"""A plugin's statement cannot change who a message runs as, whatever its columns are called."""
+"""A plugin's statement cannot change the caller's identity, whatever its columns are called."""
 
 import asyncio
 from typing import Any
@@ -62,13 +62,13 @@ IDENTITY = text("""
         (SELECT count(*) FROM tasks_backend_members.members WHERE user_id <> 'alice')
 """)
 ALICE = ("tasks_app", "alice", "5s", "UTC", 0)
-"""Who a message of Alice's runs as (in some databases tasks_app_<number>), and how many rows of
-others it sees."""
+"""The identity of Alice's message (in some databases tasks_app_<number>), and the number of
+others' rows that it sees."""
 
 
 @pytest.fixture(scope="module")
 def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database that is reached as Neon's owner, whom no policy binds; Bob has a row in it."""
+    """A database, reached as Neon's owner, whom no policy binds; Bob has a row in it."""
     directory = tmp_path_factory.mktemp("members")
     (directory / "0001_members.py").write_text(MIGRATION)
     name, url = cluster.database(cluster.login(NEON_OWNER))
@@ -93,7 +93,7 @@ def run_as_alice(url: str, sent: Statement, parameters: dict[str, Any]) -> list[
 
 @pytest.mark.proves("SC-003", "FR-010")
 @pytest.mark.parametrize("given", ["keyword", "literal", "both"])
-def test_a_column_of_any_name_gets_its_own_value_and_the_caller_stays_the_caller(
+def test_a_column_of_any_name_gets_its_value_and_the_caller_is_unchanged(
     deployment: str, given: str
 ) -> None:
     wished = {**dict.fromkeys(COLUMNS, "none"), "statement_timeout": "0"}
@@ -132,10 +132,10 @@ def test_a_column_of_any_name_gets_its_own_value_and_the_caller_stays_the_caller
         ("self", None),
     ],
 )
-def test_what_a_call_passes_cannot_replace_the_identity(
+def test_parameters_of_a_call_cannot_replace_the_identity(
     deployment: str, name: str, value: object
 ) -> None:
-    """Not even with a name that no statement has: a route may pass on all that a body says."""
+    """Not even with an unknown name: a route may pass on all fields of a body."""
     sent = statement(IDENTITY, idempotent=True)
     assert run_as_alice(deployment, sent, {name: value}) == [ALICE]
 
@@ -179,12 +179,12 @@ def test_a_statement_that_uses_a_reserved_name_is_refused_at_import(construct: E
         "client_encoding",
     ],
 )
-def test_a_setting_that_would_undo_the_identity_is_refused_at_import(name: str) -> None:
+def test_a_setting_that_would_change_the_identity_is_refused_at_import(name: str) -> None:
     with pytest.raises(ValueError, match=rf"the setting '{name}' is the service's"):
         statement(IDENTITY, idempotent=True, **{name: "none"})
 
 
-def test_every_setting_of_the_identity_is_the_services() -> None:
+def test_every_setting_of_the_identity_is_reserved() -> None:
     sent = statement(IDENTITY, idempotent=True).message.partition(";\n")[0]
     names = [part.split("'")[1] for part in sent.split("set_config(")[1:]]
     assert len(names) >= 4
@@ -193,7 +193,7 @@ def test_every_setting_of_the_identity_is_the_services() -> None:
             statement(IDENTITY, idempotent=True, **{name: "x"})
 
 
-def test_a_setting_of_the_planner_or_of_the_plugin_is_taken(deployment: str) -> None:
+def test_a_setting_of_the_planner_or_of_the_plugin_is_accepted(deployment: str) -> None:
     sent = statement(
         text("SELECT current_setting('enable_seqscan'), current_setting('audit.reason')"),
         IDENTITY,
@@ -207,15 +207,15 @@ def test_a_setting_of_the_planner_or_of_the_plugin_is_taken(deployment: str) -> 
         statement(IDENTITY, idempotent=True, enable_seqscan="off', true), set_config('role")
 
 
-def test_a_literal_is_not_replaced_by_what_a_call_passes(deployment: str) -> None:
-    """So that a route may pass on a body's fields, and still say itself which role is given."""
+def test_a_literal_is_not_replaced_by_a_parameter(deployment: str) -> None:
+    """So a route can pass on a body's fields and still set the role itself."""
     for literal in ("member", None):
         added = insert(members).values(user_id=bindparam("user_id"), role=literal)
         sent = statement(added.returning(members.c.role), idempotent=False)
         assert run_as_alice(deployment, sent, {"role": "owner"}) == [(literal,)]
 
 
-def test_a_name_that_is_a_literal_here_and_a_parameter_there_is_refused() -> None:
+def test_one_name_for_a_literal_and_a_parameter_is_refused() -> None:
     literal = insert(members).values(role="member")
     asked = select(members.c.user_id).where(members.c.role == bindparam("role"))
     for constructs in ((literal, asked), (asked, literal)):
@@ -225,7 +225,7 @@ def test_a_name_that_is_a_literal_here_and_a_parameter_there_is_refused() -> Non
         statement(literal, insert(members).values(role=None), idempotent=False)
 
 
-def test_signs_of_percent_and_odd_names_mean_what_they_say(deployment: str) -> None:
+def test_percent_signs_and_odd_names_are_taken_literally(deployment: str) -> None:
     added = insert(members).values({"user_id": bindparam("user_id"), ODD: "100 %(role)s"})
     found = select(
         members.c[ODD],
@@ -245,8 +245,8 @@ def test_signs_of_percent_and_odd_names_mean_what_they_say(deployment: str) -> N
     ]
 
 
-def test_a_plugin_may_call_for_a_default_that_sqlalchemy_would_make(deployment: str) -> None:
-    """A default of a column, made in Python for each row, is no literal: the call passes it."""
+def test_a_column_with_a_python_default_is_a_parameter(deployment: str) -> None:
+    """A column default that Python computes for each row is not a literal: the call passes it."""
     table = Table(
         "members",
         MetaData(schema="tasks_backend_members"),
@@ -260,10 +260,10 @@ def test_a_plugin_may_call_for_a_default_that_sqlalchemy_would_make(deployment: 
 
 @pytest.mark.proves("SC-003")
 @pytest.mark.parametrize("leaves", ["RESET ROLE", "SET ROLE none", "COMMIT"])
-def test_a_text_that_leaves_the_role_can_do_nothing_with_a_login_of_its_own(
+def test_raw_sql_that_resets_the_role_has_no_rights_with_a_separate_login(
     cluster: Cluster, deployment: str, leaves: str
 ) -> None:
-    """As docs/plugins.md says: the service does not parse SQL."""
+    """The service does not parse SQL (docs/plugins.md)."""
     name, login = str(parse_dsn(deployment)["dbname"]), cluster.login("NOINHERIT")
     ((role,),) = run_as_alice(
         deployment, statement(text("SELECT current_user"), idempotent=True), {}

@@ -1,4 +1,4 @@
-"""Plugins: named is enabled, closed unless it says otherwise, and a bad one stops the start."""
+"""Plugins: enabled by name, closed by default, and a broken one stops the start."""
 
 import asyncio
 import re
@@ -60,7 +60,7 @@ def broken() -> None:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Pretends that a distribution with these entry points is installed."""
+    """Simulate an installed distribution with these entry points."""
 
     def install(**points: str) -> None:
         found = EntryPoints(
@@ -79,8 +79,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         "tasks_backend_audit/migrations/0001_entries.py",
     ],
 )
-def test_the_plugin_that_is_shown_is_the_one_that_is_run(file: str) -> None:
-    """By the session `plugin`, from its wheel."""
+def test_the_shown_plugin_is_the_tested_one(file: str) -> None:
+    """The session `plugin` runs it, from its wheel."""
     root = Path(__file__).parents[1]
     shown = re.findall(
         r"^```(?:python|toml)\n(.*?)^```",
@@ -117,7 +117,7 @@ def test_a_plugins_routes_are_closed_and_know_their_caller(
     assert entered == ["in", "out"]
 
 
-def test_a_public_plugin_says_so(settings: Settings) -> None:
+def test_a_plugin_is_public_only_if_it_says_so(settings: Settings) -> None:
     public = Plugin("open", {"v1": nested}, public=True)
     with (
         served(create_app(settings, plugins=[public])) as url,
@@ -135,7 +135,9 @@ def test_a_public_route_has_no_caller(settings: Settings) -> None:
         problem(client.get("/api/v1/open/whoami"), 500, "internal_error")
 
 
-def test_installed_is_not_enabled(settings: Settings, install: Callable[..., None]) -> None:
+def test_an_installed_plugin_is_not_enabled(
+    settings: Settings, install: Callable[..., None]
+) -> None:
     install(audit=f"{__name__}:audit")
     assert plugins.load_plugins(["audit"]) == [audit]
     paths = {route.path for route in create_app(settings).routes if isinstance(route, Resource)}
@@ -158,7 +160,7 @@ def test_installed_is_not_enabled(settings: Settings, install: Callable[..., Non
         ("raises", "'raises' cannot be loaded: ModuleNotFoundError"),
     ],
 )
-def test_a_named_plugin_that_cannot_be_used_stops_the_start(
+def test_an_unusable_named_plugin_stops_the_start(
     settings: Settings, install: Callable[..., None], name: str, sentence: str
 ) -> None:
     install(
@@ -185,13 +187,13 @@ def test_a_named_plugin_that_cannot_be_used_stops_the_start(
         (lambda: Plugin("audit", {"v1": "router"}), "'audit': what it has for v1 is no APIRouter"),  # type: ignore[dict-item] # a mistake
     ],
 )
-def test_a_plugin_that_is_none_cannot_be_made(make: Callable[[], Plugin], sentence: str) -> None:
+def test_a_plugin_with_invalid_fields_is_refused(make: Callable[[], Plugin], sentence: str) -> None:
     with pytest.raises(PluginError) as failure:
         make()
     assert sentence in str(failure.value)
 
 
-def test_an_operation_has_an_address_by_its_name(settings: Settings) -> None:
+def test_the_url_of_an_operation_can_be_built_by_name(settings: Settings) -> None:
     app = create_app(settings, plugins=[audit])
     assert app.url_path_for("get_task", task_id="x") == "/api/v1/tasks/x"
     assert app.url_path_for("get_number", number=7) == "/api/v1/audit/nested/7"
@@ -199,13 +201,13 @@ def test_an_operation_has_an_address_by_its_name(settings: Settings) -> None:
         app.url_path_for("nothing")
 
 
-def test_two_of_a_name_stop_the_start(settings: Settings) -> None:
+def test_two_plugins_with_one_name_stop_the_start(settings: Settings) -> None:
     for given in ([audit, audit], [tasks], [audit, Plugin("audit", {"v3": nested})]):
         with pytest.raises(PluginError, match="is given twice"):
             create_app(settings, plugins=given)
 
 
-def test_what_would_pass_by_the_gate_stops_the_start(settings: Settings) -> None:
+def test_a_route_that_bypasses_the_gate_stops_the_start(settings: Settings) -> None:
     mounting = APIRouter(routes=[Mount("/files", app=PlainTextResponse("open"))])
     socket = APIRouter()
     socket.add_api_websocket_route("/live", broken)
@@ -219,7 +221,7 @@ def test_what_would_pass_by_the_gate_stops_the_start(settings: Settings) -> None
 def test_two_packages_with_one_plugin_stop_the_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which of them the service would get depends on the order of directories."""
+    """The order of directories would decide which of them is loaded."""
     points = [EntryPoint("audit", value, plugins.GROUP) for value in ("one:plugin", "two:plugin")]
     monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints(points))
     with pytest.raises(PluginError, match="'audit' is installed twice: one:plugin, two:plugin"):
@@ -245,7 +247,7 @@ def test_migrations_that_cannot_be_read_stop_the_start(settings: Settings, tmp_p
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, PluginError])
-def test_a_lifespan_that_raises_stops_the_start_with_a_sentence(
+def test_a_lifespan_that_raises_stops_the_start_with_a_message(
     settings: Settings, kind: type[Exception]
 ) -> None:
     @asynccontextmanager
@@ -268,7 +270,7 @@ def test_a_lifespan_that_raises_stops_the_start_with_a_sentence(
     assert said == [{"type": "lifespan.startup.failed", "message": sentence}]
 
 
-def test_row_level_security_is_for_a_table_and_names_what_a_request_may_do() -> None:
+def test_row_level_security_needs_a_table_and_valid_commands() -> None:
     for table, privileges in (
         ("entries", ["SELECT"]),
         ("audit.entries; DROP TABLE x", ["SELECT"]),

@@ -1,4 +1,4 @@
-"""The pool and its connections by themselves, on a loop of the test's own."""
+"""The pool and its connections alone, on the test's event loop."""
 
 import asyncio
 
@@ -54,7 +54,7 @@ async def test_a_connection_that_does_not_answer_its_ping_is_replaced(
     (first,) = await pool.fetch(ME, {})
     monkeypatch.setattr(pools, "PING_AFTER", -1)
     proxy.freeze()
-    with pytest.raises(DatabaseFailure) as failure:  # the new connection meets the same network
+    with pytest.raises(DatabaseFailure) as failure:  # the new connection uses the same network
         await pool.fetch(ME, {})
     assert failure.value.failure is Failure.NOT_SENT
     proxy.thaw()
@@ -62,7 +62,7 @@ async def test_a_connection_that_does_not_answer_its_ping_is_replaced(
     pool.close()
 
 
-async def test_a_connection_older_than_neons_patience_is_not_used_again(
+async def test_a_connection_older_than_neons_limit_is_not_reused(
     proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = pool_of(proxy.url)
@@ -73,7 +73,7 @@ async def test_a_connection_older_than_neons_patience_is_not_used_again(
     pool.close()
 
 
-async def test_who_waits_longer_than_allowed_is_refused_and_the_next_is_served(
+async def test_a_too_long_wait_is_refused_and_the_next_one_served(
     database: str,
 ) -> None:
     pool = pool_of(database, size=1)
@@ -86,8 +86,8 @@ async def test_who_waits_longer_than_allowed_is_refused_and_the_next_is_served(
     pool.close()
 
 
-async def test_a_pool_is_good_on_a_new_loop(database: str) -> None:
-    """As when an application is driven by one test client after another."""
+async def test_a_pool_works_on_a_new_event_loop(database: str) -> None:
+    """For example when several test clients use one application in turn."""
     pool = pool_of(database)
     (first,) = await pool.fetch(ME, {})
 
@@ -109,7 +109,7 @@ async def test_a_name_is_resolved_before_libpq_sees_it(proxy: PostgresProxy) -> 
         assert failure.value.failure is Failure.NOT_SENT
 
 
-async def test_a_message_larger_than_the_socket_takes_is_sent_in_pieces(
+async def test_a_message_larger_than_the_socket_buffer_is_sent_in_pieces(
     proxy: PostgresProxy,
 ) -> None:
     connection = await connect(proxy.url, timeout=5)
@@ -118,7 +118,7 @@ async def test_a_message_larger_than_the_socket_takes_is_sent_in_pieces(
     connection.close()
 
 
-async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: Cluster) -> None:
+async def test_a_cancelled_statement_closes_its_connection(cluster: Cluster) -> None:
     connection = await connect(cluster.url, timeout=5)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -143,7 +143,7 @@ async def test_a_statement_that_is_given_up_takes_its_connection_along(cluster: 
         ("SELECT pg_terminate_backend(pg_backend_pid())", Failure.OUTCOME_UNKNOWN),
     ],
 )
-async def test_what_a_failure_means(cluster: Cluster, sql: str, expected: Failure) -> None:
+async def test_failures_are_classified(cluster: Cluster, sql: str, expected: Failure) -> None:
     connection = await connect(cluster.url, timeout=5)
     with pytest.raises(DatabaseFailure) as failure:
         await connection.fetch(sql, {})
@@ -152,7 +152,7 @@ async def test_what_a_failure_means(cluster: Cluster, sql: str, expected: Failur
     connection.close()
 
 
-async def test_a_connection_is_kept_from_one_message_to_the_next(proxy: PostgresProxy) -> None:
+async def test_a_connection_is_kept_between_messages(proxy: PostgresProxy) -> None:
     """The loop may report a socket readable once more after everything was read."""
     pool = pool_of(proxy.url)
     for _ in range(20):

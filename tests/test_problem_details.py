@@ -1,4 +1,4 @@
-"""What every response carries, and the one shape of those that fail, whoever makes them."""
+"""Standard headers of all responses, and the problem format of all failures."""
 
 import contextlib
 import logging
@@ -86,7 +86,7 @@ def client(settings: Settings) -> Iterator[httpx2.Client]:
         ("/nothing", 404, "not_found", "Not found", "Nothing is at this address."),
     ],
 )
-def test_whoever_fails_it_looks_the_same(
+def test_all_failures_have_the_same_format(
     client: httpx2.Client, path: str, status: int, code: str, title: str, detail: str
 ) -> None:
     response = client.get(path)
@@ -98,8 +98,8 @@ def test_whoever_fails_it_looks_the_same(
     assert "etag" not in response.headers
 
 
-def test_a_redirect_and_an_unchanged_answer_are_left_alone(client: httpx2.Client) -> None:
-    """They are no failures: 304 has an ETag and no body (RFC 9110, 15.4.5)."""
+def test_a_redirect_and_a_304_are_left_unchanged(client: httpx2.Client) -> None:
+    """They are not failures: 304 has an ETag and no body (RFC 9110, 15.4.5)."""
     moved = client.get("/moved")
     assert (moved.status_code, moved.headers["location"]) == (307, "/elsewhere")
     for _ in range(3):
@@ -138,7 +138,7 @@ def test_a_crash_after_the_first_byte_cuts_the_response_off(client: httpx2.Clien
         (b"x" * 140_000, 413, "payload_too_large"),
     ],
 )
-def test_a_plugins_own_body_model_fails_in_the_same_shape(
+def test_a_plugins_body_model_fails_in_the_same_format(
     client: httpx2.Client, content: bytes, status: int, code: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
@@ -147,7 +147,7 @@ def test_a_plugins_own_body_model_fails_in_the_same_shape(
 
 
 @pytest.mark.parametrize("given", ["abc", "A.b_c-9", "x" * 64])
-def test_a_harmless_request_id_is_the_clients(alice: User, given: str) -> None:
+def test_a_harmless_request_id_is_kept(alice: User, given: str) -> None:
     for path in ("/api/v1/tasks", "/nothing"):
         response = alice.client.get(path, headers={"X-Request-Id": given})
         assert response.headers["x-request-id"] == given
@@ -189,7 +189,7 @@ def test_every_success_carries_the_standard_headers(alice: User) -> None:
         b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_http_gets_the_one_shape_too(service: str, sent: bytes) -> None:
+def test_invalid_http_gets_a_problem_document(service: str, sent: bytes) -> None:
     with connected(service) as connection:
         connection.sendall(sent)
         received = b""
@@ -212,7 +212,7 @@ def test_what_is_no_http_gets_the_one_shape_too(service: str, sent: bytes) -> No
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
     ],
 )
-def test_what_never_ends_is_cut_off(service: str, begin: bytes) -> None:
+def test_an_endless_request_is_cut_off(service: str, begin: bytes) -> None:
     sent = 0
     with (
         connected(service) as connection,
@@ -240,7 +240,7 @@ def test_a_body_that_does_not_come_in_time_is_a_bad_request(
     assert b'"code":"bad_request"' in answer
 
 
-def test_a_client_that_hangs_up_in_its_body_is_no_failure_of_ours(
+def test_a_disconnect_in_the_body_is_not_logged_as_an_error(
     service: str, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = alice.client.headers["authorization"]

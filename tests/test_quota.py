@@ -1,4 +1,4 @@
-"""What one user may store is bounded: exactly, or within a hundredth, and at little cost."""
+"""Quotas: exact for small limits, within a hundredth for large ones, and cheap."""
 
 import contextlib
 import itertools
@@ -36,7 +36,7 @@ NewLimited = Callable[..., User]
 
 @pytest.fixture
 def limited(settings: Settings, signer: Signer) -> Iterator[NewLimited]:
-    """Makes a user of a service of their own with such limits; or, with `like`, another process."""
+    """Makes a user of a new service with these limits; with `like`, of a second process."""
     with contextlib.ExitStack() as running:
 
         def make(*, like: User | None = None, **limits: Any) -> User:
@@ -88,7 +88,7 @@ def test_a_small_limit_is_exact(limited: NewLimited, rows: Any, limit: int, *, k
     assert tasks_of(rows, user) == limit
 
 
-def test_below_the_limit_again_a_create_is_taken_at_once(limited: NewLimited) -> None:
+def test_once_below_the_limit_a_create_succeeds_at_once(limited: NewLimited) -> None:
     user = limited(max_tasks_per_user=3)
     tasks = [create(user).json()["id"] for _ in range(3)]
     for _ in range(3):
@@ -132,7 +132,7 @@ def test_at_the_limit_other_failures_come_first(limited: NewLimited, bob: User) 
     refused(toggle(user, task, "new", **{"If-Match": '"1"'}), "keys")
 
 
-def test_at_the_limit_everything_else_goes_on(limited: NewLimited) -> None:
+def test_at_the_limit_all_other_operations_work(limited: NewLimited) -> None:
     user = limited(max_tasks_per_user=1, max_idempotency_keys_per_user=1)
     task = create(user, "k").json()["id"]
     refused(create(user))
@@ -160,14 +160,14 @@ def test_keys_are_bounded_until_they_expire(limited: NewLimited, rows: Any) -> N
     refused(create(user, "f"), "keys")
 
 
-def test_limits_are_everybodys_own(limited: NewLimited, bob: User) -> None:
+def test_each_user_has_a_separate_limit(limited: NewLimited, bob: User) -> None:
     user = limited(max_tasks_per_user=1, max_idempotency_keys_per_user=1)
     assert create(bob, "k").status_code == create(bob).status_code == 201
     assert create(user, "k").status_code == 201
     refused(create(user))
 
 
-def test_zero_is_no_limit(limited: NewLimited, rows: Any) -> None:
+def test_zero_means_unlimited(limited: NewLimited, rows: Any) -> None:
     user = limited(max_tasks_per_user=0, max_idempotency_keys_per_user=0)
     rows.execute(FILL, {"sub": user.sub, "count": 100_001})
     for n in range(3):
@@ -181,10 +181,10 @@ def test_zero_is_no_limit(limited: NewLimited, rows: Any) -> None:
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
 @pytest.mark.parametrize("keyed", [True, False])
-def test_concurrent_creates_of_two_processes_do_not_pass_a_limit(
+def test_concurrent_creates_of_two_processes_do_not_exceed_a_limit(
     limited: NewLimited, rows: Any, limit: int, *, keyed: bool
 ) -> None:
-    """Also the very first ones of a user, whose row in `users` nobody has made."""
+    """Even the first ones of a user, before the row in `users` exists."""
     one = limited(max_tasks_per_user=limit)
     both = (one, limited(like=one, max_tasks_per_user=limit))
     with ThreadPoolExecutor(16) as pool:
@@ -196,7 +196,7 @@ def test_concurrent_creates_of_two_processes_do_not_pass_a_limit(
     assert tasks_of(rows, one) == limit
 
 
-def test_concurrent_keys_do_not_pass_their_limit(limited: NewLimited) -> None:
+def test_concurrent_keys_do_not_exceed_their_limit(limited: NewLimited) -> None:
     user = limited(max_idempotency_keys_per_user=20)
     task = create(user).json()["id"]
     with ThreadPoolExecutor(16) as pool:
@@ -209,12 +209,12 @@ def test_concurrent_keys_do_not_pass_their_limit(limited: NewLimited) -> None:
 
 @pytest.mark.parametrize("limit", [2000, 100_000])
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_large_limit_holds_within_a_hundredth_whoever_made_the_rows(
+def test_a_large_limit_holds_within_a_hundredth_after_an_import(
     limited: NewLimited, rows: Any, limit: int, *, is_known: bool
 ) -> None:
-    """Here they come from an import, also behind the back of a process that knows the user."""
+    """Even if the rows are imported while a process has cached the user's count."""
     user = limited(max_tasks_per_user=limit)
-    made = 25 if is_known else 0  # so many that they were counted
+    made = 25 if is_known else 0  # enough that they were counted
     for _ in range(made):
         assert create(user).status_code == 201
     rows.execute(FILL, {"sub": user.sub, "count": limit - made - 5})
@@ -228,10 +228,10 @@ def test_a_large_limit_holds_within_a_hundredth_whoever_made_the_rows(
     assert tasks_of(rows, user) == total
 
 
-def test_writes_that_wait_to_count_hold_one_connection(
+def test_writes_that_wait_for_a_count_hold_one_connection(
     limited: NewLimited, settings: Settings, signer: Signer, cluster: Cluster, database: str
 ) -> None:
-    """Another process counts for this user, for long: others of the pool's two are served."""
+    """Another process counts this user's rows for long: the pool's second connection stays free."""
     user = limited(max_tasks_per_user=3, pool_size=2, pool_timeout=0.0)
     headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
     name = parse_dsn(database)["dbname"]
@@ -252,7 +252,7 @@ def test_writes_that_wait_to_count_hold_one_connection(
 
 
 def waiting(cursor: Any) -> int:
-    """How many sessions of this database wait for their turn."""
+    """Count the sessions of this database that wait for a lock."""
     cursor.execute(
         "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
         " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
@@ -260,7 +260,7 @@ def waiting(cursor: Any) -> int:
     return int(cursor.fetchone()[0])
 
 
-def test_a_limit_that_was_lowered_holds(limited: NewLimited, rows: Any) -> None:
+def test_a_lowered_limit_holds(limited: NewLimited, rows: Any) -> None:
     user = limited()
     for _ in range(12):
         assert create(user).status_code == 201
@@ -287,7 +287,7 @@ def writes_until_counted(limit: Limit, user: str) -> int:
         (1, 1, 0),
     ],
 )
-def test_how_many_writes_go_uncounted(most: int, left: int, uncounted: int) -> None:
+def test_the_number_of_uncounted_writes(most: int, left: int, uncounted: int) -> None:
     limit = Limit(most)
     assert writes_until_counted(limit, "x") == most // 5000
     assert writes_until_counted(limit, "x") == 0, "until it has been counted"
@@ -298,7 +298,7 @@ def test_how_many_writes_go_uncounted(most: int, left: int, uncounted: int) -> N
     assert [limit.must_count("x") for _ in range(3)] == [True] * 3
 
 
-def test_only_so_many_users_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cached_users_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quota, "KNOWN_USERS", 2)
     limit = Limit(100_000)
     limit.counted("a", 0)
@@ -309,8 +309,8 @@ def test_only_so_many_users_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not limit.must_count("b"), "who was forgotten"
 
 
-def test_counting_costs_a_creation_less_than_a_twentieth(cluster: Cluster) -> None:
-    """For a user with 1,000 tasks, in pages of tables and indexes, by the server's own counts."""
+def test_counting_adds_less_than_a_twentieth_to_a_creation(cluster: Cluster) -> None:
+    """For a user with 1,000 tasks, in pages of tables and indexes, as counted by the server."""
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)
     with cluster.cursor(name) as cursor:
@@ -341,7 +341,7 @@ def watched(
 
 
 @pytest.mark.proves("SC-006")
-def test_counting_is_no_message_more_and_a_refusal_one_at_most(
+def test_counting_needs_no_extra_message_and_a_refusal_at_most_one(
     watched: tuple[User, PostgresProxy],
 ) -> None:
     user, proxy = watched

@@ -1,4 +1,4 @@
-"""Readiness tells the truth, and lets a database that scales to zero sleep."""
+"""Readiness is accurate, and does not wake a database that scales to zero."""
 
 import contextlib
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ def client(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator
 
 @pytest.fixture
 def quiet_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has used the service for so long that its database may have been suspended."""
+    """Simulate so long a pause that the database may be suspended."""
     monkeypatch.setattr(readiness, "AWAKE", -1.0)
 
 
-def test_a_database_in_use_is_asked(client: httpx2.Client, proxy: PostgresProxy) -> None:
+def test_a_database_in_use_is_probed(client: httpx2.Client, proxy: PostgresProxy) -> None:
     assert client.get("/readyz").status_code == 200
     proxy.messages.clear()
     assert client.get("/readyz").status_code == 200
@@ -45,7 +45,7 @@ def test_a_database_in_use_is_asked(client: httpx2.Client, proxy: PostgresProxy)
 
 
 @pytest.mark.usefixtures("quiet_for_long")
-def test_a_database_that_may_sleep_is_left_alone(
+def test_a_database_that_may_be_suspended_is_not_probed(
     client: httpx2.Client, proxy: PostgresProxy
 ) -> None:
     assert client.get("/readyz").status_code == 200
@@ -61,7 +61,7 @@ def test_a_database_that_may_sleep_is_left_alone(
 
 
 @pytest.mark.usefixtures("quiet_for_long")
-def test_one_that_a_request_could_not_reach_is_asked_until_it_is_back(
+def test_an_unreachable_database_is_probed_until_it_is_back(
     client: httpx2.Client, proxy: PostgresProxy
 ) -> None:
     assert client.get("/readyz").status_code == 200
@@ -73,7 +73,7 @@ def test_one_that_a_request_could_not_reach_is_asked_until_it_is_back(
     assert client.get("/readyz").status_code == 200
 
 
-def test_many_probes_at_once_are_one_question(client: httpx2.Client, proxy: PostgresProxy) -> None:
+def test_concurrent_probes_share_one_query(client: httpx2.Client, proxy: PostgresProxy) -> None:
     assert client.get("/readyz").status_code == 200
     proxy.messages.clear()
     proxy.freeze()
@@ -87,7 +87,7 @@ def test_many_probes_at_once_are_one_question(client: httpx2.Client, proxy: Post
 
 @dataclass(frozen=True)
 class Own:
-    """A deployment that a test may spoil: what to fill into SQL, and two ways to a service of it."""
+    """A deployment that a test may break: values for SQL, and two clients of its service."""
 
     cluster: Cluster
     names: dict[str, str]
@@ -103,7 +103,7 @@ class Own:
 def own(
     request: pytest.FixtureRequest, cluster: Cluster, settings: Settings, signer: Signer
 ) -> Iterator[Own]:
-    """Reached by a plain owner, or by a login that may only switch to a role of its own."""
+    """Reached by a plain owner, or by a login that may only switch to a separate role."""
     is_plain = request.param == "plain"
     owner = cluster.login(PLAIN_OWNER if is_plain else NEON_OWNER)
     database, url = cluster.database(owner)
@@ -197,8 +197,8 @@ OF_A_ROLE = [
     ids=["plain", "least privileged"],
 )
 @pytest.mark.proves("EDGE-4", "SC-003")
-def test_ready_means_that_a_callers_message_works(own: Own, trouble: list[tuple[str, str]]) -> None:
-    """Each of these happens to a service that runs, and is mended while it runs."""
+def test_ready_means_that_a_users_message_works(own: Own, trouble: list[tuple[str, str]]) -> None:
+    """Each fault occurs while the service runs, and is repaired while it runs."""
     assert own.client.post(TASKS, json={"title": "so that there is a row to be seen"}).is_success
     assert own.client.get("/readyz").status_code == 200
     for harm, remedy in trouble:
@@ -212,7 +212,7 @@ def test_ready_means_that_a_callers_message_works(own: Own, trouble: list[tuple[
 
 @pytest.mark.parametrize("own", ["plain"], indirect=True)
 @pytest.mark.proves("SC-003")
-def test_connections_of_before_are_not_used_when_the_login_sees_past_the_policies(own: Own) -> None:
+def test_old_connections_are_not_used_once_the_login_bypasses_the_policies(own: Own) -> None:
     assert own.client.get(TASKS).status_code == 200
     own.execute("ALTER ROLE {bound} BYPASSRLS")
     problem(own.client.get("/readyz"), 503, "database_unavailable")
@@ -222,8 +222,8 @@ def test_connections_of_before_are_not_used_when_the_login_sees_past_the_policie
 
 
 @pytest.mark.parametrize("own", ["least privileged"], indirect=True)
-def test_a_probe_reads_no_table_through(own: Own, cluster: Cluster) -> None:
-    """However many tasks there are, and whatever the planner believes of them."""
+def test_a_probe_scans_no_table(own: Own, cluster: Cluster) -> None:
+    """For any number of tasks and any planner statistics."""
     own.execute(
         "INSERT INTO tasks_backend.users VALUES ('x');"
         " INSERT INTO tasks_backend.tasks (id, user_id, title)"
@@ -238,7 +238,7 @@ def test_a_probe_reads_no_table_through(own: Own, cluster: Cluster) -> None:
     for _ in range(3):
         assert own.client.get("/readyz").status_code == 200
     own.proxy.cut()
-    own.proxy.wait_until_closed()  # a session tells what it has counted at its end
+    own.proxy.wait_until_closed()  # a session reports its counts at its end
     with cluster.cursor(own.names["database"]) as cursor:
         cursor.execute(counted)
         assert cursor.fetchone() == before

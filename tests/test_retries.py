@@ -1,4 +1,4 @@
-"""Trying again is bounded: by the deadline, by the attempts, and by a budget that success fills."""
+"""Retries are limited by the deadline, the attempts, and a budget that successes refill."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tasks_backend.db.retries import ATTEMPTS, BACKOFF, RESERVE, RetryBudget, pa
 TASKS = "/api/v1/tasks"
 
 
-def test_the_budget_is_a_reserve_and_a_tenth_of_what_succeeds() -> None:
+def test_the_budget_is_a_reserve_plus_a_tenth_of_the_successes() -> None:
     budget = RetryBudget()
     assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
     for _ in range(25):
@@ -26,7 +26,7 @@ def test_the_budget_is_a_reserve_and_a_tenth_of_what_succeeds() -> None:
     assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
 
 
-def test_pauses_are_jittered_over_their_whole_range() -> None:
+def test_pauses_are_random_over_their_whole_range() -> None:
     for attempt in (1, 2):
         pauses = [pause(attempt) for _ in range(1000)]
         assert 0 <= min(pauses) < 0.1 * BACKOFF * 2**attempt
@@ -45,18 +45,18 @@ def client(database: str, settings: Settings, signer: Signer) -> Iterator[httpx2
 
 
 def exchanges(caplog: pytest.LogCaptureFixture) -> list[int]:
-    """How often each request asked, in their order."""
+    """The number of database calls of each request, in order."""
     return [vars(record)["exchanges"] for record in caplog.records if record.msg == "request"]
 
 
-def test_in_an_outage_requests_soon_ask_only_once(
+def test_in_an_outage_requests_soon_stop_retrying(
     client: httpx2.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="tasks_backend.requests"):
         for _ in range(20):
             problem(client.get(TASKS), 503, "database_unavailable")
         give_up = time.monotonic() + 20
-        while len(asked := exchanges(caplog)) < 20:  # a line may come after its answer
+        while len(asked := exchanges(caplog)) < 20:  # a log line may come after its answer
             assert time.monotonic() < give_up
             time.sleep(0.01)
     assert sum(asked) == 20 + RESERVE

@@ -60,7 +60,7 @@ def test_a_successful_operation_is_one_message(
     assert proxy.messages == {"Q": 1}
 
 
-def test_a_repetition_is_one_message_too(user: User, proxy: PostgresProxy) -> None:
+def test_a_replay_is_one_message(user: User, proxy: PostgresProxy) -> None:
     task = user.create()
     for path, body in ((TASKS, {"title": "x"}), (f"{TASKS}/{task['id']}/toggle", None)):
         headers = {"Idempotency-Key": f"again {path}".replace(" ", "-")}
@@ -71,7 +71,7 @@ def test_a_repetition_is_one_message_too(user: User, proxy: PostgresProxy) -> No
         assert response.headers["idempotency-replayed"] == "true"
 
 
-def test_a_refusal_asks_once_more_at_most(user: User, proxy: PostgresProxy) -> None:
+def test_a_refusal_needs_at_most_one_more_message(user: User, proxy: PostgresProxy) -> None:
     task = user.create()
     for options, asked in (
         ({"json": {"title": "y"}, "headers": {"If-Match": '"9"'}}, 2),

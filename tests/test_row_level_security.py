@@ -1,4 +1,4 @@
-"""The second lock: what a statement that forgets its owner can do, for every kind of login."""
+"""Row-level security protects against a statement without an owner predicate, for each login."""
 
 import secrets
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ OWNED |= {
 
 @pytest.fixture(scope="module", params=["neon", "plain", "superuser", "least privileged"])
 def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> str:
-    """The URL of a database that was migrated and is reached as such a login."""
+    """The URL of a migrated database for this kind of login."""
     attributes = {"plain": PLAIN_OWNER, "superuser": SUPERUSER}.get(request.param, NEON_OWNER)
     name, url = cluster.database(cluster.login(attributes))
     migrations.upgrade(url)
@@ -56,7 +56,7 @@ def people(deployment: str, settings: Settings, signer: Signer) -> Iterator[tupl
 
 
 def attack(alice: User, bob: User, *, locked_only: bool) -> None:
-    """Try every operation on Bob's task as Alice; with `locked_only`, its answer may be a lie."""
+    """Try every operation on Bob's task as Alice; with `locked_only`, do not check answers."""
     task = bob.create(title="Bob's own")
     path = f"{TASKS}/{task['id']}"
     answers = [
@@ -88,7 +88,7 @@ def attack(alice: User, bob: User, *, locked_only: bool) -> None:
 
 
 def attack_key(alice: User, bob: User) -> list[httpx2.Response]:
-    """Create with a key that is Bob's, too, and without one; Bob's stays as it is."""
+    """Create with a key that Bob also uses, and without one; Bob's key is unchanged."""
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     bobs = bob.client.post(TASKS, json={"title": "Bob's own"}, headers=headers)
     body = {"title": "Alice's"}
@@ -103,14 +103,14 @@ def attack_key(alice: User, bob: User) -> list[httpx2.Response]:
 
 @pytest.fixture(params=[False, True], ids=["uncounted", "counted"])
 def counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether every write that may be counted is: these are other statements."""
+    """Whether writes are counted for the quota: these use other statements."""
     monkeypatch.setattr(Limit, "must_count", lambda *_: request.param)
     return bool(request.param)
 
 
 @pytest.mark.proves("SC-003", "FR-010", "EDGE-1")
 @pytest.mark.usefixtures("counted")
-def test_every_kind_of_login_keeps_users_apart(people: tuple[User, User]) -> None:
+def test_users_are_separated_with_every_kind_of_login(people: tuple[User, User]) -> None:
     alice, bob = people
     attack(alice, bob, locked_only=False)
     problem(alice.client.get(f"{TASKS}/{secrets.token_hex(16)}"), 404, "task_not_found")
@@ -120,7 +120,7 @@ def test_every_kind_of_login_keeps_users_apart(people: tuple[User, User]) -> Non
 
 
 def owner_predicates(statement: Statement) -> list[tuple[int, int]]:
-    """Where a statement says `user_id = ...`: the construct's number, and the predicate's in it."""
+    """Positions of `user_id = ...`: the number of the construct, and of the predicate in it."""
     found = []
     for number, construct in enumerate(statement.constructs):
         predicates = [
@@ -131,7 +131,7 @@ def owner_predicates(statement: Statement) -> list[tuple[int, int]]:
 
 
 def traversable(construct: Any) -> Any:
-    """The construct, whose declared type says less than it is."""
+    """The construct, with a more precise type."""
     return construct
 
 
@@ -144,7 +144,7 @@ def names_the_owner(part: Any) -> bool:
 
 
 def without_predicate(statement: Statement, number: int, index: int) -> Statement:
-    """The same statement with one of its owner predicates deleted."""
+    """The same statement without one of its owner predicates."""
     targets = [
         part
         for part in visitors.iterate(traversable(statement.constructs[number]))
@@ -170,7 +170,7 @@ MUTANTS = [
 
 
 def test_every_statement_names_its_owner() -> None:
-    """But for the creation without a key, which has nothing to look up."""
+    """Except the creation without a key, which reads nothing."""
     assert {name for name in OWNED if not owner_predicates(OWNED[name])} == {"CREATE"}
     assert len(MUTANTS) >= 25
 
@@ -195,7 +195,7 @@ def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
 
 
 @pytest.mark.usefixtures("counted")
-def test_without_any_owner_predicate_users_are_still_apart(
+def test_without_any_owner_predicate_users_are_still_separated(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, statement in OWNED.items():
@@ -207,7 +207,7 @@ def test_without_any_owner_predicate_users_are_still_apart(
 
 
 @pytest.mark.proves("SC-003", "FR-012")
-def test_a_login_that_sees_past_the_policies_is_not_served(
+def test_a_login_that_bypasses_the_policies_is_refused(
     cluster: Cluster, settings: Settings, signer: Signer
 ) -> None:
     name, url = cluster.database(cluster.login(NEON_OWNER))
@@ -220,10 +220,10 @@ def test_a_login_that_sees_past_the_policies_is_not_served(
         problem(client.get("/readyz"), 503, "database_unavailable")
 
 
-def test_the_owner_check_tells_nothing_but_yes_or_no(
+def test_the_ownership_check_returns_only_yes_or_no(
     cluster: Cluster, people: tuple[User, User], deployment: str
 ) -> None:
-    """And nobody else can use what the function sees with."""
+    """No other role can use the function's right to read all rows."""
     _, bob = people
     task = bob.create()
     database = deployment.split("dbname=")[1].split(maxsplit=1)[0]

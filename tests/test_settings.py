@@ -1,4 +1,4 @@
-"""The settings: what is taken as it is copied, what is refused, and in which words."""
+"""The settings: accepted forms, rejected values and their messages."""
 
 import re
 from pathlib import Path
@@ -40,11 +40,11 @@ def refusal(**changed: Any) -> list[str]:
     "scheme",
     ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg", "postgresql+asyncpg"],
 )
-def test_a_url_is_taken_as_neon_heroku_or_sqlalchemy_write_it(scheme: str) -> None:
+def test_urls_of_neon_heroku_and_sqlalchemy_are_accepted(scheme: str) -> None:
     assert settings(database_url=f"{scheme}://{NEON}").database_url == f"postgresql://{NEON}"
 
 
-def test_libpqs_own_notation_is_taken_too() -> None:
+def test_libpq_connection_strings_are_accepted() -> None:
     assert settings(database_url="host=/run dbname=tasks").database_url == "host=/run dbname=tasks"
 
 
@@ -58,7 +58,7 @@ def test_libpqs_own_notation_is_taken_too() -> None:
         "postgresql://u:p4ss@h/d?sslmod=require",
     ],
 )
-def test_what_is_no_database_url_is_refused_without_repeating_it(url: str) -> None:
+def test_an_invalid_database_url_is_refused_without_repeating_it(url: str) -> None:
     (line,) = refusal(database_url=url)
     assert line == "DATABASE_URL: is no PostgreSQL URL (postgresql://user:password@host/database)"
 
@@ -89,7 +89,7 @@ def test_everything_about_tokens_follows_from_better_auths_address(
     assert known.keys_url.endswith(keys)
 
 
-def test_each_of_them_may_be_set() -> None:
+def test_each_token_setting_can_be_overridden() -> None:
     known = settings(
         better_auth_url=None,
         jwt_issuer="https://a/",
@@ -104,7 +104,7 @@ def test_each_of_them_may_be_set() -> None:
 
 
 @pytest.mark.proves("SC-007")
-def test_everything_that_is_missing_is_named_at_once() -> None:
+def test_all_missing_settings_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as failure:
         load()
     assert str(failure.value).splitlines() == [
@@ -142,12 +142,12 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ({"docs_enabled": "perhaps"}, "DOCS_ENABLED"),
     ],
 )
-def test_a_wrong_setting_is_one_clear_line(changed: dict[str, Any], name: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_line(changed: dict[str, Any], name: str) -> None:
     (line,) = refusal(**changed)
     assert re.match(rf"{name}: .", line)
 
 
-def test_keys_over_plain_http_need_an_explicit_word() -> None:
+def test_keys_over_plain_http_need_an_explicit_setting() -> None:
     assert settings(jwks_url="http://auth:3000/jwks", jwks_allow_http=True).keys_url
     for host in ("localhost", "127.0.0.1", "[::1]", "auth.localhost"):
         assert settings(jwks_url=f"http://{host}:3000/jwks").keys_url
@@ -163,7 +163,7 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known.jwt_algorithms == ("EdDSA",)
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JWT_ISSUER", "POOL_SIZE", "CORS_ORIGINS", "DATABASE_URL_UNPOOLED"):
         monkeypatch.setenv(name, "")
     assert settings() == Settings(**GOOD)
@@ -189,7 +189,7 @@ def test_the_database_alone_is_enough_to_migrate() -> None:
     assert load(DatabaseSettings, database_url=URL).migration_url == URL
 
 
-def test_the_example_names_every_setting_with_its_default_and_no_other(
+def test_the_example_lists_exactly_the_settings_with_their_defaults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     example = Path(__file__).parents[1] / ".env.example"
@@ -200,7 +200,9 @@ def test_the_example_names_every_setting_with_its_default_and_no_other(
     shown = Settings(_env_file=None)
     derived = settings(better_auth_url=shown.better_auth_url)
     assert (shown.issuer, shown.audience, shown.keys_url) == (
-        *(derived.issuer, derived.audience, derived.keys_url),
+        derived.issuer,
+        derived.audience,
+        derived.keys_url,
     )
     of_a_deployment = {"database_url", "database_url_unpooled", "better_auth_url", "cors_origins"}
     derived_from_it = {"jwt_issuer", "jwt_audience", "jwks_url"}

@@ -1,4 +1,4 @@
-"""Told to stop, the service finishes what runs, takes nothing new, and is gone within a bound."""
+"""On SIGTERM the service finishes running requests, accepts no new ones, and ends in time."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ def process(
 
 
 def wait_until_refused(base: str) -> None:
-    """Return when no new connection is taken."""
+    """Return when new connections are refused."""
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
         try:
@@ -65,7 +65,7 @@ def wait_until_refused(base: str) -> None:
     raise AssertionError("new connections are still taken")
 
 
-def test_what_runs_is_finished_and_nothing_new_is_taken(
+def test_running_requests_are_finished_and_new_ones_refused(
     process: tuple["subprocess.Popen[bytes]", str], database: str, signer: Signer
 ) -> None:
     running, base = process
@@ -97,10 +97,10 @@ def test_what_runs_is_finished_and_nothing_new_is_taken(
     connection.close()
 
 
-def test_a_request_that_was_on_its_way_is_answered(
+def test_a_request_in_transit_is_answered(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a connection that was idle when the order came: its next answer is the last."""
+    """On a connection that was idle at the signal: its next answer is the last."""
     monkeypatch.setattr(connection_bounds, "IDLE_CLOSE_DELAY", 20.0)
     with ThreadPoolExecutor(1) as executor, contextlib.ExitStack() as stack:
         base = stack.enter_context(served(create_app(settings)))
@@ -117,7 +117,7 @@ def test_a_request_that_was_on_its_way_is_answered(
         stopped.result(30)
 
 
-def test_an_idle_connection_does_not_hold_the_service_up(settings: Settings) -> None:
+def test_an_idle_connection_does_not_delay_the_stop(settings: Settings) -> None:
     with served(create_app(settings)) as base:
         idle, silent = connected(base), connected(base)
         idle.sendall(LIVEZ)

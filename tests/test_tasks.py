@@ -1,4 +1,4 @@
-"""The life of a task over HTTP: every successful row of the contract."""
+"""A task over HTTP: every success case of the contract."""
 
 import uuid
 from datetime import datetime
@@ -11,7 +11,7 @@ FIELDS = ["id", "user_id", "title", "description", "completed", "created_at", "u
 
 
 @pytest.mark.proves("US1-AC1", "FR-001", "FR-003", "FR-007", "SC-004")
-def test_a_created_task_is_answered_whole_and_can_be_found_again(alice: User) -> None:
+def test_a_created_task_is_returned_and_can_be_read(alice: User) -> None:
     response = alice.client.post(
         TASKS, json={"title": "  Buy milk ", "description": "Two litres\n\tcold"}
     )
@@ -33,7 +33,7 @@ def test_a_created_task_is_answered_whole_and_can_be_found_again(alice: User) ->
 
 
 @pytest.mark.proves("FR-003")
-def test_a_title_is_enough(alice: User) -> None:
+def test_only_a_title_is_required(alice: User) -> None:
     task = alice.create(title="x" * 200)
     assert (task["description"], task["completed"]) == (None, False)
 
@@ -50,7 +50,7 @@ def test_an_own_task_can_be_read(alice: User) -> None:
 
 @pytest.mark.proves("US3-AC1", "FR-005")
 @pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
-def test_a_patch_changes_what_it_names_and_nothing_else(alice: User, media_type: str) -> None:
+def test_a_patch_changes_only_the_given_fields(alice: User, media_type: str) -> None:
     task = alice.create(description="Two litres")
     response = alice.client.patch(
         f"{TASKS}/{task['id']}",
@@ -74,13 +74,13 @@ def test_null_clears_a_description_and_absence_does_not(alice: User) -> None:
 
 
 @pytest.mark.parametrize("field", ["title", "completed"])
-def test_null_is_no_value_for_a_field_that_has_to_have_one(alice: User, field: str) -> None:
+def test_null_is_refused_for_a_required_field(alice: User, field: str) -> None:
     task = alice.create()
     response = alice.client.patch(f"{TASKS}/{task['id']}", json={field: None})
     assert problem(response, 422, "validation_error")["errors"][0]["field"] == field
 
 
-def test_an_empty_patch_changes_nothing_at_all(alice: User) -> None:
+def test_an_empty_patch_changes_nothing(alice: User) -> None:
     task = alice.create()
     response = alice.client.patch(f"{TASKS}/{task['id']}", json={})
     assert (response.status_code, response.json()) == (200, task)
@@ -88,7 +88,7 @@ def test_an_empty_patch_changes_nothing_at_all(alice: User) -> None:
 
 
 @pytest.mark.proves("US3-AC1", "FR-005")
-def test_put_replaces_everything_a_client_may_set(alice: User) -> None:
+def test_put_replaces_all_fields_of_the_client(alice: User) -> None:
     task = alice.create(description="Two litres")
     whole = {"title": "Bread", "description": None, "completed": True}
     response = alice.client.put(f"{TASKS}/{task['id']}", json=whole)
@@ -99,7 +99,7 @@ def test_put_replaces_everything_a_client_may_set(alice: User) -> None:
 
 
 @pytest.mark.parametrize("missing", ["title", "description", "completed"])
-def test_put_refuses_to_wipe_what_was_left_out(alice: User, missing: str) -> None:
+def test_put_with_a_missing_field_is_refused(alice: User, missing: str) -> None:
     task = alice.create(description="Two litres")
     whole = {"title": "Bread", "description": None, "completed": True}
     del whole[missing]
@@ -116,7 +116,7 @@ def test_put_never_creates(alice: User) -> None:
 
 
 @pytest.mark.proves("US3-AC2", "FR-005")
-def test_toggle_flips_there_and_back(alice: User) -> None:
+def test_two_toggles_restore_the_state(alice: User) -> None:
     task = alice.create()
     for version, completed in ((2, True), (3, False)):
         response = alice.client.post(f"{TASKS}/{task['id']}/toggle")
@@ -137,7 +137,7 @@ def test_a_deleted_task_is_gone(alice: User) -> None:
 
 
 @pytest.mark.proves("SC-008")
-def test_an_id_that_is_none_is_a_422_naming_it(alice: User) -> None:
+def test_an_invalid_id_is_a_422_that_names_it(alice: User) -> None:
     for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/toggle")):
         response = alice.client.request(method, f"{TASKS}/7{suffix}")
         assert problem(response, 422, "validation_error")["errors"] == [

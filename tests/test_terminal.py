@@ -1,4 +1,4 @@
-"""The command line as people meet it: help, completion, colours, progress, exit codes."""
+"""The command line in a terminal: help, completion, colours, progress, exit codes."""
 
 import os
 import pty
@@ -45,7 +45,7 @@ def piped(home: Path, *command: object, **variables: str) -> "subprocess.Complet
 
 
 def in_a_terminal(home: Path, *command: object, **variables: str) -> tuple[int, str]:
-    """The exit code, and all that a person would see."""
+    """The exit code and the terminal's content."""
     person, terminal = pty.openpty()
     with os.fdopen(person, "rb", buffering=0) as screen:
         process = subprocess.Popen(
@@ -62,7 +62,7 @@ def in_a_terminal(home: Path, *command: object, **variables: str) -> tuple[int, 
             while part := screen.read(65536):
                 shown += part
         except OSError:
-            pass  # Linux's way of saying that nobody writes any more
+            pass  # Linux: no writer is left
         return process.wait(60), shown.decode()
 
 
@@ -91,14 +91,14 @@ def test_every_command_and_option_is_explained_with_examples(name: str) -> None:
             assert not context.args
 
 
-def test_the_document_lists_every_command_with_its_options_and_no_other() -> None:
+def test_the_document_lists_exactly_the_commands_with_their_options() -> None:
     rows = re.findall(r"^\| `([\w-]+)(?: SUB)?` \| .+? \| (.*)\|$", DOCUMENT, re.MULTILINE)
     listed = {name: {*re.findall(r"`(--[\w-]+)`", cell)} for name, cell in rows}
     assert listed == {name: options(command) for name, command in COMMANDS.items()}
 
 
 def test_the_exit_codes_are_documented_in_both_places(tmp_path: Path) -> None:
-    """That they are kept is what the tests of each command hold."""
+    """The tests of each command check their use."""
     codes = re.findall(r"^  (\d)  (.+)$", EXIT_CODES, re.MULTILINE)
     assert codes == re.findall(r"^\| (\d) \| (.+) \|$", DOCUMENT, re.MULTILINE)
     shown = piped(tmp_path, PROGRAM, "--help").stdout
@@ -124,8 +124,11 @@ logging.getLogger("tasks_backend").warning("the database is away")
 @pytest.mark.parametrize(
     "command",
     [
-        *((PROGRAM, "--help"), (PROGRAM, "migrate"), (PROGRAM, "doctor")),
-        *((PROGRAM, "dev", "--port", "x"), (sys.executable, "-c", LOG)),
+        (PROGRAM, "--help"),
+        (PROGRAM, "migrate"),
+        (PROGRAM, "doctor"),
+        (PROGRAM, "dev", "--port", "x"),
+        (sys.executable, "-c", LOG),
     ],
     ids=["help", "error", "doctor", "usage", "log"],
 )
@@ -152,7 +155,7 @@ def test_progress_in_a_terminal_only(tmp_path: Path, cluster: Cluster) -> None:
 
 
 def test_completion_in_bash(tmp_path: Path) -> None:
-    """Installed by the command, loaded by a new shell, asked as the shell asks."""
+    """Installed by the command, loaded by a new shell, called as the shell does."""
     installed = piped(tmp_path, "bash", "-c", "tasks-backend --install-completion; exit $?")
     assert installed.returncode == 0, installed.stderr
     ask = """

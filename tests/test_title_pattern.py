@@ -1,7 +1,7 @@
-"""The documented patterns against the validators: they take the same texts.
+"""The documented patterns and the validators accept the same texts.
 
-A pattern is meant as JSON Schema means it, in the way of ECMA-262: over characters, and `$` is the
-very end, which Python spells `\\Z`. `tests/fuzz` holds whole bodies against whole schemas.
+A pattern has the meaning of JSON Schema (ECMA-262): it works on characters, and `$` is the very
+end, `\\Z` in Python. `tests/fuzz` compares whole bodies with whole schemas.
 """
 
 import re
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.proves("FR-002")
 
 TITLE = TypeAdapter(Title), re.compile(TITLE_PATTERN.removesuffix("$") + r"\Z")
 DESCRIPTION = TypeAdapter(Description), re.compile(DESCRIPTION_PATTERN.removesuffix("$") + r"\Z")
-LONE_SURROGATES = range(0xD800, 0xE000)  # are no characters, and never come as far as a pattern
+LONE_SURROGATES = range(0xD800, 0xE000)  # not characters; rejected before a pattern is applied
 PLANE_0 = [chr(code) for code in range(0x10000) if code not in LONE_SURROGATES]
 
 
@@ -35,7 +35,7 @@ def taken(text: TypeAdapter[str], value: str) -> bool:
 
 @pytest.mark.parametrize("place", ["{}", "z{}", "{}z", "z{}z"])
 @pytest.mark.parametrize(("text", "pattern"), [TITLE, DESCRIPTION], ids=["title", "description"])
-def test_every_character_is_taken_as_documented(
+def test_every_character_is_accepted_as_documented(
     text: TypeAdapter[str], pattern: re.Pattern[str], place: str
 ) -> None:
     values = map(place.format, PLANE_0)
@@ -43,7 +43,7 @@ def test_every_character_is_taken_as_documented(
 
 
 @pytest.mark.parametrize("filling", ["z", " ", "\u3000", "\U0001f4b8", "\n"])
-def test_every_length_near_the_limit_is_taken_as_documented(filling: str) -> None:
+def test_every_length_near_the_limit_is_accepted_as_documented(filling: str) -> None:
     text, pattern = TITLE
     for length in range(TITLE_LENGTH - 3, TITLE_LENGTH + 3):
         for before in ("", " ", "\u00a0z"):

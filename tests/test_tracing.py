@@ -1,4 +1,4 @@
-"""The plugin `tracing`: what a real collector receives, and what happens when there is none."""
+"""The plugin `tracing`: what a real collector receives, and what happens without one."""
 
 import contextlib
 import secrets
@@ -29,7 +29,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 @contextlib.contextmanager
 def traced(settings: Settings, signer: Signer, **changed: str) -> Iterator[User]:
-    """A user of a service that traces."""
+    """A user of a service with tracing."""
     sub = secrets.token_hex(16)
     headers = {"Authorization": f"Bearer {signer.token(sub)}"}
     app = create_app(settings.model_copy(update={"plugins": ("tracing",), **changed}))
@@ -45,7 +45,7 @@ def children(spans: list[Span], parent: Span) -> list[Span]:
     return [span for span in spans if span.parent_span_id == parent.span_id]
 
 
-def test_a_request_is_a_span_in_its_callers_trace_with_its_exchanges_within(
+def test_a_request_is_a_span_in_its_callers_trace_with_its_database_calls(
     settings: Settings, signer: Signer, collector: Collector
 ) -> None:
     with traced(settings, signer) as user:
@@ -84,7 +84,7 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_exchanges_within(
     assert {resource["service.name"] for resource in collector.resources} == {"tasks_backend"}
 
 
-def test_nothing_is_told_that_is_nobodys_business(
+def test_spans_contain_no_user_data(
     settings: Settings, signer: Signer, collector: Collector
 ) -> None:
     with traced(settings, signer) as user:
@@ -101,7 +101,7 @@ def test_nothing_is_told_that_is_nobodys_business(
         assert told not in collector.raw
 
 
-def test_failures_are_told_as_failures(
+def test_failures_are_marked_in_spans(
     settings: Settings, signer: Signer, collector: Collector, database: str
 ) -> None:
     with PostgresProxy(database) as proxy, traced(settings, signer, database_url=proxy.url) as user:
@@ -114,7 +114,7 @@ def test_failures_are_told_as_failures(
     exchanges = children(collector.spans, failed)
     assert exchanges
     for exchange in exchanges:
-        assert attributes(exchange)["error.type"] == "never_sent"
+        assert attributes(exchange)["error.type"] == "not_sent"
         assert exchange.status.code == Status.STATUS_CODE_ERROR
     assert missing.status.code == Status.STATUS_CODE_UNSET, (
         "the client's mistake is no error of ours"
@@ -122,7 +122,7 @@ def test_failures_are_told_as_failures(
     assert attributes(missing)["tasks_backend.problem_code"] == "not_found"
 
 
-def test_opentelemetrys_own_settings_hold(
+def test_opentelemetrys_settings_are_used(
     settings: Settings, signer: Signer, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "todo")
@@ -134,7 +134,7 @@ def test_opentelemetrys_own_settings_hold(
 
 
 @pytest.mark.parametrize("trouble", ["refusing", "failing", "hanging"])
-def test_a_collector_that_is_away_costs_spans_and_no_request(
+def test_an_unreachable_collector_loses_spans_but_no_request(
     settings: Settings,
     signer: Signer,
     collector: Collector,
@@ -157,10 +157,10 @@ def test_a_collector_that_is_away_costs_spans_and_no_request(
     assert collector.spans == []
 
 
-def test_without_the_plugin_nothing_is_told(
+def test_without_the_plugin_no_span_is_sent(
     settings: Settings, signer: Signer, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by FastAPI's own telemetry either, which tells query strings."""
+    """Not by FastAPI's own telemetry either, which would include query strings."""
     monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
     headers = {"Authorization": f"Bearer {signer.token('somebody')}"}
     with (

@@ -1,4 +1,4 @@
-"""The built package, installed alone: what a deployment gets, and what `[dev]` adds to it."""
+"""The built package, installed alone: what a deployment gets, and what `[dev]` adds."""
 
 import subprocess
 import sys
@@ -48,8 +48,8 @@ def with_dev(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]
 
 
 def environment(wheel: Path, home: Path, *, extra: str) -> list[str]:
-    """Install the wheel where there is nothing else but what its metadata asks for; return the
-    command. The dependencies are this environment's own files, so that no network is needed.
+    """Install the wheel with only the dependencies of its metadata; return the command.
+    The dependencies are copied from this environment, so no network is needed.
     """
     venv.create(home / "env", with_pip=False)
     site = next((home / "env" / "lib").glob("python*")) / "site-packages"
@@ -63,7 +63,7 @@ def environment(wheel: Path, home: Path, *, extra: str) -> list[str]:
 
 
 def needed(itself: Distribution, extras: Iterable[str]) -> list[Distribution]:
-    """Everything that an installer would install with a distribution."""
+    """All packages that an installer would install with a distribution."""
     found: dict[tuple[str, frozenset[str]], Distribution] = {}
     waiting = [(itself, frozenset(extras))]
     while waiting:
@@ -94,7 +94,7 @@ def test_the_wheel_has_the_types_and_the_migrations_and_no_tests(wheel: Path) ->
 
 
 def test_the_metadata_is_complete(wheel: Path) -> None:
-    """`packaging` holds every field against its specification; a URL cannot be made up."""
+    """`packaging` checks every field against its specification; the URLs must be real."""
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     raw = archive.read(name)
@@ -113,8 +113,8 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert "[console_scripts]\ntasks-backend = tasks_backend.cli:main\n" in scripts
 
 
-def test_alone_there_is_nothing_that_only_tests_or_dev_need(alone: list[str]) -> None:
-    """And the package is the wheel's and not the checkout's."""
+def test_alone_no_dependency_of_tests_or_dev_is_installed(alone: list[str]) -> None:
+    """The package is the wheel's, not the checkout's."""
     program = (
         "import importlib.util as u, tasks_backend;"
         "print('env' in tasks_backend.__file__, [n for n in "
@@ -129,15 +129,15 @@ def test_alone_there_is_nothing_that_only_tests_or_dev_need(alone: list[str]) ->
 
 @pytest.mark.parametrize(
     "name",
-    [*("serve", "migrate", "openapi", "doctor", "token", "dev", "purge-user", "export-user"), ""],
+    ["serve", "migrate", "openapi", "doctor", "token", "dev", "purge-user", "export-user", ""],
 )
-def test_alone_every_command_explains_itself(alone: list[str], tmp_path: Path, name: str) -> None:
+def test_alone_every_command_has_help(alone: list[str], tmp_path: Path, name: str) -> None:
     result = run(tmp_path, *name.split(), "--help", command=alone)
     assert (result.returncode, result.stderr) == (0, "")
     assert f"{name} [OPTIONS]" in result.stdout
 
 
-def test_alone_the_document_and_the_diagnosis_are_there(alone: list[str], tmp_path: Path) -> None:
+def test_alone_openapi_and_doctor_work(alone: list[str], tmp_path: Path) -> None:
     document = run(tmp_path, "openapi", command=alone, **GOOD)
     assert (document.returncode, document.stderr) == (0, "")
     diagnosis = run(tmp_path, "doctor", command=alone, **GOOD)
@@ -145,7 +145,7 @@ def test_alone_the_document_and_the_diagnosis_are_there(alone: list[str], tmp_pa
     assert "Traceback" not in diagnosis.stdout + diagnosis.stderr
 
 
-def test_alone_dev_says_what_is_missing(alone: list[str], tmp_path: Path) -> None:
+def test_alone_dev_names_the_missing_extra(alone: list[str], tmp_path: Path) -> None:
     result = run(tmp_path, "dev", command=alone)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
@@ -167,9 +167,7 @@ def test_alone_it_migrates_and_serves(alone: list[str], tmp_path: Path, cluster:
 
 
 @pytest.mark.proves("SC-007")
-def test_with_its_extra_dev_works_outside_of_a_checkout(
-    with_dev: list[str], tmp_path: Path
-) -> None:
+def test_with_the_extra_dev_works_outside_a_checkout(with_dev: list[str], tmp_path: Path) -> None:
     with serving(tmp_path, command=with_dev, start="dev") as base:
         token = run(tmp_path, "token", "alice", command=with_dev)
         assert (token.returncode, token.stderr) == (0, "")

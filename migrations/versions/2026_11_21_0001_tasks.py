@@ -3,10 +3,10 @@
 Revision ID: 0001
 Revises:
 
-Row-level security is the second lock: it keeps other users' rows out of a statement that forgot
-to name its owner. It needs a role that does not see past it. A login that may create roles (a
-superuser, Neon's owner) gets `tasks_app` made and granted; a plain owner is bound by the policies
-itself, because they are forced on the table's owner too.
+Row-level security is the second protection: it excludes other users' rows from a statement without
+an owner condition. It needs a role that cannot bypass it. For a login that may create roles (a
+superuser, Neon's owner), this migration creates and grants `tasks_app`. A plain owner is restricted
+by the policies itself, because they are forced on the table's owner too.
 """
 
 import sqlalchemy as sa
@@ -22,8 +22,8 @@ APP_ROLE = "tasks_app"
 CALLER = "current_setting('app.user_id', true)"
 OWNER_CHECK = "tasks_backend.owner_check"
 
-# Roles belong to the cluster. Another database's migration may be making the same one right now,
-# or another login may have made it and keep it; then this database gets one with its number.
+# Roles belong to the cluster. Another database's migration may create the same role at the same time.
+# If another login owns the role and does not share it, this database gets a role with its number.
 MAKE_ROLE = f"""
 DO $$
 DECLARE
@@ -79,9 +79,9 @@ END
 $$
 """
 
-# The one question about other users' rows that may be asked: whether an id is somebody else's.
-# Only the tables' owner, as whom the function runs, has a policy that looks at the setting; it is
-# set and reset in the body because only a superuser may attach a setting of this kind to one.
+# The only query about other users' rows: whether another user owns a task id. The function runs as
+# the tables' owner. Only the owner has a policy that reads the setting. The body sets and resets it,
+# because only a superuser may attach such a setting to a function.
 TASK_IS_FOREIGN = f"""
 CREATE FUNCTION {SCHEMA}.task_is_foreign(task_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -177,7 +177,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove everything but the role, which other databases of the cluster may use."""
+    """Remove everything except the role, which other databases of the cluster may use."""
     op.execute(f"DROP FUNCTION {SCHEMA}.task_is_foreign(uuid)")
     for table in ("idempotency_keys", "tasks", "users"):
         op.drop_table(table, schema=SCHEMA)

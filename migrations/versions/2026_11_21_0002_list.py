@@ -1,14 +1,14 @@
-"""The list's own index, and room on a page for changes.
+"""An index for the list, and free space on table pages for updates.
 
 Revision ID: 0002
 Revises: 0001
 
-PostgreSQL took the primary key for the order of a list, and walked through everybody's tasks to
-find the page of a user with many (decision 0014). The order of this index is one that the primary
-key cannot give. Writes wait while it is built, a second or two for a million tasks.
+PostgreSQL used the primary key for the order of a list and scanned all users' tasks to find the page
+of a user with many (decision 0014). The primary key cannot provide the order of this index. Writes
+wait while it is built: 1 to 2 s for a million tasks.
 
-A tenth of each new page of tasks is left free, so that the new version of a row finds room beside
-the old one and no index is touched (decision 0015).
+A tenth of each new page of tasks stays free: the new version of a row fits on the same page, and no
+index is updated (decision 0015).
 """
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ SCHEMA = "tasks_backend"
 
 
 def upgrade() -> None:
-    """Build it, drop the one that it replaces, and leave room."""
+    """Create the index, drop the one that it replaces, and reserve free space."""
     newest_first = sa.text("id DESC NULLS LAST")
     op.create_index("ix_tasks_list", "tasks", ["user_id", newest_first], schema=SCHEMA)
     op.drop_index("ix_tasks_user_id_id", "tasks", schema=SCHEMA)
@@ -31,7 +31,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Bring the former index and pages back."""
+    """Restore the former index and page layout."""
     op.execute(f"ALTER TABLE {SCHEMA}.tasks RESET (fillfactor)")
     op.create_index("ix_tasks_user_id_id", "tasks", ["user_id", "id"], schema=SCHEMA)
     op.drop_index("ix_tasks_list", "tasks", schema=SCHEMA)

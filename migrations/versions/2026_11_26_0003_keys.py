@@ -1,16 +1,15 @@
-"""Idempotency keys that cost little and expire for everybody.
+"""Cheaper idempotency keys, and deletion of all users' expired keys.
 
 Revision ID: 0003
 Revises: 0002
 
-`description_in_task` marks the key of a toggle whose long description is not copied: it is read
-from the task. `delete_expired_keys` deletes at most ten expired keys, of any user; every write with
-a key calls it (decision 0016). A request may update its own keys, so that an expired key can be
-used again.
+`description_in_task` marks the key of a toggle whose long description is not copied but read from
+the task. `delete_expired_keys` deletes at most ten expired keys, of any user; every write with a key
+calls it (decision 0016). A request may update its own keys, so that an expired key can be reused.
 
-The column has a constant default, so the table is not rewritten, and a release that does not know
-it can still insert. The index is built in this transaction: writes with a key wait meanwhile, about
-a second for a million keys; writes without one do not.
+The column has a constant default: the table is not rewritten, and an older release can still insert.
+The index is built in this transaction. Meanwhile writes with a key wait, about 1 s for a million
+keys; writes without a key do not.
 """
 
 import sqlalchemy as sa
@@ -43,11 +42,11 @@ END
 $$
 """
 
-# As `task_is_foreign` (revision 0001): it runs as the tables' owner, for whom alone a policy looks at
-# a setting that only the function turns on. The policy shows expired keys and no others: an owner who
-# is bound by policies could not delete a valid key of another user even by a defect in the function.
-# Rows that another transaction has locked are skipped, so it never waits. The planner settings keep
-# it to the index on `expires_at` whatever the statistics say.
+# Like `task_is_foreign` (revision 0001): it runs as the tables' owner, and only the owner's policy
+# reads the setting, which only this function sets. The policy shows only expired keys: even a defect
+# in the function could not delete another user's valid key, if policies restrict the owner.
+# It skips rows locked by other transactions, so it never waits. The planner settings force the index
+# on `expires_at`, independent of the statistics.
 DELETE_EXPIRED_KEYS = f"""
 CREATE FUNCTION {SCHEMA}.delete_expired_keys() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -92,7 +91,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove all of that. A toggle that is repeated then shows no long description."""
+    """Remove all of that. A replayed toggle then shows no long description."""
     op.execute(f"DROP FUNCTION {SCHEMA}.delete_expired_keys()")
     op.execute(f"DROP POLICY expired_keys ON {KEYS}")
     op.execute(APP_ROLES.format(grant=f"REVOKE UPDATE ({MAY_BE_UPDATED}) ON {KEYS} FROM"))

@@ -1,1 +1,1 @@
-"""Who is calling: the gate in front of the body, the token rules, the key set."""
+"""Authentication: the gate in front of the body, the token rules, the key set."""

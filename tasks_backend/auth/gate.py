@@ -1,7 +1,6 @@
-"""The gate in front of an operation: who calls, then the whole body, then a place among those in work.
+"""The gate in front of an operation: verify the token, read the whole body, acquire a place.
 
-A request gets its place last, so that neither an unknown key nor a body that is awaited keeps a
-place from a request that could use it.
+The place comes last: a request that waits for a key or a body must not block another request.
 """
 
 import asyncio
@@ -18,28 +17,28 @@ from tasks_backend.http.receive import BodyReader, ReceivedBody
 from tasks_backend.http.resource import Gate
 
 PUBLIC = "public"
-"""The one sender of all requests that need no token."""
+"""The limiter's sender of all requests that need no token."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What bounds the requests behind one gate. Times are in seconds."""
+    """The limits of the requests behind one gate. Times are in seconds."""
 
     timeout: float
     limiter: ConcurrencyLimiter
     bodies: BodyReader
 
     def deadline(self) -> float:
-        """Return when a request that begins now must be answered, on the loop's clock."""
+        """Return the deadline of a request that starts now, on the event loop's clock."""
         return asyncio.get_running_loop().time() + self.timeout
 
     def without_limit(self) -> "Bounds":
-        """Return these bounds for operators' requests: a probe is answered under overload too."""
+        """Return these bounds for operators' requests: probes are answered under overload too."""
         return replace(self, limiter=ConcurrencyLimiter(sys.maxsize))
 
 
 def open_gate(bounds: Bounds) -> Gate:
-    """Return the gate of public routes: nobody is asked who calls."""
+    """Return the gate of public routes, which need no token."""
 
     async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
         body = await bounds.bodies.read(scope, receive, PUBLIC, bounds.deadline())
@@ -49,12 +48,12 @@ def open_gate(bounds: Bounds) -> Gate:
 
 
 def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
-    """Return the gate of every other route: a valid token comes first (SC-005)."""
+    """Return the gate of all other routes, which checks the token first (SC-005)."""
 
     async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
         deadline = bounds.deadline()
         token = _bearer_token(scope)
-        bounds.limiter.require_place(token)  # before the token costs its verification
+        bounds.limiter.require_place(token)  # before the expensive verification
         user_id = await verifier.subject(token, deadline=deadline)
         body = await bounds.bodies.read(scope, receive, user_id, deadline)
         place = bounds.limiter.acquire(token, user_id)

@@ -1,4 +1,4 @@
-"""Which published keys may vouch for a caller: one JSON Web Key at a time (RFC 7517, RFC 8725)."""
+"""Parsing and checking of published keys: JSON Web Keys (RFC 7517, RFC 8725)."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 DEVELOPMENT_PREFIX = "tasks-backend-dev-"
-"""How the ids of the development issuer's keys begin; only `tasks-backend dev` takes them."""
+"""Prefix of the development issuer's key ids; only `tasks-backend dev` accepts them."""
 MAX_KEYS = 256
 KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES = {"EdDSA": "Ed25519", "ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _RSA_BITS = range(2048, 8192 + 1)
 _SMALL_ORDER_POINTS = frozenset(
-    # Signatures under these Ed25519 keys can be made by anybody: the eight points of small order
-    # and their other encodings, with the sign bit cleared.
+    # Anybody can forge signatures for these Ed25519 keys: the eight points of small order and their
+    # other encodings, with the sign bit cleared.
     bytes.fromhex(point)
     for point in (
         "0000000000000000000000000000000000000000000000000000000000000000",
@@ -34,15 +34,15 @@ _SMALL_ORDER_POINTS = frozenset(
 
 
 class NotAKeySet(Exception):
-    """What the endpoint sent is no JSON Web Key Set, or one beyond all measure."""
+    """The response is not a JSON Web Key Set, or it has too many keys."""
 
 
-class Unusable(Exception):
-    """A published key that may not vouch for anybody. The reason is ours: nothing is repeated."""
+class UnusableKey(Exception):
+    """A published key that must not verify tokens. The reason never contains the key's content."""
 
 
 class Published(NamedTuple):
-    """What a key set holds: the usable keys by id, and how many are refused for which reason."""
+    """A parsed key set: the usable keys by id, and the number of refused keys by reason."""
 
     keys: dict[str, PyJWK]
     refused: Counter[str]
@@ -51,13 +51,13 @@ class Published(NamedTuple):
 def parse_key_set(
     body: bytes, algorithms: Collection[str], *, development: bool = False
 ) -> Published:
-    """Return what is published; no key at all is normal (Better Auth after an idle month).
+    """Return the keys. An empty set is normal (Better Auth after an idle month).
 
-    A member that cannot be used costs nobody else anything but its own id: where that stands for
-    a second key too, for one that is secret or weak say, neither vouches. Raises NotAKeySet.
+    An unusable key is skipped. If two keys share an id and one is unusable or they differ, both are
+    refused. Raises NotAKeySet.
     """
     refused: Counter[str] = Counter()
-    claimants = defaultdict(list)
+    members_by_kid = defaultdict(list)
     for member in _members(body):
         kid = _key_id(member)
         if kid is None:
@@ -65,19 +65,19 @@ def parse_key_set(
         elif kid.startswith(DEVELOPMENT_PREFIX) and not development:
             refused["of the development issuer"] += 1
         else:
-            claimants[kid].append(member)
+            members_by_kid[kid].append(member)
     keys = {}
-    for kid, members in claimants.items():
+    for kid, members in members_by_kid.items():
         try:
-            keys[kid] = _only_key(members, algorithms)
-        except Unusable as reason:
+            keys[kid] = _single_key(members, algorithms)
+        except UnusableKey as reason:
             refused[str(reason)] += len(members)
     return Published(keys, refused)
 
 
 def _members(body: bytes) -> list[Any]:
     try:
-        # No member of a key is a number; one of 5,000 digits is no reason to refuse the others.
+        # No member of a key is a number. `int` would fail for one of 5,000 digits.
         document = json.loads(body.decode("utf-8-sig"), parse_int=float)
     except (ValueError, RecursionError) as error:
         raise NotAKeySet("no JSON") from error
@@ -94,42 +94,42 @@ def _key_id(member: Any) -> str | None:
     return kid if isinstance(kid, str) and KEY_ID.fullmatch(kid) else None
 
 
-def _only_key(members: Iterable[dict[str, Any]], algorithms: Collection[str]) -> PyJWK:
-    """Return the key that all these members are. Raises Unusable."""
-    key, *others = [_usable(member, algorithms) for member in members]
+def _single_key(members: Iterable[dict[str, Any]], algorithms: Collection[str]) -> PyJWK:
+    """Return the one key that all these members describe. Raises UnusableKey."""
+    key, *others = [_parse_key(member, algorithms) for member in members]
     if any((k.algorithm_name, k.key) != (key.algorithm_name, key.key) for k in others):
-        raise Unusable("several under one id")
+        raise UnusableKey("several under one id")
     return key
 
 
-def _usable(member: dict[str, Any], algorithms: Collection[str]) -> PyJWK:
+def _parse_key(member: dict[str, Any], algorithms: Collection[str]) -> PyJWK:
     if _PRIVATE_MEMBERS & member.keys():
-        raise Unusable("secret")
+        raise UnusableKey("secret")
     operations = member.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
-        raise Unusable("not for signatures")
+        raise UnusableKey("not for signatures")
     if member.get("use", "sig") != "sig":
-        raise Unusable("not for signatures")
+        raise UnusableKey("not for signatures")
     algorithm = member.get("alg")
-    if algorithm == "Ed25519":  # RFC 9864's name for what PyJWT and Better Auth call EdDSA
+    if algorithm == "Ed25519":  # RFC 9864; PyJWT and Better Auth call it EdDSA
         algorithm = "EdDSA"
     if algorithm is not None and algorithm not in tuple(algorithms):
-        raise Unusable("of an algorithm that is not allowed")
+        raise UnusableKey("of an algorithm that is not allowed")
     try:
         key = PyJWK(member, algorithm)
     except Exception as error:
-        raise Unusable("malformed") from error
+        raise UnusableKey("malformed") from error
     if key.algorithm_name not in algorithms:
-        raise Unusable("of an algorithm that is not allowed")
+        raise UnusableKey("of an algorithm that is not allowed")
     if member.get("crv") != _CURVES.get(key.algorithm_name, member.get("crv")):
-        raise Unusable("on another curve than its algorithm's")
+        raise UnusableKey("on another curve than its algorithm's")
     if _is_weak(key.key):
-        raise Unusable("weak")
+        raise UnusableKey("weak")
     return key
 
 
 def _is_weak(key: object) -> bool:
-    """Tell what PyJWT and cryptography let through; they refuse bad exponents and points."""
+    """Check what PyJWT and cryptography do not; they reject bad exponents and points."""
     if isinstance(key, RSAPublicKey):
         return key.key_size not in _RSA_BITS
     if isinstance(key, Ed25519PublicKey):

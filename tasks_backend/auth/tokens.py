@@ -1,12 +1,12 @@
-"""When a token counts: the rules of design section 2 on top of PyJWT (RFC 7519, 8725, 9068).
+"""Token verification: the rules of design section 2 on top of PyJWT (RFC 7519, 8725, 9068).
 
-PyJWT does the cryptography and compares issuer, audience and times. What it takes on trust is
-refused here: size, form and header before a key is asked for; JSON that two readers could read
-differently and times that are no numbers before it compares; too long a life, another purpose and
-a subject that is no name after.
+PyJWT verifies the signature and checks issuer, audience and times. This module adds checks:
+- before the key is looked up: size, form and header;
+- before PyJWT reads the claims: ambiguous JSON and times that are not numbers;
+- after PyJWT: lifetime, purpose and subject.
 
-Better Auth signs access tokens and ID tokens for clients with the keys of its users' tokens, and a
-client may ask for our audience. Such tokens are known by their type and their claims (FR-017).
+Better Auth signs its users' tokens and the access and ID tokens of OAuth clients with the same keys,
+and a client may request our audience. Type and claims tell such tokens apart (FR-017).
 """
 
 import base64
@@ -21,12 +21,13 @@ from jwt import PyJWK
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import KEY_ID
+from tasks_backend.compatibility import IncompatibleLibrary
 from tasks_backend.errors import ExpiredToken, InvalidToken
 from tasks_backend.http import strict_json
 
 logger = logging.getLogger("tasks_backend.auth")
 
-LEEWAY = 10  # seconds that two servers' clocks may differ by
+LEEWAY = 10  # seconds of accepted clock difference between two servers
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 _TYPE = "jwt"
@@ -38,11 +39,11 @@ _CLIENT_CLAIMS = ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _TIMES = {"exp", "iat", "nbf"}
-_LAST_SECOND = 253_402_300_799  # of the year 9999, a bound that neither infinity nor NaN keeps
+_MAX_TIME = 253_402_300_799  # end of the year 9999; the limit also rejects Infinity and NaN
 
 
 class TokenVerifier:
-    """Tells who a token speaks for. Every call verifies anew: no verdict is kept (FR-008)."""
+    """Verifies tokens. Results are not cached: every call verifies again (FR-008)."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class TokenVerifier:
         max_bytes: int,
         max_lifetime: float,
     ) -> None:
-        if not issuer or not audience:  # PyJWT would take an empty one as leave not to check
+        if not issuer or not audience:  # PyJWT does not check an empty value
             raise ValueError("issuer and audience must not be empty")
         self._key_set = key_set
         self._issuer = issuer
@@ -62,12 +63,12 @@ class TokenVerifier:
         self._algorithms = algorithms
         self._max_bytes = max_bytes
         self._max_lifetime = max_lifetime
-        self._jwt = _StrictJWT()
+        self._jwt = StrictJWT()
 
     async def subject(self, token: str, *, deadline: float = math.inf) -> str:
         """Return the user's id. Raises InvalidToken, ExpiredToken or AuthUnavailable (FR-009).
 
-        `deadline` is on the loop's clock; only a key that is not yet known is ever waited for.
+        `deadline` is on the event loop's clock; it limits the wait for the key.
         """
         if len(token) > self._max_bytes or not _COMPACT.fullmatch(token):
             raise InvalidToken
@@ -83,9 +84,9 @@ class TokenVerifier:
         return subject
 
     def _key_id(self, segment: str) -> str:
-        """Return the id of the key that signed, if the header is one that can count.
+        """Return the key id of a valid header. Raises InvalidToken.
 
-        Embedded keys and addresses of keys are never looked at.
+        Embedded keys and key URLs are ignored.
         """
         try:
             header = _json_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
@@ -106,7 +107,7 @@ class TokenVerifier:
         try:
             return self._jwt.decode(
                 token,
-                key,  # the PyJWK, never its .key: so the header's algorithm must be the key's
+                key,  # not its .key: with a PyJWK, PyJWT requires the key's algorithm
                 algorithms=[key.algorithm_name],
                 issuer=self._issuer,
                 audience=self._audience,
@@ -116,46 +117,61 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError:
             raise ExpiredToken from None
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
-            # The id may be another key's now: ids begin anew with a new database of Better Auth's.
+            # The id may now mean another key: a new Better Auth database starts its ids again.
             self._key_set.refresh()
             raise InvalidToken from None
         except jwt.PyJWTError:
             raise InvalidToken from None
-        except Exception as error:  # noqa: BLE001 - a token must not be able to crash its check
-            logger.warning("a token broke its verification: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - no token may cause a 500
+            logger.warning("unexpected error while verifying a token: %s", type(error).__name__)
             raise InvalidToken from None
 
 
 def is_visible(subject: str) -> bool:
-    """Tell whether a subject has a visible character, and no white space at either end.
+    """Return whether a subject has a visible character, and no white space at either end.
 
-    Beside a visible character, format characters are as good as any others: subjects are compared
-    exactly, so two that look alike are two users.
+    Format characters are allowed beside a visible one: subjects are compared exactly, so two that
+    look alike are two users.
     """
     return subject == subject.strip() and any(
         not character.isspace() and unicodedata.category(character) != "Cf" for character in subject
     )
 
 
-class _StrictJWT(jwt.PyJWT):
-    """PyJWT, but comparing only claims that can be read in one way and times that are numbers."""
+class StrictJWT(jwt.PyJWT):
+    """PyJWT that rejects ambiguous JSON and times that are not numbers."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
-        """Read the payload in the place of PyJWT, which offers this method for it."""
+        """Parse the payload. PyJWT provides this method for overriding."""
         try:
             claims = _json_object(decoded["payload"])
         except ValueError as error:
             raise jwt.DecodeError from error
         for name in _TIMES & claims.keys():
-            # To Python a boolean is a number, too; so the types are meant exactly.
-            if type(claims[name]) not in {int, float} or not 0 <= claims[name] <= _LAST_SECOND:
+            # Exact types, because a Python bool is an int.
+            if type(claims[name]) not in {int, float} or not 0 <= claims[name] <= _MAX_TIME:
                 raise jwt.DecodeError
         return claims
 
 
+_AMBIGUOUS = "eyJhbGciOiJub25lIn0.eyJhIjoxLCJhIjoyfQ."  # {"alg": "none"}, {"a": 1, "a": 2}
+
+
+def require_strict_claims() -> None:
+    """Raise IncompatibleLibrary if PyJWT no longer calls the method that rejects ambiguous JSON."""
+    try:
+        StrictJWT().decode(_AMBIGUOUS, options={"verify_signature": False})
+    except jwt.DecodeError:
+        return
+    raise IncompatibleLibrary("pyjwt", "PyJWT._decode_payload")
+
+
 def _json_object(text: bytes) -> dict[str, Any]:
-    """Return a JSON object of which there is one reading. Raises ValueError."""
+    """Parse a JSON object that has only one interpretation. Raises ValueError."""
     value = strict_json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError("no object")  # noqa: TRY004 - what else is wrong with a text is a ValueError
+        raise ValueError("no object")  # noqa: TRY004 - like all other errors here
     return value
+
+
+require_strict_claims()

@@ -1,1 +1,1 @@
-"""The database: a pool on the event loop, one message per request, the classes of failure."""
+"""The database: a connection pool on the event loop, one message per request, failure classes."""

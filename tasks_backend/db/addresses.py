@@ -1,4 +1,4 @@
-"""Where a URL leads: the hosts that it names, and the addresses that their names have."""
+"""Name resolution: the addresses of the hosts in a database URL."""
 
 import asyncio
 import ipaddress
@@ -7,86 +7,86 @@ import socket
 
 from psycopg2.extensions import parse_dsn
 
-_PLACE = ("host", "hostaddr", "port")  # libpq takes lists of these
+_HOST_PARAMETERS = ("host", "hostaddr", "port")  # libpq accepts comma-separated lists of these
 
-_running: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[list[str]]] = {}
+_running_lookups: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[list[str]]] = {}
 
 
-async def addresses_of(dsn: str, *, timeout: float) -> list[dict[str, str]]:
-    """Return what selects each address in turn: parameters that override those of the URL.
+async def resolve_addresses(dsn: str, *, timeout: float) -> list[dict[str, str]]:
+    """Return for each address the parameters that override those of the URL.
 
-    Names are looked up outside of the event loop, which libpq would block. The name stays in
-    `host`, for TLS and for Neon's routing by name (SNI). A name that has no address after
-    `timeout` seconds is left out. Raises OSError or UnicodeError if no address is left.
+    Names are resolved in a thread, because libpq would block the event loop. `host` keeps the name
+    for TLS and for Neon's routing (SNI). Names that are not resolved after `timeout` seconds are
+    left out. Raises OSError or UnicodeError if no address is left.
     """
-    given = parse_dsn(dsn)
-    places = _places(given)
-    lookups = {place["host"]: _lookup(place["host"]) for place in places if _is_name(place)}
+    parameters = parse_dsn(dsn)
+    hosts = _split_hosts(parameters)
+    lookups = {host["host"]: _shared_lookup(host["host"]) for host in hosts if _is_name(host)}
     if lookups:
         await asyncio.wait(lookups.values(), timeout=timeout)
-    found: list[dict[str, str]] = []
+    addresses: list[dict[str, str]] = []
     error: BaseException | None = None
-    for place in places:
-        lookup = lookups.get(place["host"]) if _is_name(place) else None
+    for host in hosts:
+        lookup = lookups.get(host["host"]) if _is_name(host) else None
         if lookup is None:
-            found.append(place)
+            addresses.append(host)
         elif not lookup.done():
             error = TimeoutError()
         elif lookup.exception() is not None:
             error = lookup.exception()
         else:
-            found += [{**place, "hostaddr": address} for address in lookup.result()]
-    if error is not None and not found:
+            addresses += [{**host, "hostaddr": address} for address in lookup.result()]
+    if error is not None and not addresses:
         raise error
-    if given.get("load_balance_hosts") == "random":  # libpq sees one address at a time
-        random.shuffle(found)
-    return found
+    if parameters.get("load_balance_hosts") == "random":  # libpq gets one address at a time
+        random.shuffle(addresses)
+    return addresses
 
 
-def _places(given: dict[str, str]) -> list[dict[str, str]]:
-    """Return the URL's hosts one by one, or nothing to override if its lists do not match."""
-    lists = {name: given[name].split(",") for name in _PLACE if given.get(name)}
+def _split_hosts(parameters: dict[str, str]) -> list[dict[str, str]]:
+    """Return the URL's hosts one by one, or one empty override if its lists do not match."""
+    lists = {name: parameters[name].split(",") for name in _HOST_PARAMETERS if parameters.get(name)}
     count = len(lists.get("hostaddr") or lists.get("host") or [])
     if len(lists.get("port", [])) == 1:
         lists["port"] *= count
     if not count or {len(values) for values in lists.values()} != {count}:
-        return [{}]  # libpq has defaults, and says what does not match
+        return [{}]  # libpq applies its defaults and reports a mismatch
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _is_name(place: dict[str, str]) -> bool:
-    """Whether a host has to be looked up: it is no address and no directory of a socket."""
-    host = place.get("host", "")
-    if place.get("hostaddr") or not host or host.startswith(("/", "@")):
+def _is_name(host: dict[str, str]) -> bool:
+    """Whether a host must be resolved: it is neither an address nor a socket directory."""
+    name = host.get("host", "")
+    if host.get("hostaddr") or not name or name.startswith(("/", "@")):
         return False
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(name)
     except ValueError:
         return True
     return False
 
 
-def _lookup(host: str) -> asyncio.Task[list[str]]:
-    """Return the look-up of a name that runs, or a new one.
+def _shared_lookup(host: str) -> asyncio.Task[list[str]]:
+    """Return the running look-up of a name, or a new one.
 
-    It occupies a thread until the resolver gives up, however short the caller's wait is. All
-    callers share it, so that a resolver that hangs occupies one thread and not all of them.
+    It occupies a thread until the resolver gives up, even after the caller's timeout. All callers
+    share it, so that a resolver that hangs occupies only one thread.
     """
     loop = asyncio.get_running_loop()
     key = (loop, host)
 
     def forget(lookup: asyncio.Task[list[str]]) -> None:
-        del _running[key]
+        del _running_lookups[key]
         if not lookup.cancelled():
-            lookup.exception()  # it is nobody's if all callers stopped waiting
+            lookup.exception()  # marks it as retrieved, in case all callers stopped waiting
 
-    if key not in _running:
-        _running[key] = loop.create_task(_looked_up(host))
-        _running[key].add_done_callback(forget)
-    return _running[key]
+    if key not in _running_lookups:
+        _running_lookups[key] = loop.create_task(_resolve(host))
+        _running_lookups[key].add_done_callback(forget)
+    return _running_lookups[key]
 
 
-async def _looked_up(host: str) -> list[str]:
+async def _resolve(host: str) -> list[str]:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    addresses = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in addresses]

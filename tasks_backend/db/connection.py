@@ -1,4 +1,4 @@
-"""psycopg2 on the event loop: one asynchronous connection, driven by the loop's own readers."""
+"""psycopg2 on the event loop: one asynchronous connection, driven by the loop's readers."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
-from tasks_backend.db.addresses import addresses_of
+from tasks_backend.db.addresses import resolve_addresses
 from tasks_backend.db.failures import (
     ENCODING,
     Failure,
@@ -19,14 +19,14 @@ from tasks_backend.db.failures import (
     classify,
     classify_connecting,
 )
-from tasks_backend.db.libpq import decoded, report_sqlstates
+from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success
 
 Row = tuple[Any, ...]
 
 _PARAMETERS = {
-    "client_encoding": ENCODING,  # whatever the URL, the environment or the login's settings say
-    # The kernel's part in noticing a peer that has gone silent; the deadline of a request is ours.
+    "client_encoding": ENCODING,  # overrides the URL, the environment and the login's settings
+    # The kernel detects a silent peer with these; the service enforces the request's deadline.
     "keepalives": "1",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -34,11 +34,11 @@ _PARAMETERS = {
     "tcp_user_timeout": "5000",
 }
 
-_DISCARD = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
 class Connection:
-    """One connection to PostgreSQL, which at most one statement uses at a time."""
+    """One connection to PostgreSQL, used by at most one statement at a time."""
 
     def __init__(self, raw: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -51,17 +51,17 @@ class Connection:
         self._idle = True
         self._socket = select.poll()
         self._socket.register(self._fd, select.POLLIN)
-        loop.add_reader(self._fd, self._readable)
+        loop.add_reader(self._fd, self._on_readable)
 
     @property
     def closed(self) -> bool:
-        """Whether it can no longer be used: closed by us, or hung up on by the server."""
+        """Whether the connection is closed, by the service or by the server."""
         return bool(self._raw.closed)
 
     def is_lost(self) -> bool:
-        """Whether the server has ended it, even if the loop has not yet come to notice.
+        """Whether the server closed the connection, even if the event loop has not yet noticed.
 
-        A statement sent after that would be in doubt for nothing.
+        A statement sent on it would fail with an unknown outcome.
         """
         if not self.closed and self._socket.poll(0):
             self.close()
@@ -70,15 +70,15 @@ class Connection:
     async def fetch(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Send one message and return the rows of its last statement.
 
-        Raises DatabaseFailure. Cancelled on the way, the connection is closed: the answer that
-        is still to come belongs to nobody, and what was not sent yet is not sent.
+        Raises DatabaseFailure. Cancellation resets the connection: unsent bytes are discarded, and
+        no later statement can receive this one's answer.
         """
         self._idle = False
         try:
             cursor = self._raw.cursor()
             cursor.execute(sql, parameters)
             while (state := self._raw.poll()) != POLL_OK:
-                await self._ready(state)
+                await self._wait_until_ready(state)
             rows: list[Row] = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             failure = classify(error, lost=self.closed)
@@ -94,7 +94,7 @@ class Connection:
         return rows
 
     def close(self) -> None:
-        """Hang up, at once. A statement that still runs on the server ends by its own timeout."""
+        """Close at once. A statement that still runs on the server ends by its own timeout."""
         if not self._raw.closed or self._fd >= 0:
             if self._fd >= 0 and not self.loop.is_closed():
                 self.loop.remove_reader(self._fd)
@@ -102,13 +102,13 @@ class Connection:
             self._raw.close()
 
     def _abort(self) -> None:
-        """Hang up, and discard what the kernel has not sent yet: it must not arrive later."""
+        """Reset the connection: what the kernel has not sent yet must not arrive later."""
         if self._fd >= 0:
-            with socket.socket(fileno=os.dup(self._fd)) as same:
-                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+            with socket.socket(fileno=os.dup(self._fd)) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         self.close()
 
-    async def _ready(self, state: int) -> None:
+    async def _wait_until_ready(self, state: int) -> None:
         self._waiter = self.loop.create_future()
         try:
             if state == POLL_WRITE:
@@ -119,41 +119,41 @@ class Connection:
                 self.loop.remove_writer(self._fd)
             self._waiter = None
 
-    def _readable(self) -> None:
+    def _on_readable(self) -> None:
         if self._waiter is not None:
             _wake(self._waiter)
-        elif self._idle:  # nothing was asked: the server hangs up, or this call is a moment late
+        elif self._idle:  # no statement runs: the server closed it, or this call is late
             self.is_lost()
 
 
 async def connect(dsn: str, *, timeout: float) -> Connection:
-    """Return a new connection, to the first address of the URL that gives one.
+    """Return a new connection to the first address of the URL that accepts one.
 
-    Raises DatabaseFailure, never sent or refused, within `timeout` seconds.
+    Raises DatabaseFailure (NOT_SENT or REFUSED) within `timeout` seconds.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + timeout
+    deadline = loop.time() + timeout
     try:
-        addresses = await addresses_of(dsn, timeout=timeout / 2)
+        addresses = await resolve_addresses(dsn, timeout=timeout / 2)
         return await first_success(
             lambda address: _connect(make_dsn(dsn, **_PARAMETERS, **address)),
             addresses,
-            timeout=until - loop.time(),
+            timeout=deadline - loop.time(),
         )
     except (psycopg2.Error, OSError, UnicodeError) as error:  # TimeoutError is an OSError
         raise classify_connecting(error) from None
 
 
 async def _connect(dsn: str) -> Connection:
-    """Return a new connection to one address. Raises DatabaseFailure, never sent or refused."""
+    """Return a new connection to one address. Raises DatabaseFailure (NOT_SENT or REFUSED)."""
     loop = asyncio.get_running_loop()
     raw: Any = None
     try:
-        with decoded():
+        with convert_decode_errors():
             raw = psycopg2.connect(dsn, async_=True)
             report_sqlstates(raw)
             while (state := raw.poll()) != POLL_OK:
-                await _ready_once(loop, raw.fileno(), state)
+                await _wait_while_connecting(loop, raw.fileno(), state)
     except BaseException as error:
         if raw is not None:
             raw.close()
@@ -167,8 +167,8 @@ async def _connect(dsn: str) -> Connection:
     return Connection(raw, loop)
 
 
-async def _ready_once(loop: asyncio.AbstractEventLoop, fd: int, state: int) -> None:
-    """Wait until the socket is ready. While connecting, libpq may change sockets at any poll."""
+async def _wait_while_connecting(loop: asyncio.AbstractEventLoop, fd: int, state: int) -> None:
+    """Wait until the socket is ready. While connecting, libpq may replace it at any poll."""
     waiter = loop.create_future()
     add, remove = (
         (loop.add_reader, loop.remove_reader)

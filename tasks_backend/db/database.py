@@ -1,4 +1,4 @@
-"""One request, one message: a statement sent as its caller, within the request's deadline."""
+"""One message per request: a statement, sent with the caller's identity, within the deadline."""
 
 import asyncio
 import logging
@@ -20,19 +20,19 @@ from tasks_backend.http.caller import Caller, require_caller
 
 logger = logging.getLogger("tasks_backend.db")
 
-WAY_BACK = 0.05  # seconds of a request's time that are kept for the network, both ways
+NETWORK_MARGIN = 0.05  # seconds of a request's time, reserved for the network round trip
 
-_HARMLESS = {Failure.NOT_SENT, Failure.ROLLED_BACK}
-_AWAY = {Failure.NOT_SENT, Failure.OUTCOME_UNKNOWN, Failure.REFUSED}
-_FOR_A_PERSON = {Failure.CONFIGURATION, Failure.REFUSED}
+_SAFE_TO_RETRY = {Failure.NOT_SENT, Failure.ROLLED_BACK}
+_UNREACHABLE = {Failure.NOT_SENT, Failure.OUTCOME_UNKNOWN, Failure.REFUSED}
+_NEEDS_OPERATOR = {Failure.CONFIGURATION, Failure.REFUSED}
 
 
 class LockTimeout(DatabaseUnavailable):
-    """Another transaction holds what the statement needs, for longer than it may wait."""
+    """Another transaction held a lock for longer than the statement may wait."""
 
 
 class Database:
-    """The service's database. Errors are those of `tasks_backend.errors`, ready to be answered."""
+    """The service's database. Errors are those of `tasks_backend.errors`, ready to send."""
 
     def __init__(
         self,
@@ -49,34 +49,36 @@ class Database:
     async def run(self, statement: Statement, caller: Caller, /, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
 
-        No parameter replaces a literal of the statement or the identity: `user_id` is the caller's.
-        Raises DatabaseUnavailable, Overloaded or DeadlineExceeded (FR-012), and LockTimeout; and
-        ClientDisconnect if the caller has gone away, who then leaves the line.
+        Parameters cannot replace a literal of the statement; `user_id` is always the caller's id.
+        Raises DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or LockTimeout, and
+        ClientDisconnect if the client disconnects, which also ends its wait for a connection.
         """
         parameters |= statement.fixed
         parameters[CALLER] = caller.user_id
         try:
             async with asyncio.timeout_at(caller.deadline):
                 with cancel_on_disconnect(caller.disconnected):
-                    rows = await self._persist(statement, caller, parameters)
+                    rows = await self._run_with_retries(statement, caller, parameters)
         except TimeoutError:
-            self.readiness.doubt()
+            self.readiness.mark_suspect()
             logger.warning("a statement did not finish by its deadline")
             raise DeadlineExceeded from None
         except DatabaseFailure as failure:
-            if failure.failure in _AWAY:
-                self.readiness.doubt()
-            raise _answer(failure) from failure
-        self.readiness.trust()
+            if failure.failure in _UNREACHABLE:
+                self.readiness.mark_suspect()
+            raise _api_error(failure) from failure
+        self.readiness.mark_healthy()
         self._retries.earn()
         return rows
 
-    async def _persist(
+    async def _run_with_retries(
         self, statement: Statement, caller: Caller, parameters: dict[str, Any]
     ) -> list[Row]:
-        """Send the statement; send it again where that is harmless, affordable and in time."""
+        """Send the statement. Retry where that is safe, within the retry budget and the deadline."""
         loop = asyncio.get_running_loop()
-        retried = _HARMLESS | {Failure.OUTCOME_UNKNOWN} if statement.idempotent else _HARMLESS
+        retryable = set(_SAFE_TO_RETRY)
+        if statement.idempotent:
+            retryable.add(Failure.OUTCOME_UNKNOWN)
         attempt = 0
         while True:
             attempt += 1
@@ -85,12 +87,12 @@ class Database:
                     statement.message,
                     parameters,
                     user=caller.user_id,
-                    when_sent=partial(self._time_limit, caller.deadline),
+                    late_parameters=partial(self._time_limit, caller.deadline),
                 )
             except DatabaseFailure as failure:
                 delay = pause(attempt)
                 if (
-                    failure.failure not in retried
+                    failure.failure not in retryable
                     or attempt == ATTEMPTS
                     or loop.time() + delay > caller.deadline
                     or not self._retries.spend()
@@ -99,23 +101,23 @@ class Database:
             await asyncio.sleep(delay)
 
     def _time_limit(self, deadline: float) -> dict[str, object]:
-        """Return the time that a statement has which is sent now, so that none outlives the request.
+        """Return the timeout of a statement that is sent now: it must end before the deadline.
 
-        Raises DeadlineExceeded if there is none.
+        Raises DeadlineExceeded if no time remains.
         """
-        left = deadline - asyncio.get_running_loop().time() - WAY_BACK
-        if left <= 0:
+        remaining = deadline - asyncio.get_running_loop().time() - NETWORK_MARGIN
+        if remaining <= 0:
             raise DeadlineExceeded
-        milliseconds = max(1, int(min(self._statement_timeout, left) * 1000))
+        milliseconds = max(1, int(min(self._statement_timeout, remaining) * 1000))
         return {STATEMENT_TIMEOUT: str(milliseconds)}
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         self.pool.close()
 
 
 class CallerDatabase:
-    """The database as one caller sees it: their rows, until their deadline."""
+    """The database limited to one caller: their rows, until the request's deadline."""
 
     def __init__(self, database: Database, caller: Caller) -> None:
         self._database = database
@@ -127,7 +129,7 @@ class CallerDatabase:
 
 
 def install(app: Any, database: Database) -> None:
-    """Make the database the one that this application's requests use."""
+    """Set the database that this application's requests use."""
     app.state.database = database
 
 
@@ -136,16 +138,16 @@ async def _caller_database(request: Request) -> CallerDatabase:
 
 
 OwnRows = Annotated[CallerDatabase, Depends(_caller_database)]
-"""What a route asks for to reach the caller's own rows."""
+"""The dependency that gives a route access to the caller's own rows."""
 
 
-def _answer(failure: DatabaseFailure) -> Exception:
+def _api_error(failure: DatabaseFailure) -> Exception:
     if failure.failure is Failure.LOCKED:
         return LockTimeout()
     if failure.failure is Failure.TIMED_OUT:
         return DeadlineExceeded()
     if failure.failure is Failure.UNEXPECTED:
         return failure
-    level = logging.ERROR if failure.failure in _FOR_A_PERSON else logging.WARNING
+    level = logging.ERROR if failure.failure in _NEEDS_OPERATOR else logging.WARNING
     logger.log(level, "the database failed: %s", failure)
     return DatabaseUnavailable()

@@ -1,4 +1,4 @@
-"""What is done for a caller who has gone is given up."""
+"""Cancel database work when the client disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -6,26 +6,26 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect
 
-WATCH_AFTER = 1.0  # seconds; under overload a place in the line is worth half of one
+WATCH_AFTER = 1.0  # seconds; under overload, requests wait up to 0.5 s
 
 
 @contextmanager
 def cancel_on_disconnect(disconnected: Callable[[], Awaitable[None]] | None) -> Iterator[None]:
-    """Cancel the block once the caller has hung up. Raises ClientDisconnect then.
+    """Cancel the block when the client disconnects, and raise ClientDisconnect.
 
-    The caller is watched from `PATIENCE` on, so an ordinary request pays for a timer and no more.
+    Watching starts after `WATCH_AFTER`, so that a normal request costs only a timer.
     """
     task = asyncio.current_task()
     if disconnected is None or task is None:
         yield
         return
-    gone = False
+    client_left = False
     watcher: asyncio.Task[None] | None = None
 
     async def watch() -> None:
-        nonlocal gone
+        nonlocal client_left
         await disconnected()
-        gone = True
+        client_left = True
         task.cancel()
 
     def start() -> None:
@@ -36,7 +36,7 @@ def cancel_on_disconnect(disconnected: Callable[[], Awaitable[None]] | None) -> 
     try:
         yield
     except asyncio.CancelledError:
-        if not gone:
+        if not client_left:
             raise
         task.uncancel()
         raise ClientDisconnect from None

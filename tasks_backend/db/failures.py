@@ -1,17 +1,17 @@
-"""What a failure of the database means for the request: its class decides answer and repetition.
+"""Classes of database failures. The class decides the response and whether to retry.
 
-    never sent    the connection could not be made          503, repeated within the deadline
-    in doubt      lost after sending: it may have happened  503, repeated only if that is harmless
-    rolled back   the server undid it for another's sake    503, repeated within the deadline
-    timed out     the server's or our deadline              504, not repeated
-    locked        another holds what is needed              503 (409 for an idempotency key)
-    resource      disk full, read-only, too many            503, not repeated
-    refused       wrong password, no such database, one     503, not repeated, logged as an error
-                  that cannot hold Unicode
-    configuration no schema, no rights                      503, not repeated, logged as an error
-    anything else a bug                                     500, not repeated
+    NOT_SENT         no connection                            503, retried within the deadline
+    OUTCOME_UNKNOWN  connection lost after sending            503, retried only if idempotent
+    ROLLED_BACK      conflict with another transaction        503, retried within the deadline
+    TIMED_OUT        statement timeout                        504, not retried
+    LOCKED           another transaction holds a lock         503 (409 for an idempotency key)
+    RESOURCE         disk full, read-only, too many sessions  503, not retried
+    REFUSED          wrong password, no such database, or     503, not retried, logged as an error
+                     its encoding is not UTF-8
+    CONFIGURATION    no schema, no rights                     503, not retried, logged as an error
+    UNEXPECTED       a bug                                    500, not retried
 
-psycopg2 gives no SQLSTATE for a lost connection, so those are told apart by when they happen.
+psycopg2 gives no SQLSTATE for a lost connection, so the time of the error decides the class.
 """
 
 import re
@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 import psycopg2
 
-_ROLLED_BACK = {"40001", "40P01", "23503"}  # the last: a purge took the owner in the middle
+_ROLLED_BACK = {"40001", "40P01", "23503"}  # the last: a concurrent purge deleted the owner
 _LOCKED = {"55P03"}
 _TIMED_OUT = {"57014"}
 _RESOURCE = {"25006"}
@@ -27,7 +27,7 @@ _RESOURCE_CLASS = "53"
 _CONFIGURATION = {"3D000", "3F000", "42P01", "42501", "42704", "42883"}
 
 # While connecting.
-_STATE = re.compile(r"^[^:\n]+: {2}([0-9A-Z]{5}): ", re.MULTILINE)
+_SQLSTATE = re.compile(r"^[^:\n]+: {2}([0-9A-Z]{5}): ", re.MULTILINE)
 _REFUSED = {
     "28P01": "password authentication failed",
     "28000": "the login is not let in",
@@ -35,8 +35,8 @@ _REFUSED = {
     "42501": "the login may not connect",
     "55000": "the database takes no connections",
 }
-_REFUSED_CLASSES = {"0A", "22", "28", "42"}  # what the URL asks for is not known or not allowed
-_POOLER_CLASS = "08"  # a pooler has one SQLSTATE for everything, and its words are English
+_REFUSED_CLASSES = {"0A", "22", "28", "42"}  # the URL requests something unknown or not allowed
+_POOLER_CLASS = "08"  # a pooler uses one SQLSTATE for all errors; its messages are English
 _REFUSALS = (
     "authentication failed",
     "does not exist",
@@ -47,11 +47,11 @@ _REFUSALS = (
 )
 
 ENCODING = "UTF8"
-"""What a database must be encoded in, so that it can hold every title."""
+"""The required encoding of the database: it must hold every title."""
 
 
 class Failure(Enum):
-    """The classes, from the request's point of view."""
+    """The classes; see the module's table."""
 
     NOT_SENT = auto()
     OUTCOME_UNKNOWN = auto()
@@ -65,8 +65,9 @@ class Failure(Enum):
 
 
 class DatabaseFailure(Exception):
-    """A statement did not succeed. The text is for the log: a SQLSTATE or the error's type, never
-    the server's own words, which may repeat a row.
+    """A statement failed. The text is for the log: a SQLSTATE or the error's type.
+
+    It never contains the server's message, which may contain a row.
     """
 
     def __init__(self, failure: Failure, reason: str) -> None:
@@ -76,7 +77,7 @@ class DatabaseFailure(Exception):
 
 
 class WrongEncoding(DatabaseFailure):
-    """The database cannot hold Unicode, or not all of it."""
+    """The database's encoding is not UTF-8."""
 
     def __init__(self, encoding: str | None) -> None:
         super().__init__(
@@ -87,36 +88,36 @@ class WrongEncoding(DatabaseFailure):
 
 
 def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
-    """Return the failure that an error of a statement that was sent stands for."""
+    """Return the failure for an error of a statement that was sent."""
     state = error.pgcode
-    return DatabaseFailure(_kind(state, lost=lost), state or type(error).__name__)
+    return DatabaseFailure(_failure_of(state, lost=lost), state or type(error).__name__)
 
 
 def classify_connecting(error: Exception) -> DatabaseFailure:
-    """Return the failure that an error while connecting stands for: no statement was sent.
+    """Return the failure for an error while connecting: no statement was sent.
 
-    A server's refusal is known by its SQLSTATE, for its words may be in any language; psycopg2
-    gives the words alone, into which `libpq.report_sqlstates` has put it. The words are searched
-    where there is none, but not kept: where a password was put into an address without being
-    encoded, they repeat a part of it.
+    The SQLSTATE identifies a server's refusal, because the message may be in any language.
+    `libpq.report_sqlstates` adds it to the message, the only thing that psycopg2 provides. Without
+    a SQLSTATE the message is searched for known phrases. It is never kept: it may contain a part of
+    a password that was not percent-encoded in the URL.
     """
     if isinstance(error, UnicodeError):
         return DatabaseFailure(Failure.REFUSED, "the host cannot be a name")
-    sentence = str(error)
-    found = _STATE.search(sentence)
-    state = found[1] if found else ""
+    message = str(error)
+    match = _SQLSTATE.search(message)
+    state = match[1] if match else ""
     if state in _REFUSED:
         return DatabaseFailure(Failure.REFUSED, f"{state}, {_REFUSED[state]}")
     if state[:2] in _REFUSED_CLASSES:
         return DatabaseFailure(Failure.REFUSED, state)
     if not state or state.startswith(_POOLER_CLASS):
-        for words in _REFUSALS:
-            if words in sentence:
-                return DatabaseFailure(Failure.REFUSED, words)
+        for phrase in _REFUSALS:
+            if phrase in message:
+                return DatabaseFailure(Failure.REFUSED, phrase)
     return DatabaseFailure(Failure.NOT_SENT, state or type(error).__name__)
 
 
-def _kind(state: str | None, *, lost: bool) -> Failure:
+def _failure_of(state: str | None, *, lost: bool) -> Failure:
     if state in _ROLLED_BACK:
         return Failure.ROLLED_BACK
     if state in _LOCKED:

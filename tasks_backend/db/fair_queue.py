@@ -1,4 +1,4 @@
-"""Who is next: a bounded number of places, and a line in which users take turns."""
+"""A semaphore with one queue per user, served in rotation."""
 
 import asyncio
 from collections import deque
@@ -7,57 +7,58 @@ from tasks_backend.errors import Overloaded
 
 
 class FairSemaphore:
-    """Places that are held one by one. Whoever must wait does so beside their own user's requests,
-    and the users are served in rotation (fair queuing): a crowd of one user's requests delays
-    another's by one turn, not by the crowd.
+    """A bounded number of places with fair queuing: waiting users are served in rotation.
+
+    Many requests of one user delay another user's request by one place, not by all of them.
+    `wait` is in seconds.
     """
 
     def __init__(self, places: int, *, wait: float) -> None:
         self.places = places
         self.held = 0
         self._wait = wait
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
     def waiting(self) -> int:
-        """How many stand in line."""
-        return sum(map(len, self._lines.values()))
+        """Number of waiting requests."""
+        return sum(map(len, self._queues.values()))
 
     async def acquire(self, user: str) -> None:
-        """Wait for a place. Raises Overloaded if none came free in time."""
+        """Wait for a place. Raises Overloaded if none becomes free in time."""
         if self.held < self.places:
             self.held += 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(user, deque()).append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(user, deque()).append(waiter)
         try:
             async with asyncio.timeout(self._wait):
-                await turn
+                await waiter
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self.release()  # the turn came in the moment of giving up: pass it on
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # got the place at the moment of giving up: pass it on
             else:
-                self._leave(user, turn)
+                self._remove(user, waiter)
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
             raise
 
     def release(self) -> None:
-        """Give a place back, to whoever is next."""
-        while self._lines:
-            user, line = next(iter(self._lines.items()))
-            turn = line.popleft()
-            del self._lines[user]
-            if line:
-                self._lines[user] = line  # at the end: the other users come first
-            if not turn.done():
-                turn.set_result(None)
+        """Give the place to the next waiting request."""
+        while self._queues:
+            user, queue = next(iter(self._queues.items()))
+            waiter = queue.popleft()
+            del self._queues[user]
+            if queue:
+                self._queues[user] = queue  # at the end: other users come first
+            if not waiter.done():
+                waiter.set_result(None)
                 return
         self.held -= 1
 
-    def _leave(self, user: str, turn: "asyncio.Future[None]") -> None:
-        line = self._lines.get(user)
-        if line is not None and turn in line:
-            line.remove(turn)
-            if not line:
-                del self._lines[user]
+    def _remove(self, user: str, waiter: "asyncio.Future[None]") -> None:
+        queue = self._queues.get(user)
+        if queue is not None and waiter in queue:
+            queue.remove(waiter)
+            if not queue:
+                del self._queues[user]

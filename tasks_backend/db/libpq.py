@@ -1,4 +1,4 @@
-"""What psycopg2 keeps to itself while it connects: the SQLSTATE and the bytes of a refusal."""
+"""The SQLSTATE and the text of a connection error, which psycopg2 does not provide."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,32 +10,32 @@ import psycopg2
 _VERBOSE = 2  # PQERRORS_VERBOSE
 
 
-def _function(name: str) -> Any:
-    """Return a function of the libpq that psycopg2 uses, or None if psycopg2 contains it."""
+def _libpq_function(name: str) -> Any:
+    """Return a function of the libpq that psycopg2 loads; None if libpq is statically linked."""
     try:
-        return getattr(ctypes.CDLL(psycopg2._psycopg.__file__), name)  # noqa: SLF001 - it alone leads there
+        return getattr(ctypes.CDLL(psycopg2._psycopg.__file__), name)  # noqa: SLF001 - the only way to its libpq
     except (AttributeError, OSError):
         return None
 
 
-_set_verbosity = _function("PQsetErrorVerbosity")
+_set_verbosity = _libpq_function("PQsetErrorVerbosity")
 
 
 def report_sqlstates(connection: Any) -> None:
-    """Have libpq put the SQLSTATE into the message of each error of this psycopg2 connection.
+    """Make libpq add the SQLSTATE to each error message of this psycopg2 connection.
 
-    While connecting, psycopg2 offers no other way to it, and the words are in the server's
-    language. Where libpq cannot be reached nothing changes.
+    psycopg2 does not provide the SQLSTATE of a connection error, and the message is in the server's
+    language. Does nothing if libpq's functions are not accessible.
     """
     if _set_verbosity is not None:
         _set_verbosity(ctypes.c_void_p(connection.pgconn_ptr), _VERBOSE)
 
 
 @contextmanager
-def decoded() -> Iterator[None]:
-    """Raise psycopg2.OperationalError where psycopg2 fails to decode a server's refusal.
+def convert_decode_errors() -> Iterator[None]:
+    """Raise psycopg2.OperationalError if psycopg2 cannot decode the server's error message.
 
-    Before a session has an encoding, a server's words come in that of its own locale.
+    Before a session has an encoding, the message is in the encoding of the server's locale.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Row-level security for a plugin's table, as the service's own tables have it (decision 0006)."""
+"""Row-level security for a plugin's table, as on the service's own tables (decision 0006)."""
 
 import re
 
@@ -9,26 +9,26 @@ _PRIVILEGES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
 
 def row_level_security(table: str, *privileges: str) -> str:
-    """Return the SQL that shows the rows of a table to the user in their column `user_id` alone.
+    """Return the SQL that limits each user to the table's rows with their id in `user_id`.
 
-    For a migration, after the table (`schema.table`) is made. The policy binds the table's owner
-    too; a request may do what the privileges (SELECT, INSERT, UPDATE, DELETE) say and no more.
-    Raises ValueError for what is none.
+    Run it in a migration, after creating the table (`schema.table`). The policy applies to the
+    table's owner too. A request gets only the given privileges (SELECT, INSERT, UPDATE, DELETE).
+    Raises ValueError for another privilege, or a name that is not `schema.table`.
     """
-    found = _TABLE.fullmatch(table)
-    if found is None or not privileges or not set(privileges) <= _PRIVILEGES:
+    match = _TABLE.fullmatch(table)
+    if match is None or not privileges or not set(privileges) <= _PRIVILEGES:
         raise ValueError(f"no schema.table, or no privileges: {table!r}, {privileges!r}")
     granted = f"GRANT {', '.join(privileges)} ON {table}"
     return f"""
     ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
     ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
     CREATE POLICY own_rows ON {table} USING (user_id = current_setting('{USER_SETTING}', true));
-    {to_the_service(f"GRANT USAGE ON SCHEMA {found[1]}", granted)}
+    {grant_to_service_roles(f"GRANT USAGE ON SCHEMA {match[1]}", granted)}
     """
 
 
-def to_the_service(*grants: str) -> str:
-    """Return the SQL of these grants to the role, or roles, in which messages run."""
+def grant_to_service_roles(*grants: str) -> str:
+    """Return the SQL that gives these grants to the roles in which messages run."""
     executed = "\n".join(f"EXECUTE '{grant} TO ' || app;" for grant in grants)
     return f"""
     DO $$

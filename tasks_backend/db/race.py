@@ -1,4 +1,4 @@
-"""Several addresses, some of which may not answer: each has its turn, the first success counts."""
+"""Connection attempts to several addresses, started one after another; the first success wins."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from tasks_backend.db.failures import DatabaseFailure, Failure
 
-STAGGER = 1.0  # seconds, in which a server answers, also one that had to be woken
+STAGGER = 1.0  # seconds; enough for a server to answer, even for a suspended one
 
 
 class _Closable(Protocol):
@@ -23,38 +23,38 @@ async def first_success(
 ) -> C:
     """Return the first connection that `connect` makes to one of the addresses.
 
-    An address is tried when the one before it has failed, or has not answered for `STAGGER` seconds
-    or its share of the time; the one before it may still succeed. No further address is tried after
-    a server refused. Raises DatabaseFailure, or TimeoutError after `timeout` seconds.
+    The next address is tried when the previous one has failed, or has not answered for `STAGGER`
+    seconds or its share of `timeout`; the previous one may still succeed. After a refusal by a
+    server no other address is tried. Raises DatabaseFailure, or TimeoutError after `timeout` seconds.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + timeout
-    waiting = deque(addresses)
-    stagger = min(STAGGER, timeout / len(waiting))
+    deadline = loop.time() + timeout
+    untried = deque(addresses)
+    stagger = min(STAGGER, timeout / len(untried))
     attempts: list[asyncio.Task[C]] = []
     running: set[asyncio.Task[C]] = set()
     failure: DatabaseFailure | None = None
     winner: C | None = None
     try:
-        while (waiting or running) and (left := until - loop.time()) > 0:
-            if waiting:
-                attempts.append(loop.create_task(connect(waiting.popleft())))
+        while (untried or running) and (remaining := deadline - loop.time()) > 0:
+            if untried:
+                attempts.append(loop.create_task(connect(untried.popleft())))
                 running.add(attempts[-1])
             done, running = await asyncio.wait(
                 running,
-                timeout=min(left, stagger) if waiting else left,
+                timeout=min(remaining, stagger) if untried else remaining,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for attempt in done:
                 try:
                     winner = attempt.result()
-                except DatabaseFailure as failed:
+                except DatabaseFailure as error:
                     if failure is None or failure.failure is Failure.NOT_SENT:
-                        failure = failed
+                        failure = error
                 else:
                     return winner
             if failure is not None and failure.failure is not Failure.NOT_SENT:
-                waiting.clear()
+                untried.clear()
     finally:
         for attempt in attempts:
             attempt.cancel()

@@ -1,6 +1,6 @@
-"""Whether the database can be worked with: asked while it is awake, remembered while it may sleep.
+"""Readiness of the database: checked while it is in use; the last result is kept while it is idle.
 
-A probe that asked every time would keep a compute that scales to zero awake, and billed, for ever.
+A query for every probe would keep a compute that scales to zero awake, and billed.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from tasks_backend.errors import ApiError, DatabaseUnavailable
 
 logger = logging.getLogger("tasks_backend.db")
 
-AWAKE = 60.0  # seconds after its last use in which a database is asked; Neon suspends after 300
+AWAKE = 60.0  # seconds after its last use in which probes query it; Neon suspends after 300
 
 
 class Readiness:
-    """What is known of the database, from what requests met and from asking it.
+    """The state of the database, from the results of requests and from its own queries.
 
-    `histories` has the revisions of plugins' schemas, oldest first.
+    `migration_histories` has the revisions of plugins' schemas, oldest first.
     """
 
     def __init__(self, pool: Pool, migration_histories: Mapping[str, tuple[str, ...]]) -> None:
@@ -29,30 +29,31 @@ class Readiness:
         self._histories = {SCHEMA: REVISIONS, **migration_histories}
         self._ready = False
         self._used_at = -math.inf
-        self._asking: asyncio.Task[None] | None = None
+        self._running_check: asyncio.Task[None] | None = None
 
-    def trust(self) -> None:
-        """Note that a request was served."""
+    def mark_healthy(self) -> None:
+        """Note that a statement succeeded."""
         self._used_at = asyncio.get_running_loop().time()
 
-    def doubt(self) -> None:
-        """Note that the database could not be reached: the next probe asks."""
+    def mark_suspect(self) -> None:
+        """Note that the database was not reachable: the next probe queries it."""
         self._ready = False
 
     async def check(self, *, timeout: float) -> None:
-        """Raise DatabaseUnavailable, within `timeout` seconds, unless a caller's message would work:
-        the schema is the one that this code is written for, or a later one, the role has its
-        rights, and row-level security binds it.
+        """Raise DatabaseUnavailable, within `timeout` seconds, if a caller's message would fail.
+
+        Required: this code's schema revision or a later one, and a role that has its rights and is
+        restricted by row-level security.
         """
         if self._ready and asyncio.get_running_loop().time() - self._used_at > AWAKE:
             return
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(timeout))
-        await asyncio.shield(self._asking)  # of many probes at once, one asks
+        if self._running_check is None or self._running_check.done():
+            self._running_check = asyncio.create_task(self._run_check(timeout))
+        await asyncio.shield(self._running_check)  # concurrent probes share one check
         if not self._ready:
             raise DatabaseUnavailable
 
-    async def _ask(self, timeout: float) -> None:
+    async def _run_check(self, timeout: float) -> None:
         ready = True
         try:
             async with asyncio.timeout(timeout):
@@ -64,9 +65,9 @@ class Readiness:
             logger.warning("the database is not ready: %s", str(failure) or "no answer in time")
             ready = False
         if not ready:
-            self._pool.close()  # a new connection chooses its role anew, or is refused
+            self._pool.close()  # a new connection selects its role again, or is refused
         if ready and not self._ready:
-            self.trust()  # it has just come: look again while it is awake anyway
+            self.mark_healthy()  # it became ready just now, so it is awake: check again
         self._ready = ready
 
     async def _is_usable(
@@ -74,28 +75,32 @@ class Readiness:
     ) -> bool:
         """Return whether a schema, the service's or a plugin's, has what this code needs.
 
-        A revision that it does not know is a later release's, whose migration leaves what this
-        one needs: it is made while this one still serves.
+        An unknown revision is accepted: it belongs to a later release, whose migration keeps what
+        this release needs, because it runs while this release still serves.
         """
-        found = None
+        revision = None
         try:
-            for found, *missing in await self._pool.fetch(sql, limit):
+            for revision, *missing in await self._pool.fetch(sql, limit):
                 if any(missing):
                     logger.error("a caller's message does not work: missing %s", *missing)
                     return False
-                if found not in history[:-1]:
+                if revision not in history[:-1]:
                     return True
         except DatabaseFailure as failure:
-            if failure.failure is not Failure.CONFIGURATION:  # as if it is not there at all
+            if failure.failure is not Failure.CONFIGURATION:  # that is: the schema exists
                 raise
             logger.warning(
                 "the schema %s is not at revision %s, or a right is missing (%s):"
                 " run `tasks-backend migrate`, or `tasks-backend doctor`",
-                *(schema, history[-1], failure),
+                schema,
+                history[-1],
+                failure,
             )
             return False
         logger.warning(
             "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
-            *(schema, history[-1], found),
+            schema,
+            history[-1],
+            revision,
         )
         return False

@@ -1,4 +1,4 @@
-"""How often the service tries again, so that trying again never becomes the load."""
+"""The retry budget: retries must not overload the database."""
 
 import random
 
@@ -9,20 +9,20 @@ SHARE = 0.1  # retries that each success earns
 
 
 class RetryBudget:
-    """At most a tenth as many retries as successes, beside a small reserve for a quiet service.
+    """Retries are at most a tenth of the successes, plus a small reserve for a service with few.
 
-    While nothing succeeds nothing is earned: in an outage each request soon asks only once.
+    In an outage nothing succeeds, so the reserve runs out and requests are not retried any more.
     """
 
     def __init__(self) -> None:
         self._left = RESERVE
 
     def earn(self) -> None:
-        """Note a success."""
+        """Add the share of one success."""
         self._left = min(RESERVE, self._left + SHARE)
 
     def spend(self) -> bool:
-        """Take one retry, if there is one."""
+        """Take one retry and return whether there was one."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -30,7 +30,8 @@ class RetryBudget:
 
 
 def pause(attempt: int) -> float:
-    """Return the seconds to wait after the given attempt, the first being 1: full jitter, so that
-    those who failed together do not come back together.
+    """Return the seconds to wait after the given attempt; the first is 1.
+
+    Full jitter: requests that failed together must not be retried together.
     """
-    return random.uniform(0, BACKOFF * 2**attempt)  # noqa: S311 - jitter is no secret
+    return random.uniform(0, BACKOFF * 2**attempt)  # noqa: S311 - jitter needs no secure source

@@ -1,7 +1,7 @@
-"""The SQL that every message starts with, and how a feature's statements become text.
+"""The SQL that starts every message, and the compilation of statements to SQL text.
 
-A message is one simple query: the identity, then the statement. PostgreSQL runs it as one
-transaction, and everything that the identity sets ends with it (decision 0001).
+A message is one simple query: the caller's identity, then the statement. PostgreSQL runs it as one
+transaction; the settings of the identity end with that transaction (decision 0001).
 """
 
 import re
@@ -15,16 +15,16 @@ from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
 REVISIONS = ("0001", "0002", "0003")
-"""The schema's history, oldest first; this code is written for the last. Held by a test."""
+"""The schema's revisions, oldest first; this code needs the last. Checked by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
 
 RESERVED = "tasks_backend_"
-"""How the service's own parameters begin. A statement with such a parameter is refused."""
+"""Prefix of the service's own parameters. Statements must not have such parameters."""
 ROLE = f"{RESERVED}role"
 STATEMENT_TIMEOUT = f"{RESERVED}statement_timeout"
 CALLER = "user_id"
-"""The parameter that is the caller's id in every message: the identity's and the statement's."""
+"""The parameter for the caller's id, in the identity and in the statement."""
 
 _IDENTITY = (
     f"SELECT set_config('role', %({ROLE})s, true)"
@@ -32,10 +32,16 @@ _IDENTITY = (
     f", set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)"
     ", set_config('TimeZone', 'UTC', true)"
 )
-_SETTINGS_OF_THE_SERVICE = {
-    # What the identity sets, and what would undo it or change how a message is read.
-    *("role", USER_SETTING, "statement_timeout", "timezone"),
-    *("session_authorization", "row_security", "search_path", "client_encoding"),
+_RESERVED_SETTINGS = {
+    # The settings of the identity, and those that would undo it or change a message's meaning.
+    "role",
+    USER_SETTING,
+    "statement_timeout",
+    "timezone",
+    "session_authorization",
+    "row_security",
+    "search_path",
+    "client_encoding",
 }
 
 ROLE_OF_LOGIN = f"""
@@ -54,10 +60,9 @@ SELECT coalesce(
 )
 FROM pg_roles AS login WHERE login.rolname = current_user
 """  # noqa: S608 - names of ours
-"""The role in which row-level security binds this login: one that it may become, or itself."""
+"""The role that row-level security restricts: one granted to the login, or the login itself."""
 
 PING = "SELECT 1"
-
 
 _RIGHTS = """
     ('users', 'SELECT'), ('users', 'INSERT'),
@@ -95,31 +100,31 @@ SELECT version_num, array_to_string(ARRAY(
 ), '; ')
 FROM {SCHEMA}.alembic_version
 """  # noqa: S608 - names of ours
-"""What a caller's message needs: the role, a read in it, its rights, and policies that bind it.
+"""Checks what a caller's message needs: the role, a read in it, its rights, and active policies.
 
-Returns the schema's revision, and what is missing, which is empty if a caller's message works. It
-is sent for a user whom nobody can be, so that no row may be seen.
+Returns the schema's revision and a list of what is missing, empty if a caller's message works. It
+runs with an empty user id, which no user has, so it must see no rows.
 """
 
 
 def revision_of(schema: str) -> str:
-    """Return the message that asks for the revision of a schema: the service's or a plugin's."""
+    """Return the message that reads the revision of a schema: the service's or a plugin's."""
     return f"""
     SELECT set_config('role', %({ROLE})s, true);
     SELECT version_num FROM {schema}.alembic_version
     """  # noqa: S608 - a name of ours
 
 
-_DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy has not typed its dialects
+_DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # untyped in SQLAlchemy
 
 
 @dataclass(frozen=True)
 class Statement:
     """One or more SQLAlchemy constructs, compiled once; the last one's rows are the result.
 
-    `idempotent` says that sending it twice does what sending it once does, so that the service
-    may repeat it when an answer was lost: a read, or a write that carries an idempotency key.
-    `settings` are PostgreSQL's for this message alone, such as those of its planner.
+    `idempotent`: sending it twice has the same effect as once, so the service may retry it if the
+    answer was lost. True for a read, or a write with an idempotency key.
+    `settings`: PostgreSQL settings for this message only, such as planner settings.
     """
 
     constructs: tuple[Executable, ...]
@@ -127,11 +132,11 @@ class Statement:
     settings: Mapping[str, str] = field(default_factory=dict)
     sql: str = field(init=False, repr=False)
     message: str = field(init=False, repr=False)
-    """What is sent: the identity and the settings, then the statement."""
+    """The SQL that is sent: the identity and the settings, then the statement."""
     fixed: Mapping[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # Executable says less than its subclasses do
+        compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # missing in Executable, present in its subclasses
         object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
         object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{self.sql}")
@@ -139,11 +144,10 @@ class Statement:
 
 
 def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
-    """Return the values that the constructs give to parameters themselves, by the names that these
-    have in the SQL. A call of the statement passes all others.
+    """Return the values that the constructs set themselves, by parameter name in the SQL.
 
-    Raises ValueError for a reserved name, and for a name that has two values, or has one in one
-    construct and is passed for another.
+    A call of the statement passes all other parameters. Raises ValueError for a reserved name, for
+    a name with two values, and for a name that one construct sets and another expects from the call.
     """
     fixed: dict[str, Any] = {}
     passed = set()
@@ -154,9 +158,9 @@ def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
             value = values[name]
             if name.startswith(RESERVED):
                 raise ValueError(f"the parameter {name!r} is reserved for the service")
-            if name == CALLER:  # whatever value it has here
+            if name == CALLER:  # any value here is ignored
                 continue
-            if value is None and not bind.unique:  # a literal NULL has a bind of its own
+            if value is None and not bind.unique:  # a literal NULL has a unique bind
                 passed.add(name)
             elif name in fixed and fixed[name] != value:
                 raise ValueError(f"the constructs disagree on {name!r}")
@@ -172,14 +176,14 @@ def statement(
     idempotent: bool | None = None,
     **settings: str,
 ) -> Statement:
-    """Return the constructs as one compiled statement. Done at import, never in a request.
+    """Compile the constructs to one statement. Call it at import, never in a request.
 
-    The parameter `user_id` is always the caller's id, and a literal stays what it is, whatever a
-    call of the statement passes. Raises ValueError for constructs that disagree on a value, for a
-    parameter whose name begins with `tasks_backend_`, for settings that are no words, and for those
-    that say who a message runs as, for how long, or how it is read.
+    `idempotent` is required; see `Statement`. Its former name is `repeatable`. A call of the
+    statement cannot replace literals, nor `user_id`, which is always the caller's id.
 
-    `repeatable` is the former name of `idempotent`, which every statement needs.
+    Raises ValueError if constructs disagree on a value, if a parameter's name starts with
+    `tasks_backend_`, if a setting's name or value is not a word, and for settings that change a
+    message's role, time limit or meaning.
     """
     if "repeatable" in settings:
         warnings.warn("repeatable is now called idempotent", DeprecationWarning, stacklevel=2)
@@ -192,6 +196,6 @@ def statement(
 def _setting(name: str, value: str) -> str:
     if not re.fullmatch(r"[\w.]+ [\w.]+", f"{name} {value}", re.ASCII):
         raise ValueError(f"{name!r} = {value!r} is no setting")
-    if name.lower() in _SETTINGS_OF_THE_SERVICE:  # PostgreSQL ignores the case, too
+    if name.lower() in _RESERVED_SETTINGS:  # PostgreSQL ignores case
         raise ValueError(f"the setting {name!r} is the service's: no statement may change it")
     return f", set_config('{name}', '{value}', true)"

@@ -1,4 +1,4 @@
-"""Everything at home: an embedded PostgreSQL and an issuer of development tokens.
+"""Local development: an embedded PostgreSQL and an issuer of development tokens.
 
-Needs the package's extra `dev`. Nothing here is imported by the service.
+Needs the package's extra `dev`. The service imports nothing from here.
 """

@@ -1,4 +1,4 @@
-"""The application as `tasks-backend dev` runs it: the only one that takes development tokens."""
+"""The application for `tasks-backend dev`, the only one that accepts development tokens."""
 
 import os
 from pathlib import Path
@@ -13,13 +13,13 @@ from tasks_backend.settings import Settings, load
 
 
 class DevelopmentSettings(Settings):
-    """Settings from the environment that `dev` prepared."""
+    """Settings from the environment that `dev` set."""
 
     takes_development_keys: ClassVar[bool] = True
 
 
 def create() -> FastAPI:
-    """Return the service for development."""
+    """Create the service for development."""
     settings = load(DevelopmentSettings)
     issuer = Issuer(Path(os.environ[DATA_DIRECTORY]))
     plugins = [docs_page.plugin(issuer)] if settings.docs_enabled else []

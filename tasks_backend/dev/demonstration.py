@@ -1,8 +1,8 @@
-"""Tasks for a demonstration user, such as people have."""
+"""Realistic tasks for a demonstration user."""
 
 import psycopg2
 
-from tasks_backend.dev.demonstration_statements import FORGET, MAKE
+from tasks_backend.dev.demonstration_statements import DELETE_SEEDED_TASKS, INSERT_TASKS
 
 _WITH_DESCRIPTION = {
     "Book the train to Lisbon": "Two seats by the window, the morning of the 14th.\nReturn open.",
@@ -14,25 +14,45 @@ _WITH_DESCRIPTION = {
     "Send the invoice to Ms Okafor": "Net 30 days, with the new bank details.",
     "Write the release notes": "Short. Link the migration guide.",
 }
-_PLAIN = (
-    *("Answer Jun's letter", "Back up the laptop", "Bake bread", "Cancel the old phone contract"),
-    *("Choose a birthday present for Mia", "Clean the windows", "Compare electricity tariffs"),
-    *("Descale the coffee machine", "File the tax return", "Fix the dripping tap"),
-    *("Invite the neighbours to dinner", "Learn the second movement", "Measure the shelf"),
-    *("Order printer paper", "Pay the rent", "Pick up the parcel", "Plan the weekend hike"),
-    *("Read chapter seven", "Reply to the landlord", "Return the library books"),
-    *("Review Tomás' pull request", "Sharpen the kitchen knives", "Sort the photos of 2025"),
-    *("Sow the tomatoes", "Take the cat to the vet", "Check the emergency contacts"),
-    *("Vote", "Wash the car", "Water the plants"),
+_WITHOUT_DESCRIPTION = (
+    "Answer Jun's letter",
+    "Back up the laptop",
+    "Bake bread",
+    "Cancel the old phone contract",
+    "Check the emergency contacts",
+    "Choose a birthday present for Mia",
+    "Clean the windows",
+    "Compare electricity tariffs",
+    "Descale the coffee machine",
+    "File the tax return",
+    "Fix the dripping tap",
+    "Invite the neighbours to dinner",
+    "Learn the second movement",
+    "Measure the shelf",
+    "Order printer paper",
+    "Pay the rent",
+    "Pick up the parcel",
+    "Plan the weekend hike",
+    "Read chapter seven",
+    "Reply to the landlord",
+    "Return the library books",
+    "Review Tomás' pull request",
+    "Sharpen the kitchen knives",
+    "Sort the photos of 2025",
+    "Sow the tomatoes",
+    "Take the cat to the vet",
+    "Vote",
+    "Wash the car",
+    "Water the plants",
 )
 
 
 def seed(url: str, user_id: str, count: int) -> None:
-    """Give a user this many tasks in place of those of the last seed; what a person made stays.
+    """Create this many tasks for a user, replacing those of the last seed; other tasks stay.
 
-    A third or so are open, the newest all of them. Needs a migrated database and its superuser.
+    About a third are open; the newest are all open. Needs a migrated database and a superuser.
     """
-    titles = sorted((*_WITH_DESCRIPTION, *_PLAIN))
+    titles = sorted((*_WITH_DESCRIPTION, *_WITHOUT_DESCRIPTION))
     values = {
         "user_id": user_id,
         "count": count,
@@ -42,8 +62,8 @@ def seed(url: str, user_id: str, count: int) -> None:
     connection = psycopg2.connect(url)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(FORGET, values)
+            cursor.execute(DELETE_SEEDED_TASKS, values)
             if count:
-                cursor.execute(MAKE, values)
+                cursor.execute(INSERT_TASKS, values)
     finally:
         connection.close()

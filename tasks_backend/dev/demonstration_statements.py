@@ -1,24 +1,24 @@
-"""The SQL of the demonstration user's tasks: any number of them, made in a moment by the server.
+"""The SQL of the demonstration user's tasks; the server generates them in one statement.
 
-Their ids are UUIDv7 like all others, in the order of their making, and end in a mark and their
-number, so that the next seed finds those of the last one and no task that a person made.
+Their ids are UUIDv7 in order of creation. They end in a mark and a number, so that the next seed
+deletes only the tasks of the last one.
 """
 
-MARK = "85ed"
+SEED_MARK = "85ed"
 
-FORGET = f"""
+DELETE_SEEDED_TASKS = f"""
 DELETE FROM tasks_backend.tasks
-WHERE user_id = %(user_id)s AND id::text LIKE '%%-{MARK}-0000000_____'
+WHERE user_id = %(user_id)s AND id::text LIKE '%%-{SEED_MARK}-0000000_____'
 """  # noqa: S608 - a constant of ours
 
-MAKE = f"""
+INSERT_TASKS = f"""
 INSERT INTO tasks_backend.users (id) VALUES (%(user_id)s) ON CONFLICT DO NOTHING;
 INSERT INTO tasks_backend.tasks
     (id, user_id, title, description, completed, version, created_at, updated_at)
 SELECT
     (
         lpad(to_hex(floor(extract(epoch FROM made) * 1000)::bigint), 12, '0')
-        || '7000{MARK}' || lpad(to_hex(number), 12, '0')
+        || '7000{SEED_MARK}' || lpad(to_hex(number), 12, '0')
     )::uuid,
     %(user_id)s,
     phrase.title,

@@ -1,8 +1,8 @@
-// Lets the page's requests be made as a user of the development issuer. Served by `dev` only.
+// Selects the development user for the page's requests. Served by `dev` only.
 "use strict";
 
 const SCHEME = "bearerAuth";
-const REMEMBERED = "tasks-backend-try-as"; // a name, never a token
+const USER_STORAGE_KEY = "tasks-backend-try-as"; // stores a name, never a token
 
 const bar = document.createElement("p");
 bar.className = "development";
@@ -11,42 +11,42 @@ bar.innerHTML = `<strong>Development</strong> <label>Try it as
     <option>alice</option>
     <option>bob</option>
     <option value="">nobody (no token)</option>
-    <option value="own" disabled>whoever the token names</option>
+    <option value="own" disabled>the pasted token's user</option>
   </select></label>
   <span role="status"></span>`;
 const [choice, status] = [bar.querySelector("select"), bar.querySelector("span")];
-let offered = null;
+let issued = null;
 
 const token = () => ui.authSelectors.authorized()?.getIn([SCHEME, "value"]);
 
-async function become(user) {
-  sessionStorage.setItem(REMEMBERED, user);
+async function switchUser(user) {
+  sessionStorage.setItem(USER_STORAGE_KEY, user);
   if (token()) ui.authActions.logout([SCHEME]);
   if (!user) return;
   const response = await fetch(`docs/token?user=${user}`);
-  if (!response.ok) return refuse();
-  offered = { user, token: (await response.json()).token };
-  ui.preauthorizeApiKey(SCHEME, offered.token);
+  if (!response.ok) return showNoToken();
+  issued = { user, token: (await response.json()).token };
+  ui.preauthorizeApiKey(SCHEME, issued.token);
 }
 
-function refuse() {
+function showNoToken() {
   const { host } = location;
   bar.textContent = `No token is offered at ${host}: open 127.0.0.1, or paste the printed token.`;
 }
 
-function show() {
-  const used = token();
-  choice.value = !used ? "" : used === offered?.token ? offered.user : "own";
+function updateBar() {
+  const current = token();
+  choice.value = !current ? "" : current === issued?.token ? issued.user : "own";
   status.textContent = {
-    "": "Operations with a lock answer 401.",
-    own: "Your token is forgotten when the page is loaded again.",
-  }[choice.value] ?? "A fresh token comes with each load of the page.";
+    "": "Operations with a lock respond with 401.",
+    own: "Your token is discarded when the page reloads.",
+  }[choice.value] ?? "The page gets a new token each time it loads.";
 }
 
 addEventListener("ui-ready", async () => {
   document.body.prepend(bar);
-  choice.addEventListener("change", () => become(choice.value));
-  await become(sessionStorage.getItem(REMEMBERED) ?? "alice");
-  ui.getStore().subscribe(show);
-  show();
+  choice.addEventListener("change", () => switchUser(choice.value));
+  await switchUser(sessionStorage.getItem(USER_STORAGE_KEY) ?? "alice");
+  ui.getStore().subscribe(updateBar);
+  updateBar();
 }, { once: true });

@@ -1,4 +1,4 @@
-"""What the documentation page has in development only: tokens that nobody needs to paste."""
+"""Add development tokens to the documentation page, so that none has to be pasted."""
 
 import re
 from importlib.resources import files
@@ -16,7 +16,7 @@ _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
 def plugin(issuer: Issuer) -> Plugin:
-    """Return the plugin of the script that asks for a token, and of the tokens it asks for."""
+    """Return the plugin that serves the tokens and the script that fetches them."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/docs/development.js")
@@ -26,8 +26,10 @@ def plugin(issuer: Issuer) -> Plugin:
 
     @router.get("/docs/token")
     async def answer_token(request: Request) -> Response:
-        """Answer as Better Auth's `/token` does. A page that rebinds its own name to this address
-        (DNS rebinding) would be of one origin with it, so the name has to be loopback's.
+        """Respond like Better Auth's `/token`.
+
+        The host must be a loopback name: with DNS rebinding, another site's page could have the same
+        origin as this address.
         """
         user = request.query_params.get("user")
         host = request.headers.get("host", "")

@@ -1,7 +1,7 @@
-"""An issuer of tokens in the very form of Better Auth's, for trying the service without it.
+"""An issuer of tokens in Better Auth's format, for trying the service without Better Auth.
 
-Its key ids start with a prefix that the service's key set refuses, unless the service was made by
-`tasks-backend dev`: no setting can make a deployed service trust it.
+Its key ids start with a prefix that the service accepts only under `tasks-backend dev`. No setting
+makes a deployed service trust it.
 """
 
 import json
@@ -21,9 +21,9 @@ from tasks_backend.dev.postgres import DevelopmentError
 
 ORIGIN = "http://tasks-backend.localhost"
 KEYS_PATH = "/api/auth/jwks"
-DATA_DIRECTORY = "TASKS_BACKEND_DEV_DATA"  # how `dev` tells the process that it serves with
-TTL = 900  # seconds, as Better Auth's
-DAY = 24 * 3600  # seconds: long enough to try things without a thought
+DATA_DIRECTORY = "TASKS_BACKEND_DEV_DATA"  # `dev` sets it for the server process
+TTL = 900  # seconds, like Better Auth
+DAY = 24 * 3600  # seconds
 
 
 class Issuer:
@@ -47,11 +47,11 @@ class Issuer:
         headers = {"kid": key["kid"], "typ": None}
         private = OKPAlgorithm.from_jwk(key)
         if not isinstance(private, Ed25519PrivateKey):
-            raise DevelopmentError(f"{self._path} holds no Ed25519 key: remove it")
+            raise DevelopmentError(f"{self._path} holds no Ed25519 key: delete it")
         return jwt.encode({**user, **standard}, private, algorithm="EdDSA", headers=headers)
 
     def make_key(self) -> None:
-        """Make the signing key, unless there is one; only its owner may read it."""
+        """Create the signing key if it does not exist; only the file's owner may read it."""
         if self._path.exists():
             return
         jwk = OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True)
@@ -62,21 +62,21 @@ class Issuer:
 
     def serve(self) -> ThreadingHTTPServer:
         """Publish the key set on a free loopback port, until the server is shut down."""
-        public = {name: value for name, value in self._key().items() if name in _PUBLIC}
+        public = {name: value for name, value in self._key().items() if name in _PUBLIC_MEMBERS}
         body = json.dumps({"keys": [public]}).encode()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                known = self.path == KEYS_PATH
-                self.send_response(200 if known else 404)
+                found = self.path == KEYS_PATH
+                self.send_response(200 if found else 404)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body) if known else 0))
+                self.send_header("Content-Length", str(len(body) if found else 0))
                 self.end_headers()
-                if known:
+                if found:
                     self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-                """Say nothing: the service's own log is what people watch."""
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+                """Log nothing; the terminal shows the service's log."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         Thread(target=server.serve_forever, daemon=True).start()
@@ -86,11 +86,11 @@ class Issuer:
         try:
             key: dict[str, str] = json.loads(self._path.read_text())
         except (OSError, ValueError) as error:
-            where = self._path.parent
+            directory = self._path.parent
             raise DevelopmentError(
-                f"{where} has no signing key: start `tasks-backend dev`"
+                f"{directory} has no signing key: start `tasks-backend dev`"
             ) from error
         return key
 
 
-_PUBLIC = ("alg", "crv", "x", "kty", "kid")
+_PUBLIC_MEMBERS = ("alg", "crv", "x", "kty", "kid")

@@ -1,8 +1,7 @@
-"""What keeps the service from working, or a token from being taken, and what to do about it.
+"""Diagnose why the service does not work or rejects a token, and advise what to do.
 
-The verdicts are the service's own: its settings, connections, statements, key set and token rules.
-What is examined besides only explains them. No finding has a secret in it, or anything about a
-person.
+The verdicts come from the service's own settings, connections, statements, key set and token rules.
+Additional checks only explain them. Findings contain no secrets and no personal data.
 """
 
 from tasks_backend.doctor.diagnosis import diagnose

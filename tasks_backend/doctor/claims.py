@@ -1,4 +1,4 @@
-"""What a token's claims say, against what the service expects of them."""
+"""Compare a token's claims with what the service expects."""
 
 import time
 import unicodedata
@@ -7,17 +7,17 @@ from typing import Any, TypeGuard
 
 from tasks_backend.auth.tokens import LEEWAY, is_visible
 from tasks_backend.doctor import purpose
-from tasks_backend.doctor.clocks import Clocks, span
-from tasks_backend.doctor.findings import Finding, ok, problem, shown
+from tasks_backend.doctor.clocks import Clocks, format_duration
+from tasks_backend.doctor.findings import Finding, ok, printable, problem
 from tasks_backend.settings import Settings
 
 _MAX_SUBJECT = 255
-_THIS_CENTURY = 946_684_800  # 2000-01-01: an earlier expiry was never meant as a time
-_LAST_SECOND = 253_402_300_799  # of the year 9999; what is more is milliseconds, or nonsense
+_YEAR_2000 = 946_684_800  # an earlier expiry is not a time but a misplaced duration
+_END_OF_YEAR_9999 = 253_402_300_799  # a later time is in milliseconds or invalid
 
 
 def findings(claims: Mapping[str, Any], settings: Settings, clocks: Clocks) -> Iterator[Finding]:
-    """Return what speaks for and against a token, claim by claim."""
+    """Return a finding for each check of the claims."""
     yield _issuer(claims.get("iss"), settings.issuer)
     yield _audience(claims.get("aud"), settings.audience)
     yield purpose.of_claims(claims)
@@ -27,44 +27,45 @@ def findings(claims: Mapping[str, Any], settings: Settings, clocks: Clocks) -> I
     yield _subject(claims.get("sub"))
 
 
-def _issuer(found: object, expected: str) -> Finding:
+def _issuer(actual: object, expected: str) -> Finding:
     check = "token.issuer"
-    if found == expected:
-        return ok(check, f"{shown(found)}, as expected.")
-    if found is None:
-        return problem(check, f"It names no issuer (iss), and {shown(expected)} is expected.")
+    if actual == expected:
+        return ok(check, f"{printable(actual)}, as expected.")
+    if actual is None:
+        return problem(check, f"It names no issuer (iss); {printable(expected)} is expected.")
     return problem(
         check,
-        f"It is from {shown(found)}, and {shown(expected)} is expected"
-        f"{_nearly(found, expected)}: correct JWT_ISSUER, or Better Auth's baseURL or jwt.issuer.",
+        f"It is from {printable(actual)}, but {printable(expected)} is expected"
+        f"{_likely_mistake(actual, expected)}: correct JWT_ISSUER, or Better Auth's baseURL or"
+        " jwt.issuer.",
     )
 
 
-def _audience(found: object, expected: str) -> Finding:
+def _audience(actual: object, expected: str) -> Finding:
     check = "token.audience"
-    audiences = found if isinstance(found, list) else [found]
-    if expected in audiences and all(isinstance(one, str) for one in audiences):
-        return ok(check, f"{shown(expected)}, as expected.")
-    if found is None or not audiences:
-        return problem(check, f"It names no audience (aud), and {shown(expected)} is expected.")
-    named = shown(", ".join(shown(one) for one in audiences))
-    near = "".join(_nearly(one, expected) for one in audiences[:1])
+    audiences = actual if isinstance(actual, list) else [actual]
+    if expected in audiences and all(isinstance(audience, str) for audience in audiences):
+        return ok(check, f"{printable(expected)}, as expected.")
+    if actual is None or not audiences:
+        return problem(check, f"It names no audience (aud); {printable(expected)} is expected.")
+    names = printable(", ".join(printable(audience) for audience in audiences))
+    mistake = "".join(_likely_mistake(audience, expected) for audience in audiences[:1])
     return problem(
         check,
-        f"It is for {named}, and {shown(expected)} is expected{near}: correct JWT_AUDIENCE, or"
-        " Better Auth's baseURL or jwt.audience.",
+        f"It is for {names}, but {printable(expected)} is expected{mistake}: correct JWT_AUDIENCE,"
+        " or Better Auth's baseURL or jwt.audience.",
     )
 
 
-def _nearly(found: object, expected: str) -> str:
-    """Return a clause that points out a difference which is easily overlooked."""
-    if not isinstance(found, str):
+def _likely_mistake(actual: object, expected: str) -> str:
+    """Return a clause that names a small difference, or an empty string."""
+    if not isinstance(actual, str):
         return ""
-    if found.rstrip("/") == expected.rstrip("/"):
+    if actual.rstrip("/") == expected.rstrip("/"):
         return " (they differ in the slash at the end)"
-    if found.partition("://")[2] == expected.partition("://")[2]:
+    if actual.partition("://")[2] == expected.partition("://")[2]:
         return " (they differ in http and https)"
-    if found.lower() == expected.lower():
+    if actual.lower() == expected.lower():
         return " (they differ in capital letters)"
     return ""
 
@@ -73,78 +74,81 @@ def _expiry(claims: Mapping[str, Any], now: float, max_lifetime: float, clocks: 
     check = "token.expiry"
     expiry, issued = claims.get("exp"), claims.get("iat")
     if not _is_time(expiry):
-        return problem(check, _no_time("exp", claims))
-    left = expiry - now
+        return problem(check, _not_a_time("exp", claims))
+    remaining = expiry - now
     if _is_time(issued) and expiry - issued > max_lifetime:
         return problem(
             check,
-            f"It is good for {span(expiry - issued)}, and at most {span(max_lifetime)} are taken:"
-            " shorten Better Auth's expirationTime, or raise JWT_MAX_LIFETIME.",
+            f"It is valid for {format_duration(expiry - issued)}, but at most"
+            f" {format_duration(max_lifetime)} is allowed: shorten Better Auth's expirationTime, or"
+            " raise JWT_MAX_LIFETIME.",
         )
-    if left > 0:
-        return ok(check, f"It expires in {span(left)}.")
-    message = f"It expired {span(left)} ago; {clocks.comparison}"
-    if left > -LEEWAY:
+    if remaining > 0:
+        return ok(check, f"It expires in {format_duration(remaining)}.")
+    message = f"It expired {format_duration(remaining)} ago; {clocks.comparison}"
+    if remaining > -LEEWAY:
         return ok(check, f"{message}, and {LEEWAY} s are tolerated.")
-    if expiry < _THIS_CENTURY:
+    if expiry < _YEAR_2000:
         return problem(
             check,
-            "It expired before it was issued: Better Auth takes a number in expirationTime as the"
-            ' time itself, so write a duration there, such as "15m".',
+            "It expired before it was issued: Better Auth reads a number in expirationTime as a"
+            ' point in time, so write a duration there, such as "15m".',
         )
-    if clocks.key_server is not None and left - clocks.key_server > -LEEWAY:
-        return problem(check, f"{message}: set this machine's clock, then it is still good.")
+    if clocks.key_server is not None and remaining - clocks.key_server > -LEEWAY:
+        return problem(
+            check, f"{message}: set this machine's clock; the token is then still valid."
+        )
     return problem(check, f"{message}: get a new one.")
 
 
 def _issued(claims: Mapping[str, Any], now: float, clocks: Clocks) -> Finding:
     check = "token.issued"
-    issued, begins = claims.get("iat"), claims.get("nbf", 0)
+    issued, not_before = claims.get("iat"), claims.get("nbf", 0)
     if not _is_time(issued):
-        return problem(check, _no_time("iat", claims))
-    if not _is_time(begins):
-        return problem(check, _no_time("nbf", claims))
-    for early, what in ((issued - now, "was issued"), (begins - now, "becomes good only")):
-        if early > LEEWAY:
+        return problem(check, _not_a_time("iat", claims))
+    if not _is_time(not_before):
+        return problem(check, _not_a_time("nbf", claims))
+    for ahead, event in ((issued - now, "was issued"), (not_before - now, "becomes valid only")):
+        if ahead > LEEWAY:
             return problem(
                 check,
-                f"It {what} {span(early)} from now; {clocks.comparison}: set the clocks of both"
-                " machines (NTP), or wait.",
+                f"It {event} {format_duration(ahead)} from now; {clocks.comparison}: set the clocks"
+                " of both machines (NTP), or wait.",
             )
-    return ok(check, f"It was issued {span(max(0.0, now - issued))} ago.")
+    return ok(check, f"It was issued {format_duration(max(0.0, now - issued))} ago.")
 
 
 def _subject(subject: object) -> Finding:
     check = "token.subject"
     if subject is None:
-        return problem(check, "It names no user (sub): Better Auth's getSubject has to return one.")
+        return problem(check, "It names no user (sub): Better Auth's getSubject must return one.")
     if not isinstance(subject, str):
-        return problem(check, "Its sub is no text: Better Auth's getSubject has to return one.")
+        return problem(check, "Its sub is not a string: Better Auth's getSubject must return one.")
     if not 1 <= len(subject) <= _MAX_SUBJECT:
         return problem(
             check,
-            f"Its sub has {len(subject)} characters, and 1 to {_MAX_SUBJECT} are allowed: let Better"
-            " Auth's getSubject return the user's id.",
+            f"Its sub has {len(subject)} characters, but 1 to {_MAX_SUBJECT} are allowed: Better"
+            " Auth's getSubject must return the user's id.",
         )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in subject):
         return problem(
             check,
-            "Its sub has control characters: let Better Auth's getSubject return the user's id.",
+            "Its sub has control characters: Better Auth's getSubject must return the user's id.",
         )
     if not is_visible(subject):
         return problem(
             check,
-            "Its sub begins or ends with white space, or shows nothing at all: let Better Auth's"
-            " getSubject return the user's id.",
+            "Its sub begins or ends with white space, or has no visible character: Better Auth's"
+            " getSubject must return the user's id.",
         )
     return ok(check, "It names a user.")
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    return type(value) in {int, float} and 0 <= value <= _LAST_SECOND  # type: ignore[operator] # mypy does not follow the types
+    return type(value) in {int, float} and 0 <= value <= _END_OF_YEAR_9999  # type: ignore[operator] # mypy does not follow the types
 
 
-def _no_time(name: str, claims: Mapping[str, Any]) -> str:
+def _not_a_time(name: str, claims: Mapping[str, Any]) -> str:
     if name not in claims:
-        return f"It has no {name}: Better Auth's definePayload must not take it away."
-    return f"Its {name} is no number of seconds: Better Auth's definePayload must not change it."
+        return f"It has no {name}: Better Auth's definePayload must not remove it."
+    return f"Its {name} is not a number of seconds: Better Auth's definePayload must not change it."

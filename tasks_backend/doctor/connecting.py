@@ -1,4 +1,4 @@
-"""Connecting as the service does, and the sentence for a person when that does not work."""
+"""Connect as the service does, and explain failures."""
 
 import re
 import socket
@@ -9,7 +9,7 @@ from psycopg2.extensions import parse_dsn
 
 from tasks_backend.db.connection import Connection, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure, WrongEncoding
-from tasks_backend.doctor.findings import shown
+from tasks_backend.doctor.findings import printable
 from tasks_backend.doctor.login import Login
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -24,27 +24,27 @@ _ADVICE = (
     ("53300|too many|connection slots|max_client", "close connections, or use the pooled address"),
     (
         "does not support SSL|negotiation",
-        "let the server offer TLS, or beside it set sslmode=disable",
+        "enable TLS on the server, or set sslmode=disable if it is on this machine",
     ),
     ("certificate|SSL|sslmode|root", "check sslmode and sslrootcert"),
     ("[Ee]ndpoint", "copy the address again from Neon's console"),
 )
 _FAILURES = {
-    Failure.OUTCOME_UNKNOWN: "the connection broke, so look at the server and the pooler",
-    Failure.ROLLED_BACK: "the server gave way to another transaction, so try again",
-    Failure.LOCKED: "another transaction holds what is needed, so try again",
-    Failure.TIMED_OUT: "the server is slow, so look at its load and its locks",
+    Failure.OUTCOME_UNKNOWN: "the connection broke: check the server and the pooler",
+    Failure.ROLLED_BACK: "it was rolled back because of a conflicting transaction: try again",
+    Failure.LOCKED: "another transaction holds a lock: try again",
+    Failure.TIMED_OUT: "the server is slow: check its load and its locks",
     Failure.RESOURCE: "the server is read-only, full or has no connections left",
-    Failure.CONFIGURATION: "something is missing in the schema, so run `tasks-backend migrate`",
+    Failure.CONFIGURATION: "something is missing in the schema: run `tasks-backend migrate`",
 }
-_NO_RIGHT = "42501"
+_INSUFFICIENT_PRIVILEGE = "42501"
 _SEVERITY = re.compile(r"^[^:]+: {2}([0-9A-Z]{5}: )?")
-_BESIDE = ("\t", "LOCATION: ")
+_SKIPPED_PREFIXES = ("\t", "LOCATION: ")
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Connection]:
-    """Lend a connection of one's own. Raises DatabaseFailure."""
+async def open_connection(url: str) -> AsyncIterator[Connection]:
+    """Open a separate connection for the block. Raises DatabaseFailure."""
     connection = await connect(url, timeout=CONNECT_TIMEOUT)
     try:
         yield connection
@@ -53,18 +53,18 @@ async def opened(url: str) -> AsyncIterator[Connection]:
 
 
 def explain(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
-    """Return why the database did not do it, and what may help."""
+    """Return why a database operation failed, and what may help."""
     if failure.failure not in {Failure.NOT_SENT, Failure.REFUSED}:
-        if login and _NO_RIGHT in str(failure):
-            return f"the login lacks a right ({_NO_RIGHT}); {login.remedy}"
+        if login and _INSUFFICIENT_PRIVILEGE in str(failure):
+            return f"the login lacks a privilege ({_INSUFFICIENT_PRIVILEGE}); {login.remedy}"
         reason = str(failure).partition(" ")[2]
         return f"{_FAILURES.get(failure.failure, 'the statement was refused')} {reason}"
-    if _fell_apart(url):
+    if _is_misparsed(url):
         return (
-            f"{setting} does not come apart into user, password, host, port and database:"
-            " percent-encode what is special in them (@ is %40, / is %2F, : is %3A, % is %25)"
+            f"{setting} cannot be split into user, password, host, port and database:"
+            " percent-encode special characters in them (@ is %40, / is %2F, : is %3A, % is %25)"
         )
-    cause = failure.__context__  # what the service's log does not show: libpq's own words
+    cause = failure.__context__  # libpq's message, which the service does not log
     if isinstance(cause, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT:g} s; check the host, the port and the firewall"
     if isinstance(failure, WrongEncoding):
@@ -79,18 +79,18 @@ def explain(failure: DatabaseFailure, setting: str, url: str, login: Login | Non
 
 
 def _reasons(text: str) -> str:
-    """Return libpq's reasons in a server's or its own words, without its hints."""
-    lines = [line for line in text.splitlines() if line and not line.startswith(_BESIDE)]
+    """Return the error messages of libpq and the server, without hints."""
+    lines = [line for line in text.splitlines() if line and not line.startswith(_SKIPPED_PREFIXES)]
     reasons = dict.fromkeys(
         _SEVERITY.sub("", line.rpartition(" failed: ")[2]).strip() for line in lines
     )
-    return shown("; ".join(reasons))
+    return printable("; ".join(reasons))
 
 
-def _fell_apart(url: str) -> bool:
-    """Whether a part of the password may have ended up in another part of the address.
+def _is_misparsed(url: str) -> bool:
+    """Whether the host or the database name may contain a part of the password.
 
-    Then no part may be shown, and libpq's words, which repeat them, may not either.
+    Then neither the parts nor libpq's message, which repeats them, may be shown.
     """
     parts = parse_dsn(url)
     return any("@" in parts.get(name, "") for name in ("host", "dbname"))

@@ -1,41 +1,42 @@
-"""The database as the service meets it: its server, the way there, the login and the schema."""
+"""Check the database: server, connection, login and schema."""
 
 import asyncio
 
 from tasks_backend.db.failures import DatabaseFailure
 from tasks_backend.doctor import schema
 from tasks_backend.doctor.connecting import explain
-from tasks_backend.doctor.findings import Finding, note, ok, problem, shown
-from tasks_backend.doctor.server import Path, Server, look
+from tasks_backend.doctor.findings import Finding, note, ok, printable, problem
+from tasks_backend.doctor.postgresql import ConnectionInfo, Server, inspect
 from tasks_backend.settings import DatabaseSettings
 
-LOOK_TIMEOUT = 6.0  # seconds, connecting included
+INSPECT_TIMEOUT = 6.0  # seconds, connecting included
 VERSIONS = range(14, 18 + 1)
 
 
 async def examine(settings: DatabaseSettings) -> tuple[list[Finding], float | None]:
-    """Return what was found, and by how many seconds the server's clock is ahead of ours."""
+    """Return the findings, and the seconds by which the server's clock is ahead of ours."""
     url = settings.database_url
     try:
-        async with asyncio.timeout(LOOK_TIMEOUT):
-            server = await look(url)
+        async with asyncio.timeout(INSPECT_TIMEOUT):
+            server = await inspect(url)
     except TimeoutError:
-        message = "It took the connection, and does not answer: look at the server and the pooler."
+        message = "It accepted the connection but does not answer: check the server and the pooler."
         return [problem("database.reachable", message)], None
     except DatabaseFailure as failure:
         message = f"It cannot be used: {explain(failure, 'DATABASE_URL', url)}."
         return [problem("database.reachable", message)], None
-    found = [_reachable(server), _tls(server.path), _pooling(server.path), _role(server)]
-    found += await asyncio.gather(*schema.checks(settings, server))
-    return found, server.clock_ahead
+    info = server.connection
+    findings = [_reachable(server), _tls(info), _pooling(info), _role(server)]
+    findings += await asyncio.gather(*schema.checks(settings, server))
+    return findings, server.clock_ahead
 
 
 def _reachable(server: Server) -> Finding:
-    check, path = "database.reachable", server.path
-    where = path.host if path.is_socket else f"{path.host}:{path.port}"
+    check, info = "database.reachable", server.connection
+    where = info.host if info.is_socket else f"{info.host}:{info.port}"
     message = (
-        f"PostgreSQL {server.version} at {shown(where)}, database {shown(server.database)}:"
-        f" connected in {_ms(path.connecting)}, a round trip takes {_ms(path.round_trip)}."
+        f"PostgreSQL {server.version} at {printable(where)}, database {printable(server.database)}:"
+        f" connected in {_ms(info.connecting)}, a round trip takes {_ms(info.round_trip)}."
     )
     if server.version < VERSIONS[0]:
         return problem(check, f"{message} The service needs version {VERSIONS[0]} or newer.")
@@ -43,48 +44,48 @@ def _reachable(server: Server) -> Finding:
         advice = "It is read-only, perhaps a replica: give the address of the primary."
         return problem(check, f"{message} {advice}")
     if server.version > VERSIONS[-1]:
-        return note(check, f"{message} Newer than {VERSIONS[-1]} was never tried.")
+        return note(check, f"{message} Versions newer than {VERSIONS[-1]} are not tested.")
     return ok(check, message)
 
 
-def _tls(path: Path) -> Finding:
+def _tls(info: ConnectionInfo) -> Finding:
     check = "database.tls"
-    if path.tls is not None and (path.is_bound or path.sslmode.startswith("verify-")):
-        how = "channel binding" if path.is_bound else path.sslmode
-        return ok(check, f"Encrypted ({path.tls}), and the server is verified ({how}).")
-    if path.is_local:
-        return ok(check, "It stays on this machine.")
-    if path.tls is not None:
+    if info.tls is not None and (info.is_bound or info.sslmode.startswith("verify-")):
+        how = "channel binding" if info.is_bound else info.sslmode
+        return ok(check, f"Encrypted ({info.tls}), and the server is verified ({how}).")
+    if info.is_local:
+        return ok(check, "The connection stays on this machine.")
+    if info.tls is not None:
         return note(
             check,
-            f"Encrypted ({path.tls}), but with sslmode={path.sslmode} any server is believed:"
-            " sslmode=verify-full with sslrootcert, or channel_binding=require, does better.",
+            f"Encrypted ({info.tls}), but with sslmode={info.sslmode} any server is trusted:"
+            " use sslmode=verify-full with sslrootcert, or channel_binding=require.",
         )
     advice = "put sslmode=require or better into DATABASE_URL"
-    if path.is_private:
-        return note(check, f"Not encrypted, within a network of your own: else {advice}.")
-    return problem(check, f"Not encrypted, so tasks cross the network in the clear: {advice}.")
+    if info.is_private:
+        return note(check, f"Not encrypted. Outside your private network, {advice}.")
+    return problem(check, f"Not encrypted: tasks cross the network in the clear; {advice}.")
 
 
-def _pooling(path: Path) -> Finding:
-    if path.is_pooled:
-        return ok("database.pooling", "Pooled, or behind a proxy: the service is made for that.")
+def _pooling(info: ConnectionInfo) -> Finding:
+    if info.is_pooled:
+        return ok("database.pooling", "Pooled, or behind a proxy. The service supports both.")
     return ok("database.pooling", "Direct.")
 
 
 def _role(server: Server) -> Finding:
     check, login = "database.role", server.login
-    name = shown(login.name)
+    name = printable(login.name)
     if login.role is None and not server.has_schema:
-        return note(check, f"What the login {name} may do shows once the schema is there.")
+        return note(check, f"The rights of the login {name} can be checked once the schema exists.")
     if login.role is None:
-        reason = "which sees past row-level security"
+        reason = "which bypasses row-level security"
         return problem(check, f"The service refuses the login {name}, {reason}: {login.remedy}.")
     if login.role == "none":
-        return ok(check, f"The login {name} is bound by row-level security itself.")
-    message = f"The login {name} switches to {login.role}, which row-level security binds."
+        return ok(check, f"Row-level security applies to the login {name} itself.")
+    message = f"The login {name} switches to {login.role}, to which row-level security applies."
     if login.is_superuser:
-        advice = f"a plain login that is a member of {login.role} is enough for the service"
+        advice = f"an ordinary login that is a member of {login.role} is enough for the service"
         return note(check, f"{message} It is a superuser, and {advice}.")
     return ok(check, message)
 

@@ -1,4 +1,4 @@
-"""All checks, in order. None stops another, and each has an end: together under 30 seconds."""
+"""Run all checks. They fail independently and have timeouts; in total under 30 seconds."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -9,43 +9,43 @@ from fastapi import FastAPI
 from tasks_backend.app import create_app
 from tasks_backend.doctor import clocks, database, keys, token
 from tasks_backend.doctor.clocks import Clocks
-from tasks_backend.doctor.findings import Finding, broken, complete, ok, problem
+from tasks_backend.doctor.findings import Finding, add_skipped, check_failed, ok, problem
 from tasks_backend.doctor.keys import FETCH_TIMEOUT, Keys
 from tasks_backend.plugin import PluginError
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
 
 AREA_TIMEOUT = 13.0  # seconds
 
-Known = TypeVar("Known")
+Result = TypeVar("Result")
 
 
 def diagnose(candidate: str | None = None) -> list[Finding]:
-    """Return what there is to say about the environment, and about a token if one is given."""
-    found: list[Finding] = []
-    settings, service = _service(found)
-    found += asyncio.run(_examined(settings, service, candidate))
+    """Return the findings on the environment, and on a token if one is given."""
+    findings: list[Finding] = []
+    settings, service = _service(findings)
+    findings += asyncio.run(_run_checks(settings, service, candidate))
     areas = ["settings", "database", "keys", "clock"]
-    return complete(found, areas if candidate is None else [*areas, "token"])
+    return add_skipped(findings, areas if candidate is None else [*areas, "token"])
 
 
-def _service(found: list[Finding]) -> tuple[DatabaseSettings | None, FastAPI | None]:
-    """Return the settings, as far as they can be used, and the service that they make."""
+def _service(findings: list[Finding]) -> tuple[DatabaseSettings | None, FastAPI | None]:
+    """Return the settings that can be loaded, and the service if all can; append findings."""
     try:
         settings: Settings = load()
     except SettingsError as error:
-        found += [problem("settings.values", f"{line}.") for line in str(error).splitlines()]
+        findings += [problem("settings.values", f"{line}.") for line in str(error).splitlines()]
         return _database_settings(), None
-    found.append(ok("settings.values", "All that is needed is set, and well-formed."))
-    # A diagnosis asks for the keys a second time, and at once; nobody waits for it long.
+    findings.append(ok("settings.values", "All required settings are set and well-formed."))
+    # Fetch the keys without the cooldown, and with a short timeout.
     timeout = min(settings.jwks_timeout, FETCH_TIMEOUT)
-    hasty = settings.model_copy(update={"jwks_cooldown": 0.0, "jwks_timeout": timeout})
+    adjusted = settings.model_copy(update={"jwks_cooldown": 0.0, "jwks_timeout": timeout})
     try:
-        service = create_app(hasty)
+        service = create_app(adjusted)
     except PluginError as error:
-        found.append(problem("settings.plugins", f"{error}: correct PLUGINS or the plugin."))
-        return settings, create_app(hasty.model_copy(update={"plugins": ()}))
+        findings.append(problem("settings.plugins", f"{error}: correct PLUGINS or the plugin."))
+        return settings, create_app(adjusted.model_copy(update={"plugins": ()}))
     enabled = ", ".join(settings.plugins) or "none"
-    found.append(ok("settings.plugins", f"Enabled beside the tasks: {enabled}."))
+    findings.append(ok("settings.plugins", f"Enabled plugins besides tasks: {enabled}."))
     return settings, service
 
 
@@ -57,48 +57,51 @@ def _database_settings() -> DatabaseSettings | None:
     return settings
 
 
-async def _examined(
+async def _run_checks(
     settings: DatabaseSettings | None, service: FastAPI | None, candidate: str | None
 ) -> list[Finding]:
-    (of_database, database_ahead), (of_keys, known_keys) = await asyncio.gather(
-        _bounded("database.reachable", _of_database(settings), None),
-        _bounded("keys.endpoint", _of_keys(service), Keys()),
+    (database_findings, database_ahead), (key_findings, known_keys) = await asyncio.gather(
+        _bounded("database.reachable", _check_database(settings), None),
+        _bounded("keys.endpoint", _check_keys(service), Keys()),
     )
-    known = Clocks(known_keys.clock_ahead, database_ahead)
-    found = [*of_database, *of_keys, *clocks.findings(known)]
+    known_clocks = Clocks(known_keys.clock_ahead, database_ahead)
+    findings = [*database_findings, *key_findings, *clocks.findings(known_clocks)]
     if service is not None and candidate is not None:
-        of_token, _ = await _bounded(
-            "token.verdict", _of_token(service, candidate, known_keys, known), None
+        token_findings, _ = await _bounded(
+            "token.verdict", _check_token(service, candidate, known_keys, known_clocks), None
         )
-        found += of_token
+        findings += token_findings
     if service is not None:
         await service.state.key_set.close()
-    return found
+    return findings
 
 
-async def _of_database(settings: DatabaseSettings | None) -> tuple[list[Finding], float | None]:
+async def _check_database(settings: DatabaseSettings | None) -> tuple[list[Finding], float | None]:
     return ([], None) if settings is None else await database.examine(settings)
 
 
-async def _of_keys(service: FastAPI | None) -> tuple[list[Finding], Keys]:
+async def _check_keys(service: FastAPI | None) -> tuple[list[Finding], Keys]:
     if service is None:
         return [], Keys()
     return await keys.examine(service.state.settings, service.state.key_set)
 
 
-async def _of_token(
-    service: FastAPI, candidate: str, known_keys: Keys, known: Clocks
+async def _check_token(
+    service: FastAPI, candidate: str, known_keys: Keys, known_clocks: Clocks
 ) -> tuple[list[Finding], None]:
-    settings = service.state.settings
-    return await token.examine(candidate, service.state.verifier, settings, known_keys, known), None
+    state = service.state
+    findings = await token.examine(
+        candidate, state.verifier, state.settings, known_keys, known_clocks
+    )
+    return findings, None
 
 
 async def _bounded(
-    check: str, work: Awaitable[tuple[list[Finding], Known]], otherwise: Known
-) -> tuple[list[Finding], Known]:
-    """Return what an area gives or, if it hangs or breaks, that it did and nothing known."""
+    check: str, work: Awaitable[tuple[list[Finding], Result]], default: Result
+) -> tuple[list[Finding], Result]:
+    """Return an area's result; on a timeout or an error, a finding and the default."""
     try:
         async with asyncio.timeout(AREA_TIMEOUT):
             return await work
-    except Exception as error:  # noqa: BLE001 - one area that breaks must not take others with it
-        return [broken(check, error)], otherwise
+    except Exception as error:  # noqa: BLE001 - an error in one area must not stop the others
+        return [check_failed(check, error)], default

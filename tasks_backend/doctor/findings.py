@@ -1,4 +1,4 @@
-"""What a check found: one sentence that anybody may see, and how bad it is."""
+"""The result of a check: a severity and a message without secrets."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,23 +6,40 @@ from enum import StrEnum
 CHECKS = {
     "settings": ("values", "plugins"),
     "database": (
-        *("reachable", "tls", "pooling", "role", "row_level_security", "schema"),
+        "reachable",
+        "tls",
+        "pooling",
+        "role",
+        "row_level_security",
+        "schema",
         "migrations",
     ),
     "keys": ("endpoint", "usable"),
     "clock": ("difference",),
     "token": (
-        *("verdict", "size", "form", "header", "algorithm", "type", "key", "signature", "issuer"),
-        *("audience", "purpose", "expiry", "issued", "subject"),
+        "verdict",
+        "size",
+        "form",
+        "header",
+        "algorithm",
+        "type",
+        "key",
+        "signature",
+        "issuer",
+        "audience",
+        "purpose",
+        "expiry",
+        "issued",
+        "subject",
     ),
 }
-"""Every check by its area, in the order in which they are shown. The names are a promise."""
-SKIPPED = "Not looked at, because of a problem above."
-_SHOWN_LENGTH = 200
+"""The checks of each area, in display order. The names are a stable interface."""
+SKIPPED = "Not checked, because of a problem above."
+_MAX_LENGTH = 200  # characters
 
 
 class Outcome(StrEnum):
-    """How bad it is; only a problem makes the command fail."""
+    """The severity; only a problem makes the command fail."""
 
     OK = "ok"
     NOTE = "note"
@@ -31,7 +48,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about one check, whose name is `<area>.<what>`."""
+    """The result of one check, whose name is `<area>.<what>`."""
 
     check: str
     outcome: Outcome
@@ -39,48 +56,50 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Return the finding that all is well."""
+    """Return the finding of a check that passed."""
     return Finding(check, Outcome.OK, message)
 
 
 def note(check: str, message: str) -> Finding:
-    """Return something that is worth knowing and stops nothing."""
+    """Return a finding that is worth knowing but is no problem."""
     return Finding(check, Outcome.NOTE, message)
 
 
 def problem(check: str, message: str) -> Finding:
-    """Return what is wrong; the message says what to do about it."""
+    """Return a problem; the message says what to do about it."""
     return Finding(check, Outcome.PROBLEM, message)
 
 
-def broken(check: str, error: Exception) -> Finding:
-    """Return what a check comes to that hangs or breaks, so that no other suffers.
+def check_failed(check: str, error: Exception) -> Finding:
+    """Return the finding of a check that timed out or raised an error.
 
-    The error's text is left out: it may hold anything.
+    The error's text is left out because it may contain secrets.
     """
     if isinstance(error, TimeoutError):
         return problem(check, "The check did not finish in time: try again, then look there.")
-    return problem(check, f"The check itself broke ({type(error).__name__}): report this.")
+    return problem(check, f"The check itself failed ({type(error).__name__}): report this.")
 
 
-def complete(found: list[Finding], areas: list[str]) -> list[Finding]:
-    """Return the findings in the order of CHECKS, with a note for each check that was left out."""
+def add_skipped(findings: list[Finding], areas: list[str]) -> list[Finding]:
+    """Return the findings in the order of CHECKS, with a note for each check that was skipped."""
     ordered = []
     for area in areas:
         for name in CHECKS[area]:
             check = f"{area}.{name}"
-            ordered += [one for one in found if one.check == check] or [note(check, SKIPPED)]
+            ordered += [finding for finding in findings if finding.check == check] or [
+                note(check, SKIPPED)
+            ]
     return ordered
 
 
-def shown(text: object) -> str:
-    """Return a stranger's text so that it can do no harm in a terminal, and not fill it."""
+def printable(text: object) -> str:
+    """Return untrusted text, shortened and without control characters, for a terminal."""
     if not isinstance(text, str):
-        return "something that is no text"
-    cut = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+        return "something that is not text"
+    cut = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
     return "".join(character if character.isprintable() else "\ufffd" for character in cut)
 
 
-def counted(number: int, noun: str) -> str:
+def pluralise(number: int, noun: str) -> str:
     """Return `1 key`, `2 keys`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,25 +1,25 @@
-"""The login at the database, and what it would need."""
+"""The database login, and what it needs."""
 
 from dataclasses import dataclass
 
-from tasks_backend.doctor.findings import shown
+from tasks_backend.doctor.findings import printable
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who is connected, and what that login may do."""
+    """The login of the connection, and its rights."""
 
     name: str
     is_superuser: bool
     app_role: str | None
-    """The role that was made for the service, if there is one."""
+    """The role that was created for the service, if there is one."""
     role: str | None
     """The role that the service chooses for it, or None if the service refuses it."""
 
     @property
     def remedy(self) -> str:
-        """What gives it what it lacks, be it rights or the policies' bounds."""
+        """What to do if the login lacks privileges or bypasses the policies."""
         if self.app_role is None:
             return "use the login that migrated the database, or one without BYPASSRLS"
-        name = shown(self.name).replace('"', '""')
+        name = printable(self.name).replace('"', '""')
         return f'have an administrator run GRANT {self.app_role} TO "{name}"'

@@ -1,4 +1,4 @@
-"""Findings as text: JSON for machines, lines for a log, a table for a person at a terminal."""
+"""Format findings: JSON for programs, lines for logs, a table for terminals."""
 
 import json
 from collections import Counter
@@ -11,34 +11,34 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome, counted
+from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome, pluralise
 
 _STYLES = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
-_NAME_WIDTH = 18  # of the longest check's
+_NAME_WIDTH = 18  # characters in the longest name of a check
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Return 0 if all is well, 1 for a problem, 2 if it is the settings'."""
-    wrong = {_area(finding) for finding in findings if finding.outcome is Outcome.PROBLEM}
-    if "settings" in wrong:
+    """Return 0 without a problem, 2 for a problem in the settings, 1 for any other."""
+    areas = {_area(finding) for finding in findings if finding.outcome is Outcome.PROBLEM}
+    if "settings" in areas:
         return 2
-    return 1 if wrong else 0
+    return 1 if areas else 0
 
 
 def as_json(findings: Iterable[Finding]) -> str:
-    """Return a list of objects with `check`, `outcome` and `message`."""
+    """Return a JSON array of objects with `check`, `outcome` and `message`."""
     return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
 
 
 def as_lines(findings: list[Finding]) -> Iterator[str]:
-    """Return a line for each finding, and one that sums up."""
+    """Yield a line for each finding, then a summary."""
     for finding in findings:
         yield f"{finding.outcome:8} {finding.check:27} {finding.message}"
     yield _summary(findings)
 
 
 def write_table(findings: list[Finding]) -> None:
-    """Write the findings area by area, wrapped to the terminal's width."""
+    """Print the findings by area, wrapped to the terminal's width."""
     console = Console(highlight=False)
     for area, group in groupby(findings, _area):
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -54,7 +54,7 @@ def write_table(findings: list[Finding]) -> None:
             style = _STYLES[finding.outcome]
             table.add_row(Text(finding.outcome, style), Text(name), Text(finding.message))
         if skipped:
-            table.add_row("", "", Text(f"Not looked at: {', '.join(skipped)}.", "dim"))
+            table.add_row("", "", Text(f"Not checked: {', '.join(skipped)}.", "dim"))
         console.print(Text(area.capitalize(), "bold"), Padding(table, (0, 0, 1, 2)), sep="\n")
     worst = max(findings, key=lambda finding: list(Outcome).index(finding.outcome)).outcome
     console.print(Text(_summary(findings), _STYLES[worst]))
@@ -62,9 +62,9 @@ def write_table(findings: list[Finding]) -> None:
 
 def _summary(findings: Iterable[Finding]) -> str:
     counts = Counter(finding.outcome for finding in findings if finding.message != SKIPPED)
-    notes = f", {counted(counts[Outcome.NOTE], 'note')}" if counts[Outcome.NOTE] else ""
+    notes = f", {pluralise(counts[Outcome.NOTE], 'note')}" if counts[Outcome.NOTE] else ""
     if counts[Outcome.PROBLEM]:
-        return f"{counted(counts[Outcome.PROBLEM], 'problem')}{notes}."
+        return f"{pluralise(counts[Outcome.PROBLEM], 'problem')}{notes}."
     return f"All is well{notes}."
 
 

@@ -1,4 +1,4 @@
-"""Whether row-level security holds for this login: proved with two users that never come to be."""
+"""Check row-level security with two temporary users in a transaction that is rolled back."""
 
 import secrets
 import uuid
@@ -9,43 +9,51 @@ from tasks_backend.db.connection import Connection, Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.statements import CALLER, ROLE, SCHEMA, STATEMENT_TIMEOUT, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
-from tasks_backend.doctor.statements import BEGIN, CHANGED, MADE, PLANTED, ROLLBACK, SEEN, TABLES
+from tasks_backend.doctor.statements import (
+    BEGIN,
+    COUNT_VISIBLE_ROWS,
+    CREATE_ROWS,
+    INSERT_FOR_OTHER,
+    ROLLBACK,
+    TABLES,
+    UPDATE_OTHER_TASK,
+)
 from tasks_backend.tasks.ids import new_id
 
 CHECK = "database.row_level_security"
-REPAIR = (
-    "as their owner, for each of"
+REMEDY = (
+    "run as the tables' owner, for each of"
     f" {', '.join(f'{SCHEMA}.{table}' for table in TABLES)}:"
     " ALTER TABLE ... ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
 )
-_STATEMENT_TIMEOUT = "3000"  # milliseconds, in each message
+_STATEMENT_TIMEOUT = "3000"  # milliseconds, set in each message
 
 
-async def proof(connection: Connection, role: str, *, remedy: str) -> Finding:
-    """Say what statements that forget their owner can do, sent as the service sends its own.
+async def check_isolation(connection: Connection, role: str, *, remedy: str) -> Finding:
+    """Test statements without an owner predicate, sent like the service's own.
 
-    Two users with a task and a key each are made by the service's own statements, in one
-    transaction that is rolled back. Raises DatabaseFailure if that much does not work.
+    The service's own statements create two users with a task and a key each, in a transaction that
+    is rolled back. Raises DatabaseFailure if creating them fails.
     """
-    trial = _Trial(connection, role)
+    test = _IsolationTest(connection, role)
     await connection.fetch(BEGIN, {})
     try:
-        await trial.populate()
-        leaks = await trial.leaks()
+        await test.populate()
+        leaks = await test.leaks()
     finally:
         if not connection.closed:
             await connection.fetch(ROLLBACK, {})
     if leaks:
-        return problem(CHECK, f"It does not hold, {' and '.join(leaks)}: {remedy}.")
+        return problem(CHECK, f"It does not hold ({' and '.join(leaks)}): {remedy}.")
     return ok(
         CHECK,
-        "It holds: of two users' rows, made and rolled back, each sees only their own, also in a"
-        " statement that does not say whose rows it wants.",
+        "It holds: of two temporary users (rolled back), one sees and changes only their own rows,"
+        " even without an owner predicate.",
     )
 
 
-class _Trial:
-    """Two users, of whom one does what no user may."""
+class _IsolationTest:
+    """Two users; one tries to read and change the other's rows."""
 
     def __init__(self, connection: Connection, role: str) -> None:
         self._connection = connection
@@ -54,39 +62,39 @@ class _Trial:
         self._task, self._other_task = new_id(), new_id()
 
     async def populate(self) -> None:
-        """Give each of the two a row in every table."""
+        """Create a row for each user in every table."""
         for user, task in ((self._user, self._task), (self._other, self._other_task)):
-            await self._send(MADE, user, **_new_task(task))
+            await self._send(CREATE_ROWS, user, **_new_task(task))
 
     async def leaks(self) -> list[str]:
-        """Return what the user could do to the other, who is never named as an owner."""
-        found = []
+        """Return what one user could do to the other's rows without an owner predicate."""
+        leaks = []
         both = {
             "id": str(self._task),
             "other_user": self._other,
             "other_task": str(self._other_task),
         }
-        (seen,) = await self._send(SEEN, self._user, **both)
-        found += [
+        (counts,) = await self._send(COUNT_VISIBLE_ROWS, self._user, **both)
+        leaks += [
             f"a user sees {'no' if rows == 0 else 'foreign'} rows of {table}"
-            for table, rows in zip(TABLES, seen, strict=True)
+            for table, rows in zip(TABLES, counts, strict=True)
             if rows != 1
         ]
-        if await self._send(CHANGED, self._user, title="changed", **both):
-            found.append("a user changes a foreign task")
-        (seen,) = await self._send(SEEN, "", **both)
-        if any(seen):
-            found.append("whoever has no name sees rows")
-        if await self._may_plant_a_task():  # last: being refused ends the transaction
-            found.append("a user makes a task for another")
-        return found
+        if await self._send(UPDATE_OTHER_TASK, self._user, title="changed", **both):
+            leaks.append("a user changes a foreign task")
+        (counts,) = await self._send(COUNT_VISIBLE_ROWS, "", **both)
+        if any(counts):
+            leaks.append("a session without a user sees rows")
+        if await self._can_insert_for_other():  # last, because the error aborts the transaction
+            leaks.append("a user creates a task for another")
+        return leaks
 
-    async def _may_plant_a_task(self) -> bool:
+    async def _can_insert_for_other(self) -> bool:
         task = {"id": str(new_id()), "title": "planted", "other_user": self._other}
         try:
-            await self._send(PLANTED, self._user, **task)
+            await self._send(INSERT_FOR_OTHER, self._user, **task)
         except DatabaseFailure as failure:
-            if failure.failure is Failure.CONFIGURATION:  # 42501, by the policy
+            if failure.failure is Failure.CONFIGURATION:  # 42501, from the policy
                 return False
             raise
         return True

@@ -1,4 +1,4 @@
-"""The SQL of the doctor, which reads what the server knows of itself and leaves nothing behind."""
+"""The SQL of the doctor. It leaves no rows behind."""
 
 from sqlalchemy import Text, Uuid, bindparam, func, insert, or_, select, update
 from sqlmodel import col
@@ -36,39 +36,41 @@ SELECT
     ),
     to_regnamespace('{SCHEMA}') IS NOT NULL
 FROM pg_roles AS login WHERE login.rolname = current_user
-"""  # noqa: S608 - names of ours
+"""  # noqa: S608 - only our own constants
 
 OTHER_USER = bindparam("other_user", type_=Text)
 OTHER_TASK = bindparam("other_task", type_=Uuid)
 
-_OF_BOTH = {
+_ROWS_OF_BOTH = {
     "users": or_(col(User.id) == USER_ID, col(User.id) == OTHER_USER),
     "tasks": or_(col(Task.id) == TASK_ID, col(Task.id) == OTHER_TASK),
     "idempotency_keys": or_(
         col(IdempotencyKey.user_id) == USER_ID, col(IdempotencyKey.user_id) == OTHER_USER
     ),
 }
-TABLES = tuple(_OF_BOTH)
+TABLES = tuple(_ROWS_OF_BOTH)
 
-MADE = statement(
+CREATE_ROWS = statement(
     *(part for part in CREATE_IDEMPOTENT.constructs if part is not DELETE_EXPIRED_KEYS),
     idempotent=False,
 )
-"""What makes a user with a task and a key: the service's own, but for locking others' keys."""
+"""Create a user, a task and a key: the service's own, without the part that locks others' keys."""
 
-SEEN = statement(
-    select(*(select(func.count()).where(rows).scalar_subquery() for rows in _OF_BOTH.values())),
+COUNT_VISIBLE_ROWS = statement(
+    select(
+        *(select(func.count()).where(rows).scalar_subquery() for rows in _ROWS_OF_BOTH.values())
+    ),
     idempotent=True,
 )
-"""How many of two users' rows are seen in each of TABLES: one, or both if nothing divides them."""
+"""Count the visible rows of two users in each of TABLES: 1 if isolated, 2 if not."""
 
-CHANGED = statement(
+UPDATE_OTHER_TASK = statement(
     update(Task).where(col(Task.id) == OTHER_TASK).values(title=TITLE).returning(col(Task.id)),
     idempotent=True,
 )
-"""What a change touches that does not say whose task it is."""
+"""Update the other user's task without an owner predicate."""
 
-PLANTED = statement(
+INSERT_FOR_OTHER = statement(
     insert(Task).values(id=TASK_ID, user_id=OTHER_USER, title=TITLE), idempotent=False
 )
-"""A task that one user makes for another."""
+"""Insert a task that belongs to the other user."""

@@ -1,6 +1,6 @@
-"""Why a token would be refused. The verdict is the service's own; the rest only explains it.
+"""Explain why a token is refused. The verdict is the service's own; the rest explains it.
 
-Neither the token nor what it says of a person, the user's id among it, is ever shown.
+The token and its personal data, including the user's id, are never shown.
 """
 
 import base64
@@ -15,7 +15,7 @@ from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.doctor import claims, purpose
 from tasks_backend.doctor.clocks import Clocks
-from tasks_backend.doctor.findings import Finding, Outcome, counted, ok, problem, shown
+from tasks_backend.doctor.findings import Finding, Outcome, ok, pluralise, printable, problem
 from tasks_backend.doctor.keys import Keys
 from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.http import strict_json
@@ -23,35 +23,35 @@ from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _REFUSED_HEADERS = ("crit", "b64", "enc", "zip")
-_SIGNED, _ENCRYPTED = 3, 5  # parts
+_JWS_PARTS, _JWE_PARTS = 3, 5
 
 
 async def examine(
     token: str, verifier: TokenVerifier, settings: Settings, keys: Keys, clocks: Clocks
 ) -> list[Finding]:
-    """Return the service's verdict, and what speaks for and against the token."""
+    """Return the service's verdict, then the findings that explain it."""
     reasons = list(_explanation(token, settings, keys, clocks))
     check = "token.verdict"
     try:
         await verifier.subject(token)
     except AuthUnavailable as error:
-        message = f"Whether it is good cannot be told without the keys: {_answer(error)}."
+        message = f"It cannot be verified without the keys: {_status_and_code(error)}."
         return [problem(check, message), *reasons]
     except ApiError as error:
-        message = f"The service refuses it: {_answer(error)}."
+        message = f"The service refuses it: {_status_and_code(error)}."
         if not any(reason.outcome is Outcome.PROBLEM for reason in reasons):
-            message += " None of the usual reasons applies: report this."
+            message += " No known reason applies: report this."
         return [problem(check, message), *reasons]
-    taken = ok(check, "The service takes it, with the keys that are published now.")
-    return [taken, *(_harmless(reason) for reason in reasons)]
+    accepted = ok(check, "The service accepts it, with the keys that are published now.")
+    return [accepted, *(_as_note(reason) for reason in reasons)]
 
 
-def _answer(error: ApiError) -> str:
+def _status_and_code(error: ApiError) -> str:
     return f"{error.status} {error.code}"
 
 
-def _harmless(finding: Finding) -> Finding:
-    """Return the finding as what it is beside a token that is taken: no problem."""
+def _as_note(finding: Finding) -> Finding:
+    """Return a problem as a note, because the token is accepted."""
     if finding.outcome is Outcome.PROBLEM:
         return replace(finding, outcome=Outcome.NOTE)
     return finding
@@ -59,16 +59,17 @@ def _harmless(finding: Finding) -> Finding:
 
 def _explanation(token: str, settings: Settings, keys: Keys, clocks: Clocks) -> Iterator[Finding]:
     yield _size(token, settings)
-    disfigured = _disfigured(token)
-    if disfigured:
-        yield problem("token.form", disfigured)
+    format_error = _format_error(token)
+    if format_error:
+        yield problem("token.form", format_error)
         return
-    header, payload = (_decoded(part) for part in token.split(".")[:2])
+    header, payload = (_decode(part) for part in token.split(".")[:2])
     if header is None or payload is None:
-        which = "first" if header is None else "second"
+        position = "first" if header is None else "second"
         yield problem(
             "token.form",
-            f"Its {which} part is no JSON object, or gives a name twice: it was damaged or forged.",
+            f"Its {position} part is not a JSON object, or repeats a name: it was damaged"
+            " or forged.",
         )
         return
     yield ok("token.form", "It has the form of a signed token.")
@@ -81,36 +82,36 @@ def _size(token: str, settings: Settings) -> Finding:
     if len(token) > settings.jwt_max_bytes:
         return problem(
             "token.size",
-            f"It has {len(token)} bytes, and JWT_MAX_BYTES allows {settings.jwt_max_bytes}: put less"
-            " of the user into it with Better Auth's definePayload, or raise JWT_MAX_BYTES.",
+            f"It has {len(token)} bytes, but JWT_MAX_BYTES allows {settings.jwt_max_bytes}: put"
+            " fewer claims into it with Better Auth's definePayload, or raise JWT_MAX_BYTES.",
         )
-    return ok("token.size", f"It has {len(token)} bytes of {settings.jwt_max_bytes} allowed ones.")
+    return ok("token.size", f"It has {len(token)} bytes; {settings.jwt_max_bytes} are allowed.")
 
 
-def _disfigured(token: str) -> str | None:
-    """Return why it is no compact JWT at all, or None if it is one by its look."""
+def _format_error(token: str) -> str | None:
+    """Return why it is not in the form of a compact JWT, or None."""
     if not token:
-        return "There is none: standard input was empty."
+        return "There is no token: standard input was empty."
     if token[:7].lower() == "bearer ":
-        return "It begins with the word Bearer: give the token alone."
+        return "It begins with the word Bearer: pass only the token."
     if token[0] in "\"'":
-        return "It is in quotation marks: leave them out."
+        return "It is in quotation marks: remove them."
     if any(character.isspace() for character in token):
-        return "It has white space inside: give it on one line, as it was issued."
+        return "It has white space inside: pass it on one line, as it was issued."
     parts = token.split(".")
-    if len(parts) == _ENCRYPTED:
-        return "It is an encrypted token (JWE): let Better Auth sign, and not encrypt."
-    if len(parts) < _SIGNED:
+    if len(parts) == _JWE_PARTS:
+        return "It is an encrypted token (JWE): let Better Auth sign it, not encrypt it."
+    if len(parts) < _JWS_PARTS:
         return (
-            "It is no JWT, but perhaps Better Auth's session token: ask Better Auth's /token for"
-            " a JWT, or take it from the header set-auth-jwt."
+            "It is not a JWT, but perhaps Better Auth's session token: get a JWT from Better Auth's"
+            " /token, or from the header set-auth-jwt."
         )
-    if len(parts) > _SIGNED:
-        return f"It has {len(parts)} parts, and a signed token has {_SIGNED}: it was damaged."
+    if len(parts) > _JWS_PARTS:
+        return f"It has {len(parts)} parts, but a signed token has {_JWS_PARTS}: it was damaged."
     if not parts[2]:
         return "It is not signed: its last part is empty."
     if not all(_SEGMENT.fullmatch(part) for part in parts):
-        return "It has characters that no token has (only A-Z a-z 0-9 - _): it was damaged."
+        return "It has characters that no token has (allowed: A-Z a-z 0-9 - _): it was damaged."
     return None
 
 
@@ -119,11 +120,11 @@ def _header(header: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     if refused:
         yield problem(
             "token.header",
-            f"Its header has {' and '.join(refused)}, which the service takes from nobody:"
+            f"Its header has {' and '.join(refused)}, which the service never accepts:"
             " issue it without.",
         )
     else:
-        yield ok("token.header", "Its header has nothing that is refused.")
+        yield ok("token.header", "Its header has no refused parameter.")
     yield _algorithm(header.get("alg"), settings)
     yield purpose.of_type(header.get("typ", "JWT"))
 
@@ -133,29 +134,29 @@ def _algorithm(algorithm: object, settings: Settings) -> Finding:
     if isinstance(algorithm, str) and algorithm in settings.jwt_algorithms:
         return ok(check, f"It is signed with {algorithm}.")
     if algorithm is None:
-        return problem(check, f"Its header has no alg: it has to be one of {allowed}.")
-    message = f"Its algorithm is {shown(algorithm)}, and allowed are {allowed}"
+        return problem(check, f"Its header has no alg: it must be one of {allowed}.")
+    message = f"Its algorithm is {printable(algorithm)}; {allowed} are allowed"
     if algorithm in ASYMMETRIC_ALGORITHMS:
         return problem(check, f"{message}: add it to JWT_ALGORITHMS if Better Auth signs with it.")
-    return problem(check, f"{message}: this one can never be, so sign with one of those.")
+    return problem(check, f"{message}: this one can never be allowed, so sign with one of those.")
 
 
 def _signature(token: str, header: dict[str, Any], keys: Keys) -> Iterator[Finding]:
-    """Say whether the key is known and has made the signature."""
+    """Check whether the key is published and the signature is valid."""
     check, kid = "token.key", header.get("kid")
     if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
-        yield problem(check, "Its header has no proper key id (kid): Better Auth's tokens have.")
+        yield problem(check, "Its header has no valid key id (kid): Better Auth's tokens have one.")
         return
     if not keys.are_known:
         return
     key = keys.usable.get(kid)
     if key is None:
-        yield problem(check, _unknown(kid, keys))
+        yield problem(check, _unknown_key(kid, keys))
         return
     if header.get("alg") != key.algorithm_name:
         yield problem(
             check,
-            f"Its key is published for {key.algorithm_name}, and not for what its header says:"
+            f"Its key is published for {key.algorithm_name}, not for the algorithm in its header:"
             " it was not issued by the owner of the key.",
         )
         return
@@ -165,27 +166,27 @@ def _signature(token: str, header: dict[str, Any], keys: Keys) -> Iterator[Findi
     except jwt.InvalidSignatureError:
         yield problem(
             "token.signature",
-            "The signature does not fit: the token was changed, or comes from another Better Auth"
+            "The signature is not valid: the token was changed, or comes from another Better Auth"
             " instance with the same key ids.",
         )
     except jwt.PyJWTError:
-        return  # it was not compared, because of something in the header
+        return  # the header kept the signature from being checked
     else:
-        yield ok("token.signature", "The signature fits.")
+        yield ok("token.signature", "The signature is valid.")
 
 
-def _unknown(kid: str, keys: Keys) -> str:
+def _unknown_key(kid: str, keys: Keys) -> str:
     if kid in keys.ids:
         return "Its key is published, but not used: see the keys above."
     return (
-        f"Its key is not among the {counted(len(keys.ids), 'published key')}: it comes from"
-        " another Better Auth instance, or the key was retired. See that BETTER_AUTH_URL is the"
-        " instance that issued it, and get a new one."
+        f"Its key is not among the {pluralise(len(keys.ids), 'published key')}: it comes from"
+        " another Better Auth instance, or the key was retired. Check that BETTER_AUTH_URL is"
+        " the instance that issued it, and get a new token."
     )
 
 
-def _decoded(segment: str) -> dict[str, Any] | None:
-    """Return a part as an object, if it is one and there is but one way to read it."""
+def _decode(segment: str) -> dict[str, Any] | None:
+    """Return a part as a JSON object, or None if it is invalid or ambiguous."""
     try:
         value = strict_json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
     except ValueError:

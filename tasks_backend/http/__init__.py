@@ -1,1 +1,1 @@
-"""What happens to a request around an endpoint: bounds, the gate's resource, JSON, the problem shape."""
+"""Request handling around an endpoint: limits, resources, JSON bodies, problem details."""

@@ -10,26 +10,27 @@ logger = logging.getLogger("tasks_backend.requests")
 
 
 def user_hasher(salt: str) -> Callable[[str], str]:
-    """Return the function that gives each user id the name that it has in the log.
+    """Return the function that hashes a user id for the log.
 
-    Whoever knows the salt can tell whether a user that they know is in the log, and nobody else.
+    The salt is necessary to find a known user in the log.
     """
     key = hashlib.blake2b(salt.encode(), digest_size=32, person=b"request log").digest()
 
-    def pseudonym(user_id: str) -> str:
+    def hash_user(user_id: str) -> str:
         return hashlib.blake2b(user_id.encode(), key=key, digest_size=8).hexdigest()
 
-    return pseudonym
+    return hash_user
 
 
 def write(record: RequestRecord, *, duration: float, user: str | None) -> None:
-    """Log a finished request, unless it is in a count. Nothing that the client sent is in the line but a harmless request
-    id: no token, no claim, no body, no path, no parameter.
+    """Log a finished request, unless a counted warning includes it.
+
+    Its only client text is a valid request id: no token, no claim, no body, path or parameter.
     """
     level = logging.INFO if (record.status or 0) < 500 else logging.WARNING  # noqa: PLR2004 - RFC 9110
     if record.counted or not logger.isEnabledFor(level):
         return
-    database = sum(exchange.duration for exchange in record.database_calls)
+    database = sum(call.duration for call in record.database_calls)
     line = {
         "request_id": record.request_id,
         "method": record.method,

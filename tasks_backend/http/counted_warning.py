@@ -1,4 +1,4 @@
-"""A warning for many events at once: a line for each would add to the load that it warns of."""
+"""One warning for many events: a line for each would add to the load."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ INTERVAL = 1.0  # seconds
 
 
 class CountedWarning:
-    """Counts events, and logs once a second how many there were. `text` has one `%d`."""
+    """Counts events, and logs their number once a second. `text` has one `%d`."""
 
     def __init__(self, logger: logging.Logger, text: str) -> None:
         self.total = 0

@@ -1,9 +1,9 @@
-"""The short way to an endpoint that asks for little.
+"""A fast path for endpoints with few dependencies.
 
-FastAPI looks, in every request, for all that an endpoint could ask for: that is a sixth of what a
-request costs (decision 0013). What an endpoint does ask for is known at the start. If that is no
-more than path and query parameters, the request, and asynchronous dependencies of the request
-alone, it is called with just these. Every other endpoint is left to FastAPI.
+FastAPI checks in every request for everything that an endpoint could need: that is a sixth of a
+request's cost (decision 0013). What an endpoint needs is known at the start. If it needs only path
+and query parameters, the request, and asynchronous dependencies of the request alone, it is called
+directly. FastAPI handles every other endpoint.
 """
 
 import dataclasses
@@ -18,53 +18,55 @@ from fastapi.routing import RouteContext
 from starlette.requests import Request
 from starlette.responses import Response
 
-_SAYS_NOTHING = {"name", "call", "path", "use_cache", "scope", "request_param_name"}
+_IGNORED_FIELDS = {"name", "call", "path", "use_cache", "scope", "request_param_name"}
 
 
 def compile_endpoint(operation: RouteContext) -> Callable[[Request], Awaitable[Response]] | None:
-    """Return what answers a request as FastAPI would, or None if only FastAPI can.
+    """Return a function that responds as FastAPI would, or None if only FastAPI can.
 
-    It raises RequestValidationError for parameters, and whatever a dependency raises before that.
+    It raises what a dependency raises, and then RequestValidationError for parameters.
     """
-    asked: Dependant = operation.dependant
-    endpoint: Any = asked.call
-    calls: list[Any] = [each.call for each in asked.dependencies]
+    dependant: Dependant = operation.dependant
+    endpoint: Any = dependant.call
+    calls: list[Any] = [dependency.call for dependency in dependant.dependencies]
     if (
         not inspect.iscoroutinefunction(endpoint)
         or not _is_response(inspect.signature(endpoint).return_annotation)
-        or _asks_for_more(asked, "path_params", "query_params", "dependencies")
-        or any(_asks_for_more(each) for each in asked.dependencies)
+        or _needs_more(dependant, "path_params", "query_params", "dependencies")
+        or any(_needs_more(dependency) for dependency in dependant.dependencies)
         or not all(map(inspect.iscoroutinefunction, calls))
-        or len(set(calls)) < len(calls)  # asked once, used twice
+        or len(set(calls)) < len(calls)  # FastAPI would call it once and use it twice
     ):
         return None
 
-    async def answer(request: Request) -> Response:
+    async def call_endpoint(request: Request) -> Response:
         values: dict[str, Any] = {}
-        for each, call in zip(asked.dependencies, calls, strict=True):
-            of_request = each.request_param_name
-            value = await call(**({of_request: request} if of_request else {}))
-            if each.name:
-                values[each.name] = value
-        found, errors = request_params_to_args(asked.path_params, request.path_params)
-        values |= found
-        if asked.query_params:
-            found, wrong = request_params_to_args(asked.query_params, request.query_params)
-            values |= found
-            errors += wrong
+        for dependency, call in zip(dependant.dependencies, calls, strict=True):
+            parameter = dependency.request_param_name
+            value = await call(**({parameter: request} if parameter else {}))
+            if dependency.name:
+                values[dependency.name] = value
+        parsed, errors = request_params_to_args(dependant.path_params, request.path_params)
+        values |= parsed
+        if dependant.query_params:
+            parsed, query_errors = request_params_to_args(
+                dependant.query_params, request.query_params
+            )
+            values |= parsed
+            errors += query_errors
         if errors:
             raise RequestValidationError(errors)
-        if asked.request_param_name:
-            values[asked.request_param_name] = request
+        if dependant.request_param_name:
+            values[dependant.request_param_name] = request
         response: Response = await endpoint(**values)
         return response
 
-    return answer
+    return call_endpoint
 
 
-def _asks_for_more(asked: Dependant, *known: str) -> bool:
-    names = {each.name for each in dataclasses.fields(asked)} - _SAYS_NOTHING - {*known}
-    return any(getattr(asked, name) for name in names)
+def _needs_more(dependant: Dependant, *supported: str) -> bool:
+    names = {field.name for field in dataclasses.fields(dependant)} - _IGNORED_FIELDS - {*supported}
+    return any(getattr(dependant, name) for name in names)
 
 
 def _is_response(kind: object) -> bool:

@@ -1,4 +1,4 @@
-"""A JSON body in two steps, as the order of checks wants it: taken first, understood later."""
+"""A JSON body in two steps, because of the order of checks: read first, parsed later."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ValidationError
 
 from tasks_backend.errors import MalformedJson, UnsupportedMediaType, ValidationFailed
 from tasks_backend.http import strict_json
-from tasks_backend.http.validation import field_error, invalid
+from tasks_backend.http.validation import field_error, validation_failed
 
-MAX_MEMBERS = 64  # of all objects in a body, together
+MAX_MEMBERS = 64  # of all objects in a body together
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class JsonBody:
-    """The bytes of a body of the right type, not looked into yet."""
+    """The unparsed bytes of a body with an accepted media type."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -24,9 +24,9 @@ class JsonBody:
     def parse(self, model: type[Model]) -> Model:
         """Return the body as `model`.
 
-        Raises MalformedJson for what is no JSON, or JSON that readers differ on (a name given
-        twice, NaN), and ValidationFailed for what the model refuses or for more members than
-        `MAX_MEMBERS`, which are counted first.
+        Raises MalformedJson for invalid or ambiguous JSON (a repeated name, NaN). Raises
+        ValidationFailed for more than `MAX_MEMBERS` members, which are counted first, and for
+        what the model rejects.
         """
         if strict_json.has_more_members(self._raw, MAX_MEMBERS):
             raise ValidationFailed([field_error("body", "", "too_many_members", most=MAX_MEMBERS)])
@@ -37,17 +37,19 @@ class JsonBody:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            raise invalid(error.errors(include_url=False, include_input=False), "body") from error
+            raise validation_failed(
+                error.errors(include_url=False, include_input=False), "body"
+            ) from error
 
 
 def json_body(*media_types: str) -> Callable[[Request], Awaitable[JsonBody]]:
-    """Return a dependency that takes the body if it is of one of these types, uncompressed."""
+    """Return a dependency that reads an uncompressed body of one of these media types."""
 
-    async def take(request: Request) -> JsonBody:
+    async def read(request: Request) -> JsonBody:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if media_type not in media_types or encoding != "identity":
             raise UnsupportedMediaType
         return JsonBody(await request.body())
 
-    return take
+    return read

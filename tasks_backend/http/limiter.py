@@ -1,4 +1,4 @@
-"""How many requests are in work at once, and whose is refused when it is too many (FR-012)."""
+"""Limits the requests in progress, and chooses which ones to refuse (FR-012)."""
 
 import logging
 from collections.abc import Hashable
@@ -11,16 +11,16 @@ from tasks_backend.http.counted_warning import CountedWarning
 logger = logging.getLogger("tasks_backend")
 
 LIMITER = "tasks_backend.limiter"
-"""In the lifespan's state: the limiter of the service."""
+"""The key of the service's limiter in the lifespan's state."""
 
 
 class ConcurrencyLimiter:
-    """At most `limit` requests in work; beyond that they are refused before they cost much.
+    """At most `limit` requests in progress; further ones are refused early, at low cost.
 
-    A sender may have as many requests in work as there are places left (the dynamic threshold of
-    Choudhury and Hahne, 1998). A sender that floods is so kept to half the places, k of them to
-    1/(k+1) each, and there is always a place for the next one. A request has two senders: its
-    credential and, once that is verified, its user.
+    A sender may have as many requests in progress as there are places left (the dynamic threshold
+    of Choudhury and Hahne, 1998). One flooding sender gets at most half of the places, k of them
+    1/(k+1) each, and a new sender always finds a place. A request has two senders: its credential
+    and, after verification, its user.
     """
 
     def __init__(self, limit: int) -> None:
@@ -31,17 +31,17 @@ class ConcurrencyLimiter:
 
     @property
     def refused(self) -> int:
-        """How many requests were refused so far."""
+        """The number of requests refused so far."""
         return self._refusals.total
 
     @property
     def senders(self) -> int:
-        """How many senders have a request in work."""
+        """The number of senders with a request in progress."""
         return len(self._held)
 
     @property
     def has_room(self) -> bool:
-        """Whether there is a place for every sender: more than half of them are left."""
+        """Whether more than half of the places are left, so that every sender has one."""
         return 2 * self.left > self.limit
 
     def has_place(self, sender: Hashable) -> bool:
@@ -49,11 +49,11 @@ class ConcurrencyLimiter:
         return self._held.get(sender, 0) < self.left
 
     def count_refusal(self) -> None:
-        """Note that a request was refused for lack of a place."""
+        """Count a request that was refused because no place was left."""
         self._refusals.add()
 
     def require_place(self, sender: Hashable) -> None:
-        """Raise Overloaded if there is no place for this sender; take none."""
+        """Raise Overloaded if there is no place for this sender; acquires none."""
         if not self.has_place(sender):
             self.count_refusal()
             if (record := request_record.get_record()) is not None:
@@ -61,7 +61,7 @@ class ConcurrencyLimiter:
             raise Overloaded
 
     def acquire(self, *senders: Hashable) -> "Place":
-        """Take a place for a request of these senders. Raises Overloaded if there is none."""
+        """Acquire a place for a request of these senders. Raises Overloaded if there is none."""
         for sender in senders:
             self.require_place(sender)
         for sender in senders:
@@ -70,7 +70,7 @@ class ConcurrencyLimiter:
         return Place(self, senders)
 
     def release(self, senders: tuple[Hashable, ...]) -> None:
-        """Give a place back."""
+        """Release a place."""
         self.left += 1
         for sender in senders:
             if self._held[sender] > 1:
@@ -80,7 +80,7 @@ class ConcurrencyLimiter:
 
 
 class Place:
-    """A place that a request has while it is in work. Leaving the block gives it back."""
+    """The place of a request in progress. Leaving the block releases it."""
 
     __slots__ = ("_limiter", "_senders")
 
@@ -89,7 +89,7 @@ class Place:
         self._senders = senders
 
     def __enter__(self) -> None:
-        """Begin the work."""
+        """Do nothing: the place is already acquired."""
 
     def __exit__(
         self,
@@ -97,5 +97,5 @@ class Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it, however it ended."""
+        """Release the place."""
         self._limiter.release(self._senders)

@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor is the id after which the next page starts, in a form that only we make."""
+"""Keyset pagination: a cursor is the id before the next page, with a checksum."""
 
 import base64
 import uuid
@@ -10,7 +10,7 @@ _LENGTH = 16  # of the id; the rest is the checksum
 
 
 def encode(last: str, query: str) -> str:
-    """Return the cursor of the page after the row `last`, good for this very `query` only."""
+    """Return the cursor of the page after the row `last`; valid for this `query` only."""
     packed = uuid.UUID(last).bytes
     return base64.urlsafe_b64encode(packed + _checksum(packed, query)).rstrip(b"=").decode()
 
@@ -18,14 +18,14 @@ def encode(last: str, query: str) -> str:
 def decode(cursor: str, query: str) -> uuid.UUID:
     """Return the id that the page starts after.
 
-    Raises InvalidCursor for what `encode` did not make, or made for another query: a page in
-    another order or of other rows would skip and repeat without a word.
+    Raises InvalidCursor if `encode` did not make it for this query: with another order or
+    other rows, pages would silently skip or repeat rows.
     """
     try:
         last = uuid.UUID(bytes=base64.urlsafe_b64decode(f"{cursor}=")[:_LENGTH])
     except ValueError as error:
         raise InvalidCursor from error
-    if encode(str(last), query) != cursor:  # base64 has several spellings for the same bytes
+    if encode(str(last), query) != cursor:  # several base64 texts decode to the same bytes
         raise InvalidCursor
     return last
 

@@ -1,7 +1,7 @@
-"""The outermost layer: what every response carries, and the one shape of those that fail.
+"""The outermost middleware: standard headers, problem details (RFC 9457) and the access log.
 
-Two ASGI middlewares. `ProblemDetailsMiddleware` is outside CORS, so that even a refused preflight has the shape;
-`UnhandledErrorMiddleware` is inside it, so that even a crash has CORS headers and a browser may read it.
+`ProblemDetailsMiddleware` is outside CORS, so that a refused preflight is a problem document too.
+`UnhandledErrorMiddleware` is inside CORS, so that a browser may read a 500 response.
 """
 
 import asyncio
@@ -27,34 +27,33 @@ logger = logging.getLogger("tasks_backend")
 
 _REQUEST_ID = "tasks_backend.request_id"
 _ACCEPTED_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_DROPPED_WITH_A_BODY = ("content-length", "content-type", "content-encoding", "etag")
+_BODY_HEADERS = ("content-length", "content-type", "content-encoding", "etag")
 
 
 class ProblemDetailsMiddleware:
-    """Give every response its standard headers, every failure the problem shape (FR-011), and
-    every request its line in the log.
+    """Add standard headers to responses, make failures problem documents (FR-011), log requests.
 
-    A response that comes before the request's body closes the connection (RFC 9112, 9.6): what
-    is still to come must not be read as the next request, nor for ever.
+    A response before the end of the request's body closes the connection (RFC 9112, 9.6): the
+    rest of the body must not be read as the next request, nor without limit.
     """
 
-    def __init__(self, app: ASGIApp, pseudonym: Callable[[str], str]) -> None:
+    def __init__(self, app: ASGIApp, hash_user: Callable[[str], str]) -> None:
         self.app = app
-        self._pseudonym = pseudonym
+        self._hash_user = hash_user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection; the request id is the client's if it is a harmless one."""
+        """Handle one connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         scope[_REQUEST_ID] = identity = request_id(scope["headers"])
-        began = time.perf_counter()
+        start = time.perf_counter()
         record = RequestRecord(identity, scope["method"])
         request_record.set_record(record)
         replacement: bytes | None = None
         closing = ended = False
 
-        async def enveloped(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal replacement, closing, ended
             if message["type"] == "http.response.start":
                 record.status = message["status"]
@@ -65,7 +64,7 @@ class ProblemDetailsMiddleware:
                 if message["status"] >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
                     replacement = _replace(scope, message["status"], headers)
                 if BODY_READ not in scope and has_body(scope) and not await arrived(scope, receive):
-                    closing = scope["http_version"].startswith("1")  # HTTP/2 has streams for that
+                    closing = scope["http_version"].startswith("1")  # HTTP/2 ends only the stream
                     if closing:
                         headers["Connection"] = "close"
             elif ended:
@@ -79,56 +78,56 @@ class ProblemDetailsMiddleware:
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
             if message.get("more_body", False):
-                await asyncio.sleep(0)  # a body without an end must let others run
+                await asyncio.sleep(0)  # an endless body must not block the event loop
 
         try:
-            await self.app(scope, receive, enveloped)
+            await self.app(scope, receive, send_response)
         finally:
-            if record.route is None:  # no resource of the API: the documents, or nothing
+            if record.route is None:  # not a resource of the API: the documents, or no route
                 record.route = getattr(scope.get("route"), "path", None)
             caller = get_caller(scope)
             access_log.write(
                 record,
-                duration=time.perf_counter() - began,
-                user=self._pseudonym(caller.user_id) if caller else None,
+                duration=time.perf_counter() - start,
+                user=self._hash_user(caller.user_id) if caller else None,
             )
 
 
 class UnhandledErrorMiddleware:
-    """Turn what nobody foresaw into a 500 that says nothing, and a log entry that says it all."""
+    """Answer an unhandled exception with a generic 500 response; the traceback is logged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection. After the first byte of a response, a crash cuts it off."""
+        """Handle one connection. If the response has begun, the exception ends the connection."""
         started = False
 
-        async def watched(message: Message) -> None:
+        async def send_watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_watched)
         except ClientDisconnect:
-            pass  # nobody is left to be answered; the request's line has no status
+            pass  # no response is possible; the log line has no status
         except Exception:
             if started or scope["type"] != "http":
                 raise
-            logger.exception("unforeseen failure (request %s)", scope.get(_REQUEST_ID))
-            await failed(scope, InternalError())(scope, receive, send)
+            logger.exception("unhandled exception (request %s)", scope.get(_REQUEST_ID))
+            await problem_response(scope, InternalError())(scope, receive, send)
 
 
-async def answer(request: Request, error: Exception) -> Response:
+async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Answer a raised HTTPException, ours or the framework's."""
-    if not isinstance(error, HTTPException):  # registered for nothing else
+    if not isinstance(error, HTTPException):  # registered for this type only
         raise error
-    return failed(request.scope, error)
+    return problem_response(request.scope, error)
 
 
-def failed(scope: Scope, error: HTTPException) -> Response:
-    """Return the response of a failure."""
+def problem_response(scope: Scope, error: HTTPException) -> Response:
+    """Return the problem document for an error, and record its code."""
     if (record := request_record.get_record()) is not None:
         record.code = code_of(error)
     path = scope.get("raw_path") or scope["path"].encode()
@@ -137,15 +136,15 @@ def failed(scope: Scope, error: HTTPException) -> Response:
 
 
 def _replace(scope: Scope, status: int, headers: MutableHeaders) -> bytes:
-    """Return the body of a failure of this status, and fit the headers to it."""
-    for name in _DROPPED_WITH_A_BODY:
+    """Return the problem document for this status, and change the headers to match."""
+    for name in _BODY_HEADERS:
         del headers[name]
-    failure = failed(scope, HTTPException(status))
-    headers.update(failure.headers)
-    return bytes(failure.body)
+    response = problem_response(scope, HTTPException(status))
+    headers.update(response.headers)
+    return bytes(response.body)
 
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """Return the id of a request: the client's, if it is a harmless one, or a new one."""
+    """Return the client's request id if it is valid, or a new one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
     return given.decode() if _ACCEPTED_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""The body of a request: read whole, with a size and a deadline, before the request gets a place."""
+"""Reads a request's whole body, within a size and a deadline, before the request gets a place."""
 
 import asyncio
 import contextlib
@@ -12,19 +12,19 @@ from starlette.types import Message, Receive, Scope
 from tasks_backend.errors import BadRequest, Overloaded, PayloadTooLarge
 
 BODY_READ = "tasks_backend.body_read"
-"""In a request's scope: nothing of its body is left on the connection."""
+"""Key in a request's scope: its body was read completely."""
 
 DISCARDED_BYTES = 1024 * 1024  # of a refused body, read after the answer
 DISCARD_TIMEOUT = 1.0  # seconds
 
-_LENGTH = re.compile(rb"[0-9]{1,19}")  # an int of thousands of digits, zeros too, is a ValueError
+_LENGTH = re.compile(rb"[0-9]{1,19}")  # int() raises for thousands of digits, zeros too
 
 
 class BodyReader:
     """Reads bodies of at most `max_bytes`.
 
-    Bodies that are awaited keep nobody out: at most `max_waiting` are, and the next one ends the
-    longest wait of the sender who has most. A body that is already there is never refused.
+    At most `max_waiting` bodies are awaited: the next one ends the longest wait of the sender with
+    the most, so that it is not blocked. A body that has already arrived is never refused.
     """
 
     def __init__(self, *, max_bytes: int, max_waiting: int) -> None:
@@ -35,7 +35,7 @@ class BodyReader:
 
     @property
     def waiting(self) -> int:
-        """How many bodies are awaited."""
+        """The number of bodies that are awaited."""
         return self._waiting
 
     async def read(
@@ -43,9 +43,8 @@ class BodyReader:
     ) -> "ReceivedBody":
         """Return the whole body; `deadline` is on the loop's clock.
 
-        Raises PayloadTooLarge, by the announced length before anything is read. Raises BadRequest
-        if the body does not come in time, Overloaded if its wait makes room for others', and
-        ClientDisconnect.
+        Raises PayloadTooLarge (before reading, if the announced length is too large), BadRequest
+        if the body is late, Overloaded if its wait ends for another body, and ClientDisconnect.
         """
         length = announced_length(scope)
         if length is None or length > self._max_bytes:
@@ -80,10 +79,10 @@ class BodyReader:
 
     def _begin(self, sender: Hashable, wait: asyncio.Timeout) -> None:
         if self._waiting == self._max_waiting:
-            most = max(self._waits, key=lambda sender: len(self._waits[sender]))
+            most = max(self._waits, key=lambda key: len(self._waits[key]))
             longest = self._waits[most][0]
             self._end(most, longest)
-            if not longest.expired():  # else it ends by itself, at its deadline
+            if not longest.expired():  # an expired one ends by itself
                 longest.reschedule(asyncio.get_running_loop().time())
         self._waiting += 1
         self._waits.setdefault(sender, deque()).append(wait)
@@ -98,27 +97,27 @@ class BodyReader:
 
 
 class ReceivedBody:
-    """ASGI's `receive` for a request whose body has been read: the body, then the connection."""
+    """ASGI's `receive` for a request whose body has been read."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
         self._receive = receive
 
     async def __call__(self) -> Message:
-        """Return the body in one message, and then what the server has to say."""
+        """Return the body in one message, and then the server's messages."""
         if self._body is None:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def disconnected(self) -> None:
-        """Return when the client has gone away."""
+        """Return when the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
 def announced_length(scope: Scope) -> int | None:
-    """Return the `Content-Length`, 0 without one; None for one that no body can have."""
+    """Return the `Content-Length`, 0 without one, None if it is invalid."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if _LENGTH.fullmatch(value) else None
@@ -126,7 +125,7 @@ def announced_length(scope: Scope) -> int | None:
 
 
 def has_body(scope: Scope) -> bool:
-    """Tell whether a body is announced, by a length or as chunks (RFC 9112, 6.3)."""
+    """Return whether a body is announced, by a length or as chunks (RFC 9112, 6.3)."""
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         for name, value in scope["headers"]
@@ -134,9 +133,9 @@ def has_body(scope: Scope) -> bool:
 
 
 async def arrived(scope: Scope, receive: Receive) -> bool:
-    """Tell whether all of a body that nobody read is here already, without waiting for any."""
+    """Return whether an unread body has arrived completely, without waiting."""
     if any(name == b"expect" for name, _ in scope["headers"]):
-        return False  # asking for the body would invite it (RFC 9110, 10.1.1)
+        return False  # receive() would send 100 Continue (RFC 9110, 10.1.1)
     try:
         async with asyncio.timeout(0):
             while (message := await receive()).get("more_body", False):
@@ -147,12 +146,12 @@ async def arrived(scope: Scope, receive: Receive) -> bool:
 
 
 async def discard(receive: Receive) -> None:
-    """Read on for a moment after the answer, so that a client that still sends gets to read it.
+    """Read the rest of the body after the response, so that the client can read the response.
 
-    A connection that is closed with unread bytes is reset, and the answer is lost with it.
+    Closing a connection with unread bytes resets it, and the response is lost.
     """
-    left = DISCARDED_BYTES
+    remaining = DISCARDED_BYTES
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_TIMEOUT):
-            while left > 0 and (message := await receive()).get("more_body", False):
-                left -= len(message["body"])
+            while remaining > 0 and (message := await receive()).get("more_body", False):
+                remaining -= len(message["body"])

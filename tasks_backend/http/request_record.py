@@ -1,6 +1,6 @@
-"""What one request did: noted while it runs, for the log line at its end and for plugins that watch.
+"""A record of what one request did, for its log line and for plugins.
 
-It holds no token, no claim, no body and no path that a client wrote, so it may be shown whole.
+It holds no token, claim, body or path from the client, so all of it may be shown.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class DatabaseCall:
-    """One exchange with the database."""
+    """One round trip to the database."""
 
     kind: Literal["connect", "ping", "statement"]
     started_at: float
@@ -25,24 +25,24 @@ class DatabaseCall:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request, as far as it has come. Times are in seconds."""
+    """One request so far. Times are in seconds."""
 
     request_id: str
     method: str
     started_at: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     route: str | None = None
-    """The template of the path, such as `/api/v1/tasks/{task_id}`; none if nothing is there."""
+    """The template of the path, such as `/api/v1/tasks/{task_id}`; None if no route matches."""
     status: int | None = None
-    """None until the response has begun, and for a client that went away before it did."""
+    """None until the response has begun, also if the client disconnects before."""
     code: str | None = None
     """The problem's code, if the request failed."""
     counted: bool = False
-    """Whether the failure is in a count that is logged, so that it needs no line of its own."""
+    """Whether a counted warning includes the failure, which then gets no line of its own."""
     waited: float = 0.0
-    """How long it stood in line for a connection to the database."""
+    """How long it waited for a database connection."""
     database_calls: list[DatabaseCall] = field(default_factory=list)
-    """In order: with all well there is one, whose kind is `statement`."""
+    """In order. Normally there is one, of kind `statement`."""
 
     @property
     def exchanges(self) -> list[DatabaseCall]:
@@ -55,10 +55,10 @@ _current: ContextVar[RequestRecord | None] = ContextVar("tasks_backend.observati
 
 
 def set_record(record: RequestRecord) -> None:
-    """Make this the observation of the request that the running task serves."""
+    """Set the record of the request that the current task serves."""
     _current.set(record)
 
 
 def get_record() -> RequestRecord | None:
-    """Return the observation of the running request; none outside of one, as in a command."""
+    """Return the record of the current request; None outside of one, as in a command."""
     return _current.get()

@@ -1,8 +1,8 @@
 """One path of the API and its methods, in the order of checks: 404, 405, then the gate.
 
-FastAPI's own routes read a body before any dependency runs, and name only the first of several
-routes in `Allow`. A `Resource` holds all operations of one path, so `Allow` is complete, and asks
-the gate before FastAPI's handler sees the request. What is not a resource cannot be reached.
+FastAPI's own routes read a body before any dependency runs, and list only the first of several
+routes in `Allow`. A `Resource` holds all operations of one path, so `Allow` is complete, and calls
+the gate before FastAPI's handler. Only resources can be mounted.
 """
 
 import re
@@ -23,9 +23,9 @@ from tasks_backend.http.request_record import get_record
 from tasks_backend.http.validation import field_error
 
 Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
-"""Lets a request in or raises; returns its body, and the place that it has until it is answered."""
+"""Checks a request or raises; returns its body and the place that it has until the response."""
 
-MAX_PARAMETERS = 32  # of a query, counted before any is looked at
+MAX_PARAMETERS = 32  # of a query, counted before they are parsed
 
 
 class Resource(BaseRoute):
@@ -39,28 +39,30 @@ class Resource(BaseRoute):
         self._by_method = {
             method: operation for operation in self.operations for method in operation.methods or ()
         }
-        self._direct = {
-            method: answer
+        self._fast_paths = {
+            method: endpoint
             for method, operation in self._by_method.items()
-            if (answer := compile_endpoint(operation)) is not None
+            if (endpoint := compile_endpoint(operation)) is not None
         }
         self._allow = ", ".join(sorted(self._by_method))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match by path alone, so that a wrong method is answered here, with all right ones."""
+        """Match by path alone, so that a wrong method is answered here, with a complete `Allow`."""
         if scope["type"] != "http":
             return Match.NONE, {}
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         operation = self._by_method.get(scope["method"], self.operations[0])
-        found = operation.path_regex.fullmatch(path)
-        if found is None:
+        matched = operation.path_regex.fullmatch(path)
+        if matched is None:
             return Match.NONE, {}
         convertors = operation.param_convertors
-        values = {name: convertors[name].convert(text) for name, text in found.groupdict().items()}
+        values = {
+            name: convertors[name].convert(text) for name, text in matched.groupdict().items()
+        }
         return Match.FULL, {"path_params": {**scope.get("path_params", {}), **values}}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request to its operation once the gate has let it in."""
+        """Call the gate, and then the operation."""
         if (record := get_record()) is not None:
             record.route = self.path
         operation = self._by_method.get(scope["method"])
@@ -73,15 +75,15 @@ class Resource(BaseRoute):
                 raise ValidationFailed(
                     [field_error("query", "", "too_many_parameters", most=MAX_PARAMETERS)]
                 )
-            answer = self._direct.get(scope["method"])
-            if answer is None or scope["app"].dependency_overrides:
+            endpoint = self._fast_paths.get(scope["method"])
+            if endpoint is None or scope["app"].dependency_overrides:
                 await operation.app(scope, body, send)
                 return
-            response = await answer(Request(scope, body, send))
+            response = await endpoint(Request(scope, body, send))
             await response(scope, body, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
-        """Return the path of the operation of this name. Raises NoMatchFound."""
+        """Return the path of the operation with this name. Raises NoMatchFound."""
         for operation in self.operations:
             if operation.name == name:
                 return URLPath(operation.url_path_for(name, **path_params))
@@ -91,10 +93,10 @@ class Resource(BaseRoute):
 def resources(
     router: APIRouter, gate: Gate, *, prefix: str = "", public: bool = False
 ) -> Iterator[Resource]:
-    """Return what a router holds, one resource per path, under the prefix.
+    """Return one resource for each path of a router, under the prefix.
 
-    Raises TypeError for anything but plain operations: a mounted application or a socket would
-    be reached past the gate.
+    Raises TypeError for anything but plain operations: mounted applications and WebSockets would
+    bypass the gate.
     """
     holder = APIRouter()
     holder.include_router(

@@ -1,4 +1,4 @@
-"""The router of the service: it holds the routes that the factory mounted, and takes no more."""
+"""The router of the service: it accepts no routes after its creation."""
 
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -17,8 +17,8 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-class _Complete(list[BaseRoute]):
-    """A list that cannot be changed."""
+class _ReadOnlyList(list[BaseRoute]):
+    """A list that rejects changes."""
 
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -27,8 +27,8 @@ class _Complete(list[BaseRoute]):
 class Router(APIRouter):
     """A router whose routes are complete when it is made.
 
-    A route that is added later would be served without a token check, and would not be in the
-    document. Every way to add one raises PluginError.
+    A later route would be served without a token check, and would be missing in the document.
+    Every way to add one raises PluginError.
     """
 
     def __init__(
@@ -50,6 +50,6 @@ class Router(APIRouter):
     def routes(self, routes: list[BaseRoute]) -> None:
         if hasattr(self, "_mounted"):
             _refuse()
-        self._mounted = _Complete(routes)
+        self._mounted = _ReadOnlyList(routes)
 
-    frontend = _refuse  # FastAPI's one way to add what is not in `routes`
+    frontend = _refuse  # FastAPI's only way to add a route outside `routes`

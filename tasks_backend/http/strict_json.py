@@ -1,25 +1,25 @@
-"""JSON of which there is one reading: what two parsers could understand differently is refused."""
+"""Unambiguous JSON: a text that two parsers could read differently is rejected."""
 
 import json
 import re
 from typing import Any, NoReturn
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_UP_TO_A_MEMBER = re.compile(
+_THROUGH_NEXT_MEMBER = re.compile(
     rb"(?:[^\"]++|%b(?!\s*+:))*+%b\s*+:" % (_STRING, _STRING), re.DOTALL
-)  # possessive throughout: a text is read once, whatever it is
+)  # possessive quantifiers: no backtracking
 
 
 def has_more_members(raw: bytes, most: int) -> bool:
-    """Tell whether the objects of a JSON text have more than `most` members, without parsing it.
+    """Return whether the objects of a JSON text have more than `most` members, without parsing it.
 
-    Looks no further than the first member too many, so a refusal costs less than the text does.
+    Stops at the first member too many, so that a refusal costs less than parsing.
     """
     if raw.count(b":") <= most:
         return False
     position = 0
     for _ in range(most + 1):
-        member = _UP_TO_A_MEMBER.match(raw, position)
+        member = _THROUGH_NEXT_MEMBER.match(raw, position)
         if member is None:
             return False
         position = member.end()
@@ -29,8 +29,8 @@ def has_more_members(raw: bytes, most: int) -> bool:
 def loads(raw: bytes) -> Any:
     """Return the value of a JSON text in UTF-8 (RFC 8259).
 
-    Raises ValueError for what is none, for a name given twice in one object, for NaN and
-    Infinity, and for nesting or numbers beyond what Python will read.
+    Raises ValueError for invalid JSON, a name given twice in one object, NaN and Infinity, and
+    nesting or numbers beyond Python's limits.
     """
     try:
         return _DECODER.decode(raw.decode("utf-8"))

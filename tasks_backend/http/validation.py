@@ -1,4 +1,4 @@
-"""What is wrong with a field, in our words: nothing that the client sent, nothing of a library."""
+"""Messages for invalid fields, without the client's text and without a library's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,16 +38,18 @@ _LOCATIONS = {"body", "query", "path", "header", "cookie"}
 
 
 def field_error(location: str, field: str, code: str, /, **limits: object) -> dict[str, str]:
-    """Return one entry of `errors`; a code that this table does not know says 'is not valid'."""
+    """Return one entry of `errors`; an unknown code gets the message 'is not valid'."""
     message = _MESSAGES.get(code, "is not valid").format(**limits)
     return {"field": field, "location": location, "code": code, "message": message}
 
 
-def invalid(errors: Sequence[Mapping[str, Any]], location: str | None = None) -> ValidationFailed:
-    """Return the failure for pydantic's list of errors, whose `loc` starts with the location
-    unless it is given. The name of an unknown field is the client's text, so it is left out.
+def validation_failed(
+    errors: Sequence[Mapping[str, Any]], location: str | None = None
+) -> ValidationFailed:
+    """Return the failure for pydantic's errors, whose `loc` starts with the location unless it is
+    given. The name of an unknown field is left out, because it is the client's text.
     """
-    found: list[dict[str, str]] = []
+    entries: list[dict[str, str]] = []
     for error in errors:
         where, path = location, tuple(error["loc"])
         if where is None:
@@ -57,6 +59,6 @@ def invalid(errors: Sequence[Mapping[str, Any]], location: str | None = None) ->
         code = error["type"]
         field = "" if code == "extra_forbidden" else ".".join(str(part) for part in path)
         entry = field_error(where, field, code, **error.get("ctx", {}))
-        if entry not in found:
-            found.append(entry)
-    return ValidationFailed(found)
+        if entry not in entries:
+            entries.append(entry)
+    return ValidationFailed(entries)

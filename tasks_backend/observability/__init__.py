@@ -1,4 +1,4 @@
-"""Two plugins of the package's own, off unless `PLUGINS` names them: `metrics` and `tracing`.
+"""The built-in plugins `metrics` and `tracing`, off unless `PLUGINS` names them.
 
-Both need the extra `observability`. What they tell comes from each request's `Observation`.
+Both need the extra `observability`. They report each request's `RequestRecord`.
 """

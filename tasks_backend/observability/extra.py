@@ -1,4 +1,4 @@
-"""What these plugins say where their extra is not installed."""
+"""Report that the extra of these plugins is not installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from tasks_backend.plugin import PluginError
 
 
 @contextmanager
-def needed_by(plugin: str) -> Iterator[None]:
-    """Raise PluginError, naming the extra, for an import within that fails."""
+def require_extra(plugin: str) -> Iterator[None]:
+    """Turn an ImportError in the block into a PluginError that names the extra."""
     try:
         yield
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""The plugin `metrics`: `GET /metrics` in Prometheus' text format, or OpenMetrics if asked for.
+"""The plugin `metrics`: `GET /metrics` in Prometheus' text format, or OpenMetrics on request.
 
-With several workers, PROMETHEUS_MULTIPROC_DIR names a directory that they share, empty when the
-service starts; then every worker answers for all of them.
+With several workers, PROMETHEUS_MULTIPROC_DIR names a directory that they share. It must be empty
+when the service starts. Every worker then reports the metrics of all.
 """
 
 import contextlib
@@ -16,29 +16,29 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks_backend.http.request_record import RequestRecord, get_record
-from tasks_backend.observability.extra import needed_by
+from tasks_backend.observability.extra import require_extra
 from tasks_backend.observability.instruments import Instruments
 from tasks_backend.plugin import Plugin, PluginError
 
-with needed_by("metrics"):
+with require_extra("metrics"):
     from prometheus_client import CollectorRegistry, multiprocess
     from prometheus_client.exposition import choose_encoder
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-OTHER = "_OTHER"  # OpenTelemetry's word for a method that somebody made up
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
+OTHER = "_OTHER"  # OpenTelemetry's name for an unknown method
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS = "tasks_backend.metrics"
 
 router = APIRouter()
 
 
-class Metrics:
-    """Count each request when it is done."""
+class MetricsMiddleware:
+    """Count each request when it ends."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.instruments = Instruments()
-        self._is_shared = SHARED in os.environ
+        self._is_shared = MULTIPROC_DIR in os.environ
         self._refused = 0
         self._fetches: dict[str, int] = {}
 
@@ -56,8 +56,8 @@ class Metrics:
             self.instruments.in_progress.dec()
             if (record := get_record()) is not None:
                 self._count(scope, record, time.perf_counter() - began)
-            if self._is_shared:  # another worker may be the one that is asked
-                self.look(scope["app"])
+            if self._is_shared:  # another worker may answer the next GET /metrics
+                self.collect(scope["app"])
 
     def _count(self, scope: Scope, record: RequestRecord, duration: float) -> None:
         method = record.method if record.method in METHODS else OTHER
@@ -68,14 +68,14 @@ class Metrics:
         to.duration.labels(method, route, status).observe(duration)
         if record.database_calls:
             to.waited.observe(record.waited)
-        for number, exchange in enumerate(record.database_calls, 1):
-            to.database_calls.labels(exchange.kind, exchange.outcome).observe(exchange.duration)
-            repeated = exchange.kind != "ping" and exchange.outcome not in {"ok", "cancelled"}
-            if repeated and number < len(record.database_calls):
-                to.retries.labels(exchange.outcome).inc()
+        for number, call in enumerate(record.database_calls, 1):
+            to.database_calls.labels(call.kind, call.outcome).observe(call.duration)
+            failed = call.kind != "ping" and call.outcome not in {"ok", "cancelled"}
+            if failed and number < len(record.database_calls):
+                to.retries.labels(call.outcome).inc()
 
-    def look(self, app: FastAPI) -> None:
-        """Take over what others count: the pool, the limiter, the key set."""
+    def collect(self, app: FastAPI) -> None:
+        """Copy the numbers of the pool, the limiter and the key set."""
         pool, key_set = app.state.database.pool, app.state.key_set
         to = self.instruments
         to.connections.labels("idle").set(pool.idle)
@@ -96,11 +96,11 @@ class Metrics:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
-    """Answer with what all workers have counted so far."""
-    own: Metrics = request.scope[_METRICS]
-    own.look(request.app)
-    registry = own.instruments.registry
-    if SHARED in os.environ:
+    """Return the metrics of all workers."""
+    middleware: MetricsMiddleware = request.scope[_METRICS]
+    middleware.collect(request.app)
+    registry = middleware.instruments.registry
+    if MULTIPROC_DIR in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the package's
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
@@ -109,19 +109,19 @@ async def metrics(request: Request) -> Response:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Forget the gauges of workers that are gone: when one starts, and of its own when it stops."""
-    if SHARED in os.environ:
-        _forget_the_dead(Path(os.environ[SHARED]))
+    """Remove the gauges of dead workers at the start, and its own at the stop."""
+    if MULTIPROC_DIR in os.environ:
+        _remove_dead_workers(Path(os.environ[MULTIPROC_DIR]))
     yield
-    if SHARED in os.environ:
+    if MULTIPROC_DIR in os.environ:
         multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call] # the package's
 
 
-def _forget_the_dead(shared: Path) -> None:
-    for path in shared.glob("gauge_live*_*.db"):
+def _remove_dead_workers(directory: Path) -> None:
+    for path in directory.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         if not _is_alive(pid):
-            with contextlib.suppress(FileNotFoundError):  # a worker that starts too was faster
+            with contextlib.suppress(FileNotFoundError):  # another starting worker removed it
                 multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # the package's
 
 
@@ -135,9 +135,9 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-if SHARED in os.environ and not os.access(os.environ[SHARED], os.W_OK | os.X_OK):
-    raise PluginError(f"plugin 'metrics': {SHARED} is no directory that can be written to")
+if MULTIPROC_DIR in os.environ and not os.access(os.environ[MULTIPROC_DIR], os.W_OK | os.X_OK):
+    raise PluginError(f"plugin 'metrics': {MULTIPROC_DIR} is not a writable directory")
 
 plugin = Plugin(
-    name="metrics", operations=router, middleware=[Middleware(Metrics)], lifespan=lifespan
+    name="metrics", operations=router, middleware=[Middleware(MetricsMiddleware)], lifespan=lifespan
 )

@@ -1,9 +1,9 @@
-"""The plugin `tracing`: a span for each request, and within it one for each exchange with the
-database, sent by OTLP over HTTP.
+"""The plugin `tracing`: a span for each request, with a child span for each database call.
 
-Everything is set by OpenTelemetry's own OTEL_* variables. Names and attributes are those of its
-semantic conventions for HTTP servers and databases. No SQL, no query string, no header and no user
-is told; a path only where a route knows it, since what somebody mistyped may be a token.
+Spans are sent by OTLP over HTTP. OpenTelemetry's OTEL_* variables configure it. Names and
+attributes follow its semantic conventions for HTTP servers and databases. Spans contain no SQL,
+query string, header or user. They contain the path only if a route matches: a mistyped path may be
+a token.
 """
 
 import asyncio
@@ -18,38 +18,38 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks_backend._version import __version__
 from tasks_backend.http.request_record import DatabaseCall, RequestRecord, get_record
-from tasks_backend.observability.extra import needed_by
+from tasks_backend.observability.extra import require_extra
 from tasks_backend.plugin import Plugin
 
-with needed_by("tracing"):
+with require_extra("tracing"):
     from opentelemetry import propagate, trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-FLUSH = 3.0  # seconds that the last spans are given when the service stops
+FLUSH_TIMEOUT = 3.0  # seconds for sending the last spans when the service stops
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "_OTHER"
-NANO = 1_000_000_000
+NANOSECONDS = 1_000_000_000  # in a second
 SERVER_ERROR = 500
 
 
-class Tracing:
-    """Make a span of each request."""
+class TracingMiddleware:
+    """Record a span for each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection, in the trace that its caller is in."""
+        """Handle one connection, as part of the caller's trace."""
         tracer: trace.Tracer | None = getattr(scope["app"].state, "tracer", None)
         if scope["type"] != "http" or tracer is None:
             await self.app(scope, receive, send)
             return
-        wanted = propagate.get_global_textmap().fields
-        known = ((name.decode("latin-1"), value) for name, value in scope["headers"])
-        carrier = {name: value.decode("latin-1") for name, value in known if name in wanted}
+        fields = propagate.get_global_textmap().fields
+        headers = ((name.decode("latin-1"), value) for name, value in scope["headers"])
+        carrier = {name: value.decode("latin-1") for name, value in headers if name in fields}
         method = scope["method"] if scope["method"] in METHODS else OTHER
         with tracer.start_as_current_span(
             "HTTP" if method == OTHER else method,
@@ -61,7 +61,7 @@ class Tracing:
                 "network.protocol.version": scope["http_version"],
             },
             start_time=time.time_ns(),
-            record_exception=False,  # its text may repeat a row
+            record_exception=False,  # its text may contain user data
             set_status_on_exception=False,
         ) as span:
             try:
@@ -69,8 +69,8 @@ class Tracing:
             finally:
                 if (record := get_record()) is not None and span.is_recording():
                     _describe(span, scope, record)
-                    for exchange in record.database_calls:
-                        _add(tracer, exchange)
+                    for call in record.database_calls:
+                        _add_span(tracer, call)
 
 
 def _describe(span: trace.Span, scope: Scope, record: RequestRecord) -> None:
@@ -91,24 +91,24 @@ def _describe(span: trace.Span, scope: Scope, record: RequestRecord) -> None:
         span.set_status(trace.StatusCode.ERROR)
 
 
-def _add(tracer: trace.Tracer, exchange: DatabaseCall) -> None:
-    """Add an exchange to the current span, afterwards: it has been timed already."""
-    started = int(exchange.started_at * NANO)
+def _add_span(tracer: trace.Tracer, call: DatabaseCall) -> None:
+    """Add a finished database call to the current span, with its recorded times."""
+    started = int(call.started_at * NANOSECONDS)
     span = tracer.start_span(
-        f"postgresql {exchange.kind}",
+        f"postgresql {call.kind}",
         kind=trace.SpanKind.CLIENT,
         attributes={"db.system.name": "postgresql"},
         start_time=started,
     )
-    if exchange.outcome != "ok":
-        span.set_attribute("error.type", exchange.outcome)
+    if call.outcome != "ok":
+        span.set_attribute("error.type", call.outcome)
         span.set_status(trace.StatusCode.ERROR)
-    span.end(started + int(exchange.duration * NANO))
+    span.end(started + int(call.duration * NANOSECONDS))
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Send spans from a thread of their own; a collector that is away costs them, and no request."""
+    """Send spans from a separate thread. A collector outage loses spans but affects no request."""
     exporter = OTLPSpanExporter()
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -117,11 +117,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         app.state.tracer = None
-        await _stopped(provider, exporter)
+        await _shut_down(provider, exporter)
 
 
-async def _stopped(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
-    """Send what is left, for as long as FLUSH; then give it up."""
+async def _shut_down(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
+    """Send the remaining spans, at most for FLUSH_TIMEOUT; then drop them."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def stop() -> None:
@@ -129,21 +129,21 @@ async def _stopped(provider: TracerProvider, exporter: OTLPSpanExporter) -> None
         if not loop.is_closed():
             loop.call_soon_threadsafe(done.set)
 
-    threading.Thread(target=stop, daemon=True).start()  # of a pool, the exit would wait for it
+    threading.Thread(target=stop, daemon=True).start()  # the exit would wait for a thread of a pool
     try:
-        async with asyncio.timeout(FLUSH):
+        async with asyncio.timeout(FLUSH_TIMEOUT):
             await done.wait()
     except TimeoutError:
         exporter.shutdown()  # type: ignore[no-untyped-call] # the package's
 
 
 def _resource() -> Resource:
-    """Return who we are: what OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say, else our name."""
+    """Return the service's identity from OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, or ours."""
     resource = Resource.create()
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
-        ours = Resource({"service.name": "tasks_backend", "service.version": __version__})
-        resource = resource.merge(ours)
+        default = Resource({"service.name": "tasks_backend", "service.version": __version__})
+        resource = resource.merge(default)
     return resource
 
 
-plugin = Plugin(name="tracing", middleware=[Middleware(Tracing)], lifespan=lifespan)
+plugin = Plugin(name="tracing", middleware=[Middleware(TracingMiddleware)], lifespan=lifespan)

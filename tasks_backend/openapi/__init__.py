@@ -1,11 +1,10 @@
-"""The OpenAPI document: what FastAPI derives, and what this service's own way adds to it.
+"""The OpenAPI document: what FastAPI derives, and what this service adds.
 
-Bodies are taken after the gate and failures have one shape, neither of which FastAPI can know; so
-routes say what they take and answer with `body`, `header` and `problems`, and `document` adds what
-every operation shares.
+FastAPI knows neither the bodies, which are read after the gate, nor the one shape of failures.
+Routes describe them with `body`, `header` and `problems`; `document` adds what operations share.
 """
 
-from tasks_backend.openapi.describe import Tag, answer, body, header, problems
+from tasks_backend.openapi.describe import Tag, body, header, json_response, problems
 from tasks_backend.openapi.document import document
 
-__all__ = ["Tag", "answer", "body", "document", "header", "problems"]
+__all__ = ["Tag", "body", "document", "header", "json_response", "problems"]

@@ -1,4 +1,4 @@
-"""What routes say of themselves: the body they take, their headers, their failures, their tag."""
+"""Descriptions of routes: request body, headers, failures and tag."""
 
 import re
 from collections import defaultdict
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from tasks_backend.errors import MEDIA_TYPE, REALM, ApiError, problem
 
 SCHEMAS = "#/components/schemas/{model}"
-AND = " · "
+SEPARATOR = " · "
 REQUEST_ID = "4f0c2d7e9b1a4c3d8e5f6a7b8c9d0e1f"
 HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {
@@ -39,17 +39,17 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": REQUEST_ID,
     },
 }
-"""Headers that any operation may answer with; all but Allow go with a failure or every answer."""
+"""Response headers of any operation, on failures or on every response; Allow only on a 405."""
 
 
 class Tag(str):
-    """A tag's name that brings the description which the document shows for it."""
+    """A tag's name with the description that the document shows for it."""
 
     description: str
     __slots__ = ("description",)
 
     def __new__(cls, name: str, description: str) -> Self:
-        """Return the name; it is compared and shown as the plain text that it is."""
+        """Return the name; it compares and prints as plain text."""
         tag = super().__new__(cls, name)
         tag.description = description
         return tag
@@ -60,7 +60,7 @@ def body(
 ) -> dict[str, Any]:
     """Return the description of a request body of these media types.
 
-    An example's name is shown to people.
+    The documentation page shows the names of the examples.
     """
     schema = model.model_json_schema(ref_template=SCHEMAS)
     content: dict[str, Any] = {"schema": schema}
@@ -69,8 +69,8 @@ def body(
     return {"required": True, "content": {name: dict(content) for name in media_types}}
 
 
-def answer(description: str, examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description of a response in JSON. An example's name is shown to people."""
+def json_response(description: str, examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a JSON response. The page shows the names of the examples."""
     content = {"application/json": {"examples": _named(examples)}}
     return {"description": description, "content": content}
 
@@ -85,7 +85,7 @@ def _named(examples: Mapping[str, Any]) -> dict[str, Any]:
 def header(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
     """Return the description of an optional request header.
 
-    The example is the schema's: pages to try the API fill in the parameter's own by themselves.
+    The example belongs to the schema: documentation pages would send a parameter's own example.
     """
     return {
         "name": name,
@@ -99,13 +99,13 @@ def header(name: str, description: str, schema: dict[str, Any], example: str) ->
 def problems(*errors: type[ApiError] | ApiError) -> dict[int | str, dict[str, Any]]:
     """Return the descriptions of these failures, by status, each with an example.
 
-    An error is given as itself, not as its class, where an example without `errors` would be poor.
+    Pass an instance instead of a class if the example needs `errors`.
     """
     by_status: dict[int | str, list[ApiError]] = defaultdict(list)
-    for kind in errors:
-        error = kind if isinstance(kind, ApiError) else kind()
+    for given in errors:
+        error = given if isinstance(given, ApiError) else given()
         by_status[error.status].append(error)
-    return {status: _response(same) for status, same in by_status.items()}
+    return {status: _response(group) for status, group in by_status.items()}
 
 
 def _response(errors: list[ApiError]) -> dict[str, Any]:
@@ -119,9 +119,9 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
     headers = {name: value for error in errors for name, value in (error.headers or {}).items()}
     always = set.intersection(*({*(error.headers or {})} for error in errors))
     return {
-        "description": AND.join(dict.fromkeys(error.summary for error in errors)),
+        "description": SEPARATOR.join(dict.fromkeys(error.summary for error in errors)),
         "headers": {
-            name: _header_of_a_failure(name, headers[name], always=name in always)
+            name: _failure_header(name, headers[name], always=name in always)
             for name in sorted(headers)
         },
         "content": {
@@ -130,8 +130,8 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
     }
 
 
-def _header_of_a_failure(name: str, example: str, *, always: bool) -> dict[str, Any]:
-    """Return a header's description; one that not every failure of the status has is optional."""
+def _failure_header(name: str, example: str, *, always: bool) -> dict[str, Any]:
+    """Return a header's description; it is optional unless all failures of the status have it."""
     if name not in HEADERS:
         return {"schema": {"type": "string"}, "example": example}
     if always:

@@ -1,4 +1,4 @@
-"""The whole document, from the resources that are mounted."""
+"""Build the document from the mounted resources."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -12,7 +12,7 @@ from tasks_backend.http.resource import Resource
 from tasks_backend.openapi.describe import HEADERS, SCHEMAS, Tag
 from tasks_backend.openapi.problem_schema import Problem
 from tasks_backend.openapi.responses import SCHEME, add_common_responses, codes, unmatched_responses
-from tasks_backend.openapi.schemas import leave_null_to_json, name_the_body, normalise
+from tasks_backend.openapi.schemas import move_body_schema, normalise, remove_null
 
 _ABOUT = """\
 Operations with a lock need a token of Better Auth's; the caller is its `sub`.
@@ -22,11 +22,11 @@ not exist is a 404 `not_found`, a method that an address does not take a 405 `me
 with `Allow`. Every response carries `X-Request-Id`, `Cache-Control: no-store` and
 `X-Content-Type-Options: nosniff`.
 """
-_OF_NO_OPERATION = "x-of-no-operation"
+_UNMATCHED = "x-of-no-operation"
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the document of all resources of the application, made once: it never changes."""
+    """Return the document of all resources; it is built once, because it never changes."""
     if app.openapi_schema is None:
         app.openapi_schema = _document(app)
     return app.openapi_schema
@@ -49,16 +49,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for route in shown:
-        _give_back_examples(described, route)
+        _restore_examples(described, route)
     closed = {resource.path for resource in mounted if not resource.public}
     for path, operation in _operations(described):
-        name_the_body(operation, schemas)
-        leave_null_to_json(operation)
+        move_body_schema(operation, schemas)
+        remove_null(operation)
         add_common_responses(operation, path, closed=path in closed)
     described["tags"] = _tags(shown)
     problem_schema = Problem.model_json_schema(ref_template=SCHEMAS)
     schemas |= {**problem_schema.pop("$defs"), "Problem": problem_schema}
-    components["responses"], described[_OF_NO_OPERATION] = unmatched_responses()
+    components["responses"], described[_UNMATCHED] = unmatched_responses()
     components["headers"] = deepcopy(HEADERS)
     components["securitySchemes"] = {
         SCHEME: {
@@ -79,8 +79,8 @@ def _operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
             yield path, operation
 
 
-def _give_back_examples(described: dict[str, Any], route: RouteContext) -> None:
-    """Put a route's examples in again, as they were: FastAPI leaves every `null` out of them."""
+def _restore_examples(described: dict[str, Any], route: RouteContext) -> None:
+    """Restore a route's examples, because FastAPI removes every `null` from them."""
     for method in route.methods or ():
         operation = described["paths"][route.path_format][method.lower()]
         pairs = [(operation.get("requestBody"), (route.openapi_extra or {}).get("requestBody", {}))]
@@ -88,10 +88,10 @@ def _give_back_examples(described: dict[str, Any], route: RouteContext) -> None:
             (operation["responses"][str(status)], response)
             for status, response in (route.responses or {}).items()
         ]
-        for shown, own in pairs:
-            for media_type, content in own.get("content", {}).items():
+        for target, source in pairs:
+            for media_type, content in source.get("content", {}).items():
                 if "examples" in content:
-                    shown["content"][media_type]["examples"] = deepcopy(content["examples"])
+                    target["content"][media_type]["examples"] = deepcopy(content["examples"])
 
 
 def _is_shown(route: RouteContext) -> bool:
@@ -99,7 +99,7 @@ def _is_shown(route: RouteContext) -> bool:
 
 
 def _tags(shown: list[RouteContext]) -> list[dict[str, str]]:
-    """Return the tags in the order in which they first occur; a Tag brings its description."""
+    """Return the tags in order of first use, with the description of each Tag."""
     tags: dict[str, dict[str, str]] = {}
     for tag in (tag for route in shown for tag in route.tags or ()):
         about = {"description": tag.description} if isinstance(tag, Tag) else {}

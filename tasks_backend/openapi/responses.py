@@ -1,4 +1,4 @@
-"""What operations answer: their own failures, those that all share, and what belongs to none."""
+"""The responses of operations, and of requests that match no operation."""
 
 from copy import deepcopy
 from typing import Any
@@ -20,37 +20,44 @@ from tasks_backend.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from tasks_backend.openapi.describe import AND, problems
+from tasks_backend.openapi.describe import SEPARATOR, problems
 
 SCHEME = "bearerAuth"
 _RESPONSES = "#/components/responses/"
 _INVALID = problems(ValidationFailed)
-_EVERY = problems(BadRequest, PayloadTooLarge, InternalError)
-_EVERY_CLOSED = problems(
-    *(MissingToken, InvalidToken, ExpiredToken),
-    *(DatabaseUnavailable, AuthUnavailable, Overloaded),
+_COMMON = problems(BadRequest, PayloadTooLarge, InternalError)
+_COMMON_CLOSED = problems(
+    MissingToken,
+    InvalidToken,
+    ExpiredToken,
+    DatabaseUnavailable,
+    AuthUnavailable,
+    Overloaded,
     DeadlineExceeded,
 )
 
 
 def add_common_responses(operation: dict[str, Any], path: str, *, closed: bool) -> None:
-    """Add the failures that every operation shares, and what every response carries."""
+    """Add the failures that all operations share, and the headers of every response.
+
+    `closed`: the operation requires a token.
+    """
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
-        del responses["422"]  # FastAPI's own, in a shape that is never sent
+        del responses["422"]  # FastAPI's own, which the service never sends
         _add(responses, _INVALID)
-    _add(responses, _EVERY)
+    _add(responses, _COMMON)
     if closed:
-        _add(responses, _EVERY_CLOSED)
+        _add(responses, _COMMON_CLOSED)
     operation["security"] = [{SCHEME: []}] if closed else []
     operation["responses"] = dict(sorted(responses.items()))
-    instance = _example_of(path, operation)
+    instance = _example_path(path, operation)
     for response in responses.values():
-        _enveloped(response, instance)
+        _add_request_details(response, instance)
 
 
 def unmatched_responses() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the responses to requests that no operation takes, and by status where they are."""
+    """Return the responses to requests that match no operation, and references by status."""
     responses = {
         "NotFound": _response(NotFound(), "/api/v1/nothing"),
         "MethodNotAllowed": _response(
@@ -62,7 +69,7 @@ def unmatched_responses() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def codes(described: dict[str, Any]) -> list[str]:
-    """Return the code of every failure that the document has, a plugin's among them."""
+    """Return the codes of all failures in the document, including those of plugins."""
     responses = list(described["components"]["responses"].values())
     for methods in described["paths"].values():
         for operation in methods.values():
@@ -72,13 +79,16 @@ def codes(described: dict[str, Any]) -> list[str]:
 
 
 def _add(responses: dict[str, Any], failures: dict[int | str, dict[str, Any]]) -> None:
-    """Add these failures; one of a status that the operation has already joins it there."""
+    """Add failures; merge each with the operation's own response of the same status."""
     for status, failure in deepcopy(failures).items():
         own = responses.setdefault(str(status), failure)
         if own is failure:
             continue
-        sentences = [*own["description"].split(AND), *failure["description"].split(AND)]
-        own["description"] = AND.join(dict.fromkeys(sentences))
+        sentences = [
+            *own["description"].split(SEPARATOR),
+            *failure["description"].split(SEPARATOR),
+        ]
+        own["description"] = SEPARATOR.join(dict.fromkeys(sentences))
         own["headers"] = failure["headers"] | own.get("headers", {})
         added = failure["content"][MEDIA_TYPE]
         content = own.setdefault("content", {}).setdefault(MEDIA_TYPE, added)
@@ -87,20 +97,20 @@ def _add(responses: dict[str, Any], failures: dict[int | str, dict[str, Any]]) -
 
 def _response(error: ApiError, instance: str) -> dict[str, Any]:
     (response,) = problems(error).values()
-    _enveloped(response, instance)
+    _add_request_details(response, instance)
     return response
 
 
-def _enveloped(response: dict[str, Any], instance: str) -> None:
-    """Give a response what every one carries, and its examples the path that was asked for."""
+def _add_request_details(response: dict[str, Any], instance: str) -> None:
+    """Add the `X-Request-Id` header, and the requested path to the examples."""
     headers = response.setdefault("headers", {})
     headers["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
     for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
         example["value"]["instance"] = instance
 
 
-def _example_of(path: str, operation: dict[str, Any]) -> str:
-    """Return the path with its parameters' examples in their places."""
+def _example_path(path: str, operation: dict[str, Any]) -> str:
+    """Return the path with its parameters replaced by their examples."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path" and (examples := parameter["schema"].get("examples")):
             path = path.replace(f"{{{parameter['name']}}}", str(examples[0]))

@@ -1,4 +1,4 @@
-"""Schemas as people and generators like them, from those that pydantic makes."""
+"""Adapt pydantic's schemas for readers and client generators."""
 
 from collections.abc import Iterator
 from itertools import chain, count
@@ -9,9 +9,10 @@ from tasks_backend.openapi.describe import SCHEMAS
 _COMPONENT = SCHEMAS.format(model="")
 
 
-def name_the_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Move the body's schema to the components, under its own name or, if another one has that,
-    a numbered one: generated clients name their types by it.
+def move_body_schema(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move the body's schema to the components, because generated clients name types after them.
+
+    If another schema has its name, a number is added.
     """
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
@@ -25,26 +26,27 @@ def name_the_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         content["schema"] = {"$ref": SCHEMAS.format(model=name)}
 
 
-def leave_null_to_json(operation: dict[str, Any]) -> None:
-    """Take `null` out of the parameters' schemas: it is Python's word for an absent parameter, and
-    a query that says `null` is refused.
+def remove_null(operation: dict[str, Any]) -> None:
+    """Remove `null` from the parameters' schemas.
+
+    None means that the parameter is absent; the service rejects `null` in a query.
     """
     for parameter in operation.get("parameters", ()):
         match parameter:
-            case {"schema": {"anyOf": [{**meant}, {"type": "null"}]} as schema}:
+            case {"schema": {"anyOf": [{**other}, {"type": "null"}]} as schema}:
                 del schema["anyOf"]
-                schema |= meant
+                schema |= other
 
 
 def normalise(described: dict[str, Any]) -> None:
-    """Write schemas as 3.1 has them, and call each component by the title that its model gave it.
+    """Write schemas in the form of OpenAPI 3.1, and name each component after its model's title.
 
-    A field's title says its name again, and generators would make a type of it; `type` holds
-    `null` beside the other type, which keeps a nullable field's description and example in it.
+    Titles of fields are removed: they repeat the name, and generators would create types from
+    them. `null` becomes part of `type`, which keeps a nullable field's description and example.
     """
     schemas = described["components"]["schemas"]
-    for schema in chain(schemas.values(), _schemas_of_parameters(described)):
-        for part in _parts(schema):
+    for schema in chain(schemas.values(), _parameter_schemas(described)):
+        for part in _nested(schema):
             _join_null(part)
             if part is not schema or schema not in schemas.values():
                 part.pop("title", None)
@@ -61,33 +63,33 @@ def normalise(described: dict[str, Any]) -> None:
 
 def _join_null(schema: dict[str, Any]) -> None:
     match schema:
-        case {"anyOf": [{"type": str(kind)} as meant, {"type": "null"}]} if not meant.keys() & {
+        case {"anyOf": [{"type": str(kind)} as other, {"type": "null"}]} if not other.keys() & {
             "enum",
             "const",
         }:
             del schema["anyOf"]
-            schema |= meant | {"type": [kind, "null"]}
+            schema |= other | {"type": [kind, "null"]}
 
 
-def _schemas_of_parameters(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _parameter_schemas(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for methods in described["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", ()):
                 yield parameter["schema"]
 
 
-def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a schema and all schemas in it, outermost first."""
+def _nested(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a schema and all nested schemas, outermost first."""
     yield schema
     for key in ("properties", "$defs", "patternProperties"):
         for part in schema.get(key, {}).values():
-            yield from _parts(part)
+            yield from _nested(part)
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
         for part in schema.get(key, ()):
-            yield from _parts(part)
+            yield from _nested(part)
     for key in ("items", "additionalProperties", "not"):
         if isinstance(schema.get(key), dict):
-            yield from _parts(schema[key])
+            yield from _nested(schema[key])
 
 
 def _references(part: Any) -> Iterator[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""The process that serves: uvicorn, its protocol with bounds, the log."""
+"""The server process: uvicorn, its protocol with limits, the log."""

@@ -1,4 +1,4 @@
-"""Memory that is no longer needed goes back to the system: glibc's allocator keeps most of it.
+"""Return free memory to the system; glibc's allocator keeps most of it.
 
 Does nothing under another C library.
 """
@@ -9,21 +9,21 @@ import time
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-LARGE = 128 * 1024  # bytes; glibc's own value at the start
-INTERVAL = 5.0  # seconds
+THRESHOLD = 128 * 1024  # bytes; glibc's initial value
+INTERVAL = 5.0  # seconds between two calls of malloc_trim
 
 
 def give_memory_back() -> None:
-    """Keep glibc's thresholds where they begin, and have it look for free pages now and then.
+    """Keep glibc's thresholds at their initial value, and call malloc_trim in a thread.
 
-    It raises the thresholds when the first large block is freed. After a minute of pages of 4 MB a
-    worker kept 49 MiB, and 5 with fixed ones. Free pages below used ones it never gives back by
-    itself: after a siege that was 15 MiB, and 5 with this.
+    glibc raises them when the first large block is freed: after a minute of 4 MB pages a worker
+    kept 49 MiB, with fixed ones 5. It never returns free pages below used ones by itself: after a
+    siege these were 15 MiB, with malloc_trim 5.
     """
     try:
         glibc = ctypes.CDLL(None)
-        glibc.mallopt(_M_MMAP_THRESHOLD, LARGE)
-        glibc.mallopt(_M_TRIM_THRESHOLD, LARGE)
+        glibc.mallopt(_M_MMAP_THRESHOLD, THRESHOLD)
+        glibc.mallopt(_M_TRIM_THRESHOLD, THRESHOLD)
         threading.Thread(target=_trim, args=(glibc.malloc_trim,), daemon=True).start()
     except (AttributeError, OSError, TypeError):
         return

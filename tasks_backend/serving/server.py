@@ -1,4 +1,4 @@
-"""How the service is served: uvicorn, with its own failures in our shape too."""
+"""Runs the service with uvicorn."""
 
 import contextlib
 import gc
@@ -12,6 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend.app import create_app
+from tasks_backend.compatibility import overrides, require_attributes
 from tasks_backend.serving.allocator import give_memory_back
 from tasks_backend.serving.http_protocol import Protocol
 from tasks_backend.serving.log_format import logging_config
@@ -19,12 +20,10 @@ from tasks_backend.settings import SettingsError
 
 logger = logging.getLogger("tasks_backend.server")
 
-SHUTDOWN_TIMEOUT = 15  # seconds that running requests are given when the service is told to stop
-LISTENING_SOCKETS = (
-    16  # connections that are taken in one turn of the loop: uvloop takes one for each socket
-)
-KEEP_ALIVE = 75  # seconds idle; more than the 60 of usual load balancers, who must hang up first
-WORKER_START = 60  # seconds that a new worker may take on a busy machine before it is given up
+SHUTDOWN_TIMEOUT = 15  # seconds that running requests may take after the stop signal
+LISTENING_SOCKETS = 16  # connections accepted per turn of the loop: uvloop accepts one per socket
+KEEP_ALIVE = 75  # idle seconds; more than a load balancer's usual 60, which must close first
+WORKER_START = 60  # seconds that the start of a new worker may take on a busy machine
 
 
 class PortTaken(Exception):
@@ -36,19 +35,19 @@ class NotStarted(Exception):
 
 
 HTTP: dict[str, Any] = {"http": Protocol, "lifespan": "on", "server_header": False, "ws": "none"}
-"""uvicorn's options that clients notice."""
+"""uvicorn's options that affect clients."""
 
 
 def application() -> FastAPI:
     """Return the service for a process of its own.
 
-    What is made at the start stays until the end, so the garbage collector need not go through it
-    again and again: its longest pause was 60 ms (decision 0013).
+    Objects made at the start stay until the end, so the garbage collector skips them: its longest
+    pause was 60 ms with them (decision 0013).
     """
     try:
         app = create_app()
-    except SettingsError as error:  # of a worker that replaces another; the command looks first
-        logger.error("the service does not start: %s", error)  # noqa: TRY400 - it is a sentence
+    except SettingsError as error:  # in a replacement worker; the command checks before
+        logger.error("the service does not start: %s", error)  # noqa: TRY400 - no traceback
         raise SystemExit(STARTUP_FAILURE) from None
     give_memory_back()
     gc.collect()
@@ -59,13 +58,13 @@ def application() -> FastAPI:
 def run(
     factory: str, *, host: str, port: int, log_level: str, log_format: str = "auto", **options: Any
 ) -> None:
-    """Serve the application of a factory until told to stop. Raises PortTaken or NotStarted."""
+    """Serve a factory's application until a stop signal. Raises PortTaken or NotStarted."""
     require_free(host, port)
     options |= HTTP | {
         "factory": True,
         "host": host,
         "port": port,
-        "access_log": False,  # it would log query strings, where a mistaken client may put its token
+        "access_log": False,  # it would log query strings, in which a client may send its token
         "log_config": logging_config(log_level, log_format),
         "log_level": log_level,
         "timeout_keep_alive": KEEP_ALIVE,
@@ -83,19 +82,24 @@ def run(
         started = all(worker.exitcode != STARTUP_FAILURE for worker in workers.processes)
     else:
         server = uvicorn.Server(config)
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # its way to say that it failed
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # raised after a failure
             server.run(sockets)
         started = server.started
     if not started:
         raise NotStarted("the service did not start, for the reason above")
 
 
+require_attributes("uvicorn", Multiprocess, "config", "processes", "sockets")
+require_attributes("uvicorn", Multiprocess, "timeout_worker_healthcheck")
+
+
+@overrides("uvicorn", Multiprocess, "keep_subprocess_alive", "restart_all", "terminate_all")
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which gives a new worker time and stops listening when it stops."""
+    """uvicorn's supervisor, with a longer start timeout and with closed sockets after a stop."""
 
     def restart_all(self) -> None:
-        """Replace the workers. The usual bound, within which a worker has to say that it lives, is
-        too short for one that starts on a busy machine.
+        """Replace the workers. The usual health-check timeout is too short for a worker that starts
+        on a busy machine.
         """
         usual = self.config.timeout_worker_healthcheck
         self.config.timeout_worker_healthcheck = WORKER_START
@@ -103,15 +107,15 @@ class Workers(Multiprocess):
         self.config.timeout_worker_healthcheck = usual
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that died, and say so as a warning."""
+        """Replace the workers that died, and log a warning for each."""
         for worker in self.processes:
             if worker.exitcode not in {None, STARTUP_FAILURE}:
                 logger.warning("worker %s died (exit code %s)", worker.pid, worker.exitcode)
         super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
-        """Tell all workers to stop. A socket that is still open, with nobody to accept, would take
-        connections that are lost when this process ends.
+        """Close the sockets and stop all workers. An open socket would take connections that no
+        worker accepts; they would be lost when this process ends.
         """
         for listening in self.sockets:
             listening.close()
@@ -119,7 +123,7 @@ class Workers(Multiprocess):
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise PortTaken if somebody listens there already."""
+    """Raise PortTaken if the address is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

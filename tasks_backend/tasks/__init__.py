@@ -1,4 +1,4 @@
-"""Tasks, the plugin that the service is for. It has no door that a stranger's plugin has not."""
+"""The tasks plugin. It is registered exactly like a third-party plugin."""
 
 from tasks_backend.plugin import Plugin
 from tasks_backend.tasks.v1 import router as v1

@@ -1,4 +1,4 @@
-"""A user's whole account: handed over to them, or erased."""
+"""Export and erasure of a user's account."""
 
 import asyncio
 import uuid
@@ -19,26 +19,26 @@ from tasks_backend.http.caller import Caller
 from tasks_backend.tasks.account_statements import (
     CREATED_AT,
     ERASE,
+    PLUGIN_SCHEMA_PREFIX,
     PLUGIN_TABLES,
-    PLUGINS,
-    rows_of,
+    user_rows,
 )
 from tasks_backend.tasks.statements import FIELDS, NEXT_PAGE
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
-PAGE = 1000  # tasks; at 10,000 characters each, some 10 MB
-_BEFORE_ALL = str(uuid.UUID(int=0))
+PAGE = 1000  # tasks; about 10 MB at 10,000 characters each
+_LOWEST_ID = str(uuid.UUID(int=0))
 
 
 class AccountError(Exception):
-    """It was not done. The message is for the person who asked."""
+    """The export or erasure failed. The message is for the operator."""
 
 
 async def erase(url: str, user_id: str) -> int | None:
-    """Erase a user with everything that is theirs, in one transaction.
+    """Erase a user with all their rows, in one transaction.
 
-    Returns how many tasks there were, or None for an unknown user. Needs the login that owns the
+    Returns the number of erased tasks, or None for an unknown user. Needs the login that owns the
     tables. Raises AccountError.
     """
     async with _account(url, user_id) as account:
@@ -49,11 +49,11 @@ async def erase(url: str, user_id: str) -> int | None:
 async def export(
     url: str, user_id: str, out: BinaryIO, progress: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Write a user with all tasks, oldest first, and what plugins keep, as one JSON document.
+    """Write a user with all tasks, oldest first, and their plugin rows, as one JSON document.
 
-    Only a page of them is held at a time, and each task is as it was when its page was read.
-    `progress` is told after each page how many tasks were written so far.
-    Raises AccountError, for an unknown user before anything is written.
+    Memory holds one page of tasks at a time. Each page is read in its own transaction.
+    `progress` is called after each page with the number of tasks written so far.
+    Raises AccountError; for an unknown user, before anything is written.
     """
     async with _account(url, user_id) as account:
         rows = await account.run(CREATED_AT)
@@ -61,7 +61,7 @@ async def export(
             raise AccountError("there is no such user: nobody of this id has ever made a task")
         head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
         out.write(head.removesuffix(b"}") + b',"tasks":[')
-        after, separator, written = _BEFORE_ALL, b"\n", 0
+        after, separator, written = _LOWEST_ID, b"\n", 0
         while page := await account.run(NEXT_PAGE["asc"], after=after, completed=None, limit=PAGE):
             for row in page:
                 task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
@@ -70,22 +70,24 @@ async def export(
             after, written = page[-1][0], written + len(page)
             progress(written)
         out.write(b"\n]")
-        if plugins := await _kept_by_plugins(account):
+        if plugins := await _plugin_rows(account):
             out.write(b',"plugins":' + orjson.dumps(plugins))
         out.write(b"}\n")
 
 
-async def _kept_by_plugins(account: "_Account") -> dict[str, dict[str, list[orjson.Fragment]]]:
-    """Return the user's rows by plugin and table; only tasks are so many that they need pages."""
-    kept: dict[str, dict[str, list[orjson.Fragment]]] = defaultdict(dict)
+async def _plugin_rows(account: "_Account") -> dict[str, dict[str, list[orjson.Fragment]]]:
+    """Return the user's rows by plugin and table, without pages: only tasks are that many."""
+    rows_by_table: dict[str, dict[str, list[orjson.Fragment]]] = defaultdict(dict)
     for schema, table in await account.run(PLUGIN_TABLES):
-        rows = await account.run(rows_of(schema, table))
-        kept[schema.removeprefix(PLUGINS)][table] = [orjson.Fragment(row) for (row,) in rows]
-    return kept
+        rows = await account.run(user_rows(schema, table))
+        rows_by_table[schema.removeprefix(PLUGIN_SCHEMA_PREFIX)][table] = [
+            orjson.Fragment(row) for (row,) in rows
+        ]
+    return rows_by_table
 
 
 class _Account:
-    """One user's rows, reached as the service reaches them on a request of theirs."""
+    """One user's rows, accessed as in a request of that user."""
 
     def __init__(self, database: Database, user_id: str) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The SQL of a user's whole account, compiled at import like that of tasks."""
+"""The SQL for export and erasure of an account, compiled at import like that of tasks."""
 
 from sqlalchemy import (
     BigInteger,
@@ -22,10 +22,10 @@ from tasks_backend.tasks.statements import USER_ID
 
 CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_ID), idempotent=True)
 
-# Tasks and keys go as the user, whom row-level security holds to their own rows. Only the owner of
-# the tables may delete a user, so for that last row the message becomes the login again; what has
-# been added since goes by the foreign keys' cascade. Tasks are locked before keys, and both before the
-# user, as everywhere.
+# Tasks and keys are deleted as the user, so row-level security limits it to their own rows. Only the
+# owner of the tables may delete a user, so the message resets the role to the login before that. Rows
+# added meanwhile are deleted by the foreign keys' cascade. The lock order is the same everywhere:
+# tasks, keys, user.
 
 _COUNT = bindparam("count", "tasks_backend.erased_tasks", type_=Text)
 
@@ -52,26 +52,26 @@ ERASE = statement(
     .returning(cast(func.current_setting(_COUNT), BigInteger)),
     idempotent=False,
 )
-"""Returns how many tasks went, or no row if there is no such user."""
+"""Returns the number of deleted tasks, or no row if there is no such user."""
 
-PLUGINS = f"{SCHEMA}_"
+PLUGIN_SCHEMA_PREFIX = f"{SCHEMA}_"
 PLUGIN_TABLES = statement(
     text(f"""
         SELECT nspname, relname FROM pg_class
         JOIN pg_namespace ON pg_namespace.oid = relnamespace
         JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'user_id'
-        WHERE relkind IN ('r', 'p') AND starts_with(nspname, '{PLUGINS}')
+        WHERE relkind IN ('r', 'p') AND starts_with(nspname, '{PLUGIN_SCHEMA_PREFIX}')
         AND has_schema_privilege(relnamespace, 'USAGE')
         AND has_table_privilege(pg_class.oid, 'SELECT')
         ORDER BY nspname, relname
     """),  # noqa: S608 - a name of ours
     idempotent=True,
 )
-"""The tables of plugins, enabled or not, that have rows of users which a request may read."""
+"""The plugins' tables, enabled or not, that have a `user_id` and that a request may read."""
 
 
-def rows_of(schema: str, name: str) -> Statement:
-    """Return the statement for a user's rows of such a table, each as JSON text."""
+def user_rows(schema: str, name: str) -> Statement:
+    """Return the statement that reads a user's rows of a plugin's table, each as JSON text."""
     found = table(name, column("user_id"), schema=schema).alias("found")
     row = func.to_jsonb(literal_column("found")).op("-")(literal_column("'user_id'"))
     own = select(cast(row, Text)).select_from(found).where(found.c.user_id == USER_ID)

@@ -1,4 +1,4 @@
-"""The two headers that a write can be bound to: `If-Match` and `Idempotency-Key`."""
+"""The headers that make a write conditional or idempotent: `If-Match` and `Idempotency-Key`."""
 
 import re
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ def etag(version: int) -> str:
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The versions in which a task may be changed; None for any.
+    """The task versions that may be changed; None for any.
 
-    A condition that is refused matches none and carries its failure, because other failures may
-    come first in the order of checks.
+    An invalid header matches no version. Its error is stored, because other errors may come first in
+    the order of checks.
     """
 
     versions: tuple[int, ...] | None
@@ -33,8 +33,9 @@ class IfMatch:
 
     @classmethod
     def of(cls, request: Request) -> Self:
-        """Return the request's condition. What is no tag of ours matches nothing (RFC 9110,
-        13.1.1: tags are compared strongly, so a weak one never matches).
+        """Return the request's condition. Tags in another form match nothing.
+
+        Tags are compared strongly, so a weak tag never matches (RFC 9110, 13.1.1).
         """
         values = request.headers.getlist("if-match")
         if not values:
@@ -47,34 +48,35 @@ class IfMatch:
             return cls((), ValidationFailed([error]))
         versions = []
         for part in tags.split(","):
-            found = _ETAG.fullmatch(part)
-            if found and not found[1] and found[2].isascii() and found[2].isdigit():
-                version = int(found[2][:20])
-                if etag(version) == f'"{found[2]}"' and version <= _MAX_VERSION:
+            match = _ETAG.fullmatch(part)
+            if match and not match[1] and match[2].isascii() and match[2].isdigit():
+                version = int(match[2][:20])
+                if etag(version) == f'"{match[2]}"' and version <= _MAX_VERSION:
                     versions.append(version)
         return cls(tuple(versions))
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the statements compare with."""
+        """The parameters of the statements."""
         return {"any_version": self.versions is None, "versions": list(self.versions or ())}
 
     def met_by(self, version: int) -> bool:
-        """Whether a task in this version may be changed."""
+        """Return whether a task in this version may be changed."""
         return self.versions is None or version in self.versions
 
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """The key under which a write is done once (draft-ietf-httpapi-idempotency-key-header)."""
+    """The key of an idempotent write (draft-ietf-httpapi-idempotency-key-header)."""
 
     value: str
     error: ApiError | None = None
 
     @classmethod
     def of(cls, request: Request) -> Self | None:
-        """Return the request's key, or None if it has none; a malformed one carries its failure,
-        because other failures may come first in the order of checks.
+        """Return the request's key, or None if it has none.
+
+        The error of an invalid key is stored: other errors may come first in the order of checks.
         """
         values = request.headers.getlist("idempotency-key")
         if not values:

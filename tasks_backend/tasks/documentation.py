@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation on tasks; held against the answers by tests."""
+"""The OpenAPI documentation of each operation on tasks; tests compare it with the responses."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tasks_backend.errors import (
     VersionMismatch,
 )
 from tasks_backend.http.validation import field_error
-from tasks_backend.openapi import answer, body, header, problems
+from tasks_backend.openapi import body, header, json_response, problems
 from tasks_backend.tasks import examples
 from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
 
@@ -55,17 +55,17 @@ _LINK = {
     "example": f'</api/v1/tasks?limit=50&order=desc&cursor={examples.CURSOR}>; rel="next"',
 }
 
-_ID = ValidationFailed([field_error("path", "task_id", "uuid_parsing")])
-_QUERY = ValidationFailed(
+_INVALID_ID = ValidationFailed([field_error("path", "task_id", "uuid_parsing")])
+_INVALID_QUERY = ValidationFailed(
     [
         field_error("query", "limit", "less_than_equal", le=100),
         field_error("query", "", "extra_forbidden"),
     ]
 )
-_FIELDS = ValidationFailed([field_error("body", "title", "string_too_short")])
-_BODY = (UnsupportedMediaType, MalformedJson, _FIELDS)
-_WRITE = (TaskForbidden, TaskNotFound, VersionMismatch)
-_ONCE = (IdempotencyInProgress, QuotaExceeded, IdempotencyKeyReused)
+_INVALID_FIELDS = ValidationFailed([field_error("body", "title", "string_too_short")])
+_BODY_PROBLEMS = (UnsupportedMediaType, MalformedJson, _INVALID_FIELDS)
+_WRITE_PROBLEMS = (TaskForbidden, TaskNotFound, VersionMismatch)
+_IDEMPOTENCY_PROBLEMS = (IdempotencyInProgress, QuotaExceeded, IdempotencyKeyReused)
 
 
 def _link(name: str, description: str, **parameters: str) -> dict[str, Any]:
@@ -97,17 +97,17 @@ _LINKS_OF_PAGE = {
 }
 
 
-def _answer(
+def _success(
     status: int,
     description: str,
     model: type,
-    shown: dict[str, Any],
+    examples_by_name: dict[str, Any],
     links: dict[str, Any],
     **headers: dict[str, Any],
 ) -> dict[int | str, dict[str, Any]]:
     named = {name.replace("_", "-"): header for name, header in headers.items()}
     parts = {"model": model, "headers": named, "links": links}
-    return {status: {**answer(description, shown), **parts}}
+    return {status: {**json_response(description, examples_by_name), **parts}}
 
 
 def _operation(
@@ -129,57 +129,62 @@ def _operation(
     }
 
 
-_GONE: dict[int | str, dict[str, Any]] = {204: {"description": "Gone."}}
+_NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "Gone."}}
 _TASK = {"A task": examples.TASK}
-_ALL = {name: examples.TASK[name] for name in ("title", "description", "completed")}
-_BARE = {**examples.TASK, "description": None}
+_ALL_FIELDS = {name: examples.TASK[name] for name in ("title", "description", "completed")}
+_WITHOUT_DESCRIPTION = {**examples.TASK, "description": None}
 _PAGES = {
     "While there is a next page": {"items": [examples.TASK], "next_cursor": examples.CURSOR},
-    "The last page": {"items": [_BARE], "next_cursor": None},
+    "The last page": {"items": [_WITHOUT_DESCRIPTION], "next_cursor": None},
     "No tasks": {"items": [], "next_cursor": None},
 }
-_ONE = _answer(200, "The task.", TaskOut, _TASK, _LINKS_OF_ONE, ETag=_ETAG)
+_TASK_RESPONSE = _success(200, "The task.", TaskOut, _TASK, _LINKS_OF_ONE, ETag=_ETAG)
 
 CREATE = _operation(
     "Create a task",
     "The task is the caller's own. With an `Idempotency-Key` it is safe to send this again.",
-    _answer(
-        *(201, "The task, created.", TaskOut),
-        {"A task": examples.TASK, "One without a description": _BARE},
+    _success(
+        201,
+        "The task, created.",
+        TaskOut,
+        {"A task": examples.TASK, "One without a description": _WITHOUT_DESCRIPTION},
         _LINKS_OF_ONE,
         Location=_LOCATION,
         ETag=_ETAG,
         Idempotency_Replayed=_REPLAYED,
     )
-    | problems(*_BODY, *_ONCE),
+    | problems(*_BODY_PROBLEMS, *_IDEMPOTENCY_PROBLEMS),
     _IDEMPOTENCY_KEY,
     request=body(
-        *(TaskCreate, "application/json"),
+        TaskCreate,
+        "application/json",
         examples={
             "A title is enough": {"title": examples.TITLE},
-            "With everything": _ALL,
+            "With everything": _ALL_FIELDS,
         },
     ),
 )
 LIST = _operation(
     "List tasks",
     "A page of the caller's own tasks. A parameter that is not listed here is refused.",
-    _answer(200, "A page of tasks.", TaskPage, _PAGES, _LINKS_OF_PAGE, Link=_LINK)
-    | problems(InvalidCursor, _QUERY),
+    _success(200, "A page of tasks.", TaskPage, _PAGES, _LINKS_OF_PAGE, Link=_LINK)
+    | problems(InvalidCursor, _INVALID_QUERY),
 )
 GET = _operation(
     "Read a task",
     "Another user's task is not found, like one that does not exist.",
-    _ONE | problems(TaskNotFound, _ID),
+    _TASK_RESPONSE | problems(TaskNotFound, _INVALID_ID),
 )
 PATCH = _operation(
     "Change a task",
     "A JSON merge patch (RFC 7396): absent fields stay as they are, `description: null` clears. "
     "An empty patch changes nothing.",
-    _ONE | problems(*_BODY, *_WRITE),
+    _TASK_RESPONSE | problems(*_BODY_PROBLEMS, *_WRITE_PROBLEMS),
     _IF_MATCH,
     request=body(
-        *(TaskPatch, "application/json", "application/merge-patch+json"),
+        TaskPatch,
+        "application/json",
+        "application/merge-patch+json",
         examples={
             "Say that it is done": {"completed": True},
             "Rename it": {"title": "Buy oat milk"},
@@ -190,26 +195,29 @@ PATCH = _operation(
 PUT = _operation(
     "Replace a task",
     "All fields are required, so that leaving one out never wipes it. Never creates a task.",
-    _ONE | problems(*_BODY, *_WRITE),
+    _TASK_RESPONSE | problems(*_BODY_PROBLEMS, *_WRITE_PROBLEMS),
     _IF_MATCH,
-    request=body(*(TaskReplace, "application/json"), examples={"All of it": _ALL}),
+    request=body(TaskReplace, "application/json", examples={"All of it": _ALL_FIELDS}),
 )
 TOGGLE = _operation(
     "Toggle a task",
     "Flips `completed` in one step. To say which way, change it with PATCH.",
-    _answer(
-        *(200, "The task, toggled.", TaskOut),
+    _success(
+        200,
+        "The task, toggled.",
+        TaskOut,
         {"A task, now done": {**examples.TASK, "completed": True}},
         _LINKS_OF_ONE,
         ETag=_ETAG,
         Idempotency_Replayed=_REPLAYED,
     )
-    | problems(*_WRITE, _ID, *_ONCE),
-    *(_IF_MATCH, _IDEMPOTENCY_KEY),
+    | problems(*_WRITE_PROBLEMS, _INVALID_ID, *_IDEMPOTENCY_PROBLEMS),
+    _IF_MATCH,
+    _IDEMPOTENCY_KEY,
 )
 DELETE = _operation(
     "Delete a task",
     "For good: a second time it is not found.",
-    _GONE | problems(*_WRITE, _ID),
+    _NO_CONTENT | problems(*_WRITE_PROBLEMS, _INVALID_ID),
     _IF_MATCH,
 )

@@ -1,4 +1,4 @@
-"""One task, one user and one cursor, the same wherever the document shows an example."""
+"""The example task, user and cursor, used everywhere in the OpenAPI document."""
 
 from tasks_backend.http import pagination
 

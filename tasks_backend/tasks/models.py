@@ -1,7 +1,7 @@
-"""What a task is: as a row (SQLModel tables) and as JSON (pydantic models), side by side.
+"""The models of a task: the rows (SQLModel tables) and the JSON (pydantic models).
 
-SQLModel's tables do not validate and silently ignore `extra="forbid"`, so what comes from outside
-is a plain pydantic model, and the tables carry CHECKs for what must never be false.
+SQLModel tables do not validate and silently ignore `extra="forbid"`. So request bodies are plain
+pydantic models, and the tables enforce their invariants with CHECK constraints.
 """
 
 import unicodedata
@@ -44,7 +44,7 @@ DESCRIPTION_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
 
 
 class Table(SQLModel):
-    """The base of this service's tables: one schema of their own, predictable constraint names."""
+    """Base of the service's tables: its own schema, predictable constraint names."""
 
     metadata = MetaData(
         schema=SCHEMA,
@@ -58,7 +58,7 @@ class Table(SQLModel):
 
 
 class User(Table, table=True):
-    """Somebody who has written once. The id is the token's `sub`; Better Auth has the rest."""
+    """A user who has written at least once. The id is the token's `sub`; Better Auth has the rest."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -73,7 +73,7 @@ class User(Table, table=True):
 
 
 def _owner() -> Any:
-    """Return the column of the owner. No key reaches into Better Auth's tables (decision 0006)."""
+    """Return the owner column. It does not reference Better Auth's tables (decision 0006)."""
     return Field(
         sa_type=Text,
         sa_column_args=[ForeignKey(f"{SCHEMA}.users.id", ondelete="CASCADE")],
@@ -90,7 +90,7 @@ class Task(Table, table=True):
         ),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_LENGTH}", name="description"),
         CheckConstraint("version >= 1", name="version"),
-        # ids are made in order: this is the order of the list (decision 0014)
+        # ids are in order of creation, and so is the list (decision 0014)
         Index("ix_tasks_list", "user_id", text("id DESC NULLS LAST")),
     )
 
@@ -111,11 +111,10 @@ class Task(Table, table=True):
 
 
 class IdempotencyKey(Table, table=True):
-    """What a write that carried an `Idempotency-Key` was answered, until it expires.
+    """The response to a write with an `Idempotency-Key`, until it expires.
 
-    `attempt` is the id of the message that made the row; `fingerprint` says which request it was.
-    With `description_in_task`, the description is too long to be copied for a toggle, and is the
-    one in the task's row.
+    `attempt` is the id of the message that created the row; `fingerprint` identifies the request.
+    `description_in_task`: the description is too long to copy for a toggle; read it from the task.
     """
 
     __tablename__ = "idempotency_keys"
@@ -163,7 +162,7 @@ def _clean_description(description: str) -> str:
 
 Title = Annotated[
     str,
-    StringConstraints(min_length=1),  # having a constraint, pydantic refuses lone surrogates too
+    StringConstraints(min_length=1),  # with a constraint, pydantic also rejects lone surrogates
     AfterValidator(_clean_title),
     JsonField(
         description="1 to 200 characters after trimming, on one line.",
@@ -205,7 +204,7 @@ class TaskReplace(_Body):
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Document no defaults: an absent field stays as it is, so a client must not fill one in."""
+    """Remove the defaults: an absent field stays unchanged, so clients must not fill one in."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -223,7 +222,7 @@ class TaskPatch(_Body):
 class TaskOut(BaseModel):
     """A task as it is answered."""
 
-    model_config = ConfigDict(title="Task")  # the rows have the class's name
+    model_config = ConfigDict(title="Task")  # the table class is called Task
 
     id: uuid.UUID = JsonField(
         description="A UUIDv7, made by the service.", examples=[examples.TASK_ID]

@@ -1,4 +1,4 @@
-"""What one user may store, and when it has to be counted (decision 0016)."""
+"""Limits for the rows of one user, and when to count them (decision 0016)."""
 
 import asyncio
 from collections import OrderedDict
@@ -12,16 +12,16 @@ from fastapi import FastAPI
 from tasks_backend.errors import Overloaded
 from tasks_backend.http.caller import Caller
 
-KNOWN_USERS = 10_000  # of this process; about 1 MB
+KNOWN_USERS = 10_000  # per process; about 1 MB
 
 
 class Limit:
-    """How many rows of one kind a user may have. 0 is no limit.
+    """The maximum number of rows of one kind per user; 0 means no limit.
 
-    Counting a user's rows costs more than a twentieth of a write, so after each count some writes
-    are let through without one: a 64th of what was left, which no number of processes below 64 can
-    exceed together. It is at most half a hundredth of the limit, in case rows come from elsewhere,
-    such as an import. Close to the limit, and for a small limit, each write is counted.
+    Counting a user's rows costs more than 5 % of a write. So after each count, some writes are not
+    counted: 1/64 of the remaining rows, so that fewer than 64 processes together keep the limit; at
+    most 0.5 % of the limit, because rows may have another source, such as an import. Close to the
+    limit, and for a small limit, each write is counted.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,10 +29,10 @@ class Limit:
         self._uncounted: OrderedDict[str, int] = OrderedDict()
 
     def must_count(self, user_id: str) -> bool:
-        """Return whether this write of the user's has to count; if not, it is taken as done."""
+        """Return whether this write must count; if not, use up one uncounted write."""
         if self.most is None:
             return False
-        # A user whom this process does not know may have been known, and full, to its predecessor.
+        # A user unknown to this process may already be at the limit.
         left = self._uncounted.pop(user_id, self.most // 5000)
         self._uncounted[user_id] = max(0, left - 1)
         if len(self._uncounted) > KNOWN_USERS:
@@ -40,40 +40,40 @@ class Limit:
         return left == 0
 
     def counted(self, user_id: str, left: int) -> None:
-        """Note how many rows the user could still make."""
+        """Store how many more rows the user may have."""
         if self.most is not None:
             self._uncounted[user_id] = min(left // 64, self.most // 200)
 
 
 class Quota:
-    """The limits of an application, in each process of its own."""
+    """The limits of an application; each process has its own."""
 
     def __init__(self, *, tasks: int, keys: int) -> None:
         self.tasks = Limit(tasks)
         self.keys = Limit(keys)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, caller: Caller) -> AsyncIterator[None]:
-        """Let one write of a user count at a time.
+    async def count_lock(self, caller: Caller) -> AsyncIterator[None]:
+        """Serialise a user's counting writes.
 
-        The database has them take turns, too; those of this process must not each hold a connection
-        while they wait. Raises Overloaded at the request's deadline.
+        The database serialises them too; this lock prevents each of them from holding a connection
+        while it waits. Raises Overloaded at the request's deadline.
         """
-        turn = self._turns.setdefault(caller.user_id, asyncio.Lock())
+        lock = self._locks.setdefault(caller.user_id, asyncio.Lock())
         try:
             async with asyncio.timeout_at(caller.deadline):
-                await turn.acquire()
+                await lock.acquire()
         except TimeoutError:
             raise Overloaded from None
         try:
             yield
         finally:
-            turn.release()
+            lock.release()
 
     @classmethod
     def of(cls, app: FastAPI) -> Self:
-        """Return the application's quota, made from its settings when it is first needed."""
+        """Return the application's quota, created from its settings at first use."""
         quota: Self | None = getattr(app.state, "quota", None)
         if quota is None:
             settings: Any = app.state.settings

@@ -1,8 +1,8 @@
 """All the SQL of tasks, compiled at import.
 
-Every statement names its owner, and row-level security would keep other users' rows out even if
-one did not (SC-003). Times of a change are taken after any wait for a lock, so they never run
-backwards along the versions of a task.
+Every statement filters by owner; row-level security excludes other users' rows even if one does not
+(SC-003). A change takes its time after waiting for locks, so a later version of a task never has an
+earlier time.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ from tasks_backend.tasks.models import IdempotencyKey, Task, User
 
 
 def _columns(table: type[SQLModel]) -> Any:
-    return table.__table__.c  # type: ignore[attr-defined] # made by table=True, not declared
+    return table.__table__.c  # type: ignore[attr-defined] # added by table=True
 
 
 task = _columns(Task)
@@ -57,13 +57,13 @@ KEY = bindparam("key", type_=Text)
 FINGERPRINT = bindparam("fingerprint", type_=Text)
 ATTEMPT = bindparam("attempt", type_=Uuid)
 EXPIRY = func.now() + bindparam("ttl", type_=Interval)
-LOCK_TIMEOUT = "2s"
+KEY_LOCK_TIMEOUT = "2s"
 
 FIELDS = ("id", "user_id", "title", "description", "completed", "created_at", "updated_at")
 RETURNED = (*(task[name] for name in FIELDS), task.version)
 
-mine = and_(task.id == TASK_ID, task.user_id == USER_ID)
-current = or_(ANY_VERSION, task.version == func.any(VERSIONS))
+is_own_task = and_(task.id == TASK_ID, task.user_id == USER_ID)
+version_matches = or_(ANY_VERSION, task.version == func.any(VERSIONS))
 
 new_owner = insert(User).values(id=USER_ID).on_conflict_do_nothing()
 
@@ -75,7 +75,7 @@ CREATE = statement(
     idempotent=False,
 )
 
-GET = statement(select(*RETURNED).where(mine), idempotent=True)
+GET = statement(select(*RETURNED).where(is_own_task), idempotent=True)
 
 _page = (
     select(*RETURNED)
@@ -84,9 +84,9 @@ _page = (
     .limit(bindparam("limit", type_=Integer))
 )
 _after = bindparam("after", type_=Uuid)
-# A list is read in the order of its own index (decision 0014). PostgreSQL must not take the primary
-# key for that order, or it would walk through everybody's tasks: where nulls would go, if there were
-# any, tells the two apart. Nor must it read all of a user's tasks at once, to sort them.
+# A list uses its own index (decision 0014). With the primary key's order, PostgreSQL would scan all
+# users' tasks; the position of nulls makes the two orders different. Bitmap scans are off, so that it
+# does not read and sort all tasks of a user.
 _pages = {
     "desc": (_page.order_by(task.id.desc().nulls_last()), task.id < _after),
     "asc": (_page.order_by(task.id.asc().nulls_first()), task.id > _after),
@@ -104,7 +104,7 @@ _changed = {"version": task.version + 1, "updated_at": func.clock_timestamp()}
 
 UPDATE = statement(
     update(Task)
-    .where(mine, current)
+    .where(is_own_task, version_matches)
     .values(
         title=case((bindparam("set_title", type_=Boolean), TITLE), else_=task.title),
         description=case(
@@ -121,51 +121,55 @@ UPDATE = statement(
 
 TOGGLE = statement(
     update(Task)
-    .where(mine, current)
+    .where(is_own_task, version_matches)
     .values(completed=not_(task.completed), **_changed)
     .returning(*RETURNED),
     idempotent=False,
 )
 
-DELETE = statement(delete(Task).where(mine, current).returning(task.id), idempotent=False)
+DELETE = statement(
+    delete(Task).where(is_own_task, version_matches).returning(task.id), idempotent=False
+)
 
 TASK_OWNERSHIP = statement(
     select(
-        select(task.version).where(mine).scalar_subquery().label("version"),
+        select(task.version).where(is_own_task).scalar_subquery().label("version"),
         getattr(func, SCHEMA).task_is_foreign(TASK_ID).label("is_foreign"),
     ),
     idempotent=True,
 )
-"""Why a statement found nothing: the version of the caller's own task, or whether it is another's."""
+"""Explains an empty result: the version of the caller's task, or whether another user owns it."""
 
-# What a user may store is bounded (decision 0016). Counting rows costs more than a twentieth of a
-# write, so `Quota` says when it has to be done, and there are messages that count beside those that
-# do not. Counting writes of one user take turns: the lock comes first in its message, before any row
-# is locked, and every later statement sees what the write before has stored. The result of counting
-# is kept in a setting that ends with the message.
+# The rows of a user are limited (decision 0016). Counting costs more than 5 % of a write, so `Quota`
+# decides when to count, and each write has a message with counting and one without. An advisory lock
+# serialises the counting writes of one user. It comes first in the message, before any row lock, so
+# later statements see what the previous write stored. A setting that ends with the message holds the
+# result of counting.
 
-MAX_TASKS = bindparam("max_tasks", type_=BigInteger)  # None for no limit, as for keys
+MAX_TASKS = bindparam("max_tasks", type_=BigInteger)  # None means no limit, as for keys
 MAX_KEYS = bindparam("max_keys", type_=BigInteger)
-_LOCK_CLASS = 0x7461736B  # "task": tells these advisory locks from those of other programs
+_LOCK_CLASS = 0x7461736B  # "task": separates these advisory locks from other programs'
 
-_take_turns = select(func.pg_advisory_xact_lock(_LOCK_CLASS, func.hashtext(USER_ID)))
+_lock_user = select(func.pg_advisory_xact_lock(_LOCK_CLASS, func.hashtext(USER_ID)))
 _tasks_left = bindparam("tasks_left", f"{SCHEMA}.tasks_left", type_=Text)
 _keys_left = bindparam("keys_left", f"{SCHEMA}.keys_left", type_=Text)
 
 
-def _count(setting: BindParameter[str], limit: BindParameter[int], *own: Any) -> Select[Any]:
-    """Return the statement that keeps how many more rows the user may have, in that setting."""
-    found = select(literal_column("1")).where(*own).limit(func.coalesce(limit, 0)).subquery()
-    count = select(func.count()).select_from(found).scalar_subquery()
+def _store_remaining(
+    setting: BindParameter[str], limit: BindParameter[int], *conditions: Any
+) -> Select[Any]:
+    """Return the statement that stores in a setting how many more rows the user may have."""
+    rows = select(literal_column("1")).where(*conditions).limit(func.coalesce(limit, 0)).subquery()
+    count = select(func.count()).select_from(rows).scalar_subquery()
     return select(func.set_config(setting, cast(func.coalesce(limit - count, 1), Text), true()))
 
 
-def _left(setting: BindParameter[str]) -> ColumnElement[int]:
+def _remaining(setting: BindParameter[str]) -> ColumnElement[int]:
     return cast(func.current_setting(setting), BigInteger)
 
 
-_count_tasks = _count(_tasks_left, MAX_TASKS, task.user_id == USER_ID)
-_count_keys = _count(
+_count_tasks = _store_remaining(_tasks_left, MAX_TASKS, task.user_id == USER_ID)
+_count_keys = _store_remaining(
     _keys_left,
     MAX_KEYS,
     idempotency.user_id == USER_ID,
@@ -174,40 +178,42 @@ _count_keys = _count(
 _INDEXED = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 CREATE_COUNTED = statement(
-    _take_turns,
+    _lock_user,
     new_owner,
     _count_tasks,
     insert(Task)
     .from_select(
         ["id", "user_id", "title", "description", "completed"],
-        select(TASK_ID, USER_ID, TITLE, DESCRIPTION, COMPLETED).where(_left(_tasks_left) > 0),
+        select(TASK_ID, USER_ID, TITLE, DESCRIPTION, COMPLETED).where(_remaining(_tasks_left) > 0),
     )
-    .returning(*RETURNED, _left(_tasks_left)),
+    .returning(*RETURNED, _remaining(_tasks_left)),
     idempotent=False,
     **_INDEXED,
 )
-"""Returns no row if the user has MAX_TASKS tasks; else the task, and how many were left before."""
+"""Returns no row if the user has MAX_TASKS tasks; else the task, and the rows left before it."""
 
 TASKS_LEFT = statement(_count_tasks, idempotent=True, **_INDEXED)
 
-# With an idempotency key, one message holds several statements, each seeing what the one before it
-# did. Whoever inserts the key's row first does the work; the others wait for that transaction to
-# end and then read its answer (decision 0005). The row is locked by then, so no sweep can delete it
-# before it is read. An expired row of this key is taken over.
+# With an idempotency key, a message has several statements; each sees the effects of the previous
+# ones. The transaction that inserts the key's row first does the work; the others wait until it ends
+# and read its result (decision 0005). By then they have locked the row, so `delete_expired_keys`
+# cannot delete it. An expired row of the same key is overwritten.
 
-KEPT_DESCRIPTION = 1000  # bytes: a toggle's key must not cost more than its request
+MAX_COPIED_DESCRIPTION = 1000  # bytes: a toggle's key must not cost more than its request
 
-_wait_briefly = select(func.set_config("lock_timeout", LOCK_TIMEOUT, true()))
+_limit_lock_wait = select(func.set_config("lock_timeout", KEY_LOCK_TIMEOUT, true()))
 _this_key = and_(idempotency.user_id == USER_ID, idempotency.key == KEY)
-_claimed_here = and_(_this_key, idempotency.attempt == ATTEMPT, idempotency.expires_at == EXPIRY)
-_is_long = func.coalesce(func.octet_length(task.description) > KEPT_DESCRIPTION, false())
+_claimed_by_this_message = and_(
+    _this_key, idempotency.attempt == ATTEMPT, idempotency.expires_at == EXPIRY
+)
+_is_long = func.coalesce(func.octet_length(task.description) > MAX_COPIED_DESCRIPTION, false())
 
-# Last but for the answer: while it has locked others' expired keys, a message waits for nothing.
+# Runs just before the result is read: a message that locks others' expired keys must not wait.
 DELETE_EXPIRED_KEYS = select(getattr(func, SCHEMA).delete_expired_keys())
 
 
 def _claim(values: Select[Any]) -> Insert:
-    """Return the statement that makes the key's row of these values, named as its columns."""
+    """Return the statement that inserts the key's row; the values are named like its columns."""
     names = [column.name for column in values.selected_columns]
     claim = insert(IdempotencyKey).from_select(names, values)
     return claim.on_conflict_do_update(
@@ -246,43 +252,47 @@ _toggled = (
         task.created_at.label("created_at"),
         func.clock_timestamp().label("updated_at"),
     )
-    .where(mine, current)
+    .where(is_own_task, version_matches)
     .with_for_update()
 )
-_MADE = (
+_KEY_RESULT = (
     *(idempotency["task_id" if name == "id" else name] for name in FIELDS),
     idempotency.version,
 )
-_make_task = insert(Task).from_select([*FIELDS, "version"], select(*_MADE).where(_claimed_here))
-_show_created = select(*_MADE, idempotency.attempt, idempotency.fingerprint).where(_this_key)
+_insert_task = insert(Task).from_select(
+    [*FIELDS, "version"], select(*_KEY_RESULT).where(_claimed_by_this_message)
+)
+_select_created = select(*_KEY_RESULT, idempotency.attempt, idempotency.fingerprint).where(
+    _this_key
+)
 
 CREATE_IDEMPOTENT = statement(
-    _wait_briefly,
+    _limit_lock_wait,
     new_owner,
     _claim(_created),
-    _make_task,
+    _insert_task,
     DELETE_EXPIRED_KEYS,
-    _show_created,
+    _select_created,
     idempotent=True,
 )
-CREATE_ONCE_COUNTED = statement(
-    _wait_briefly,
-    _take_turns,
+CREATE_IDEMPOTENT_COUNTED = statement(
+    _limit_lock_wait,
+    _lock_user,
     new_owner,
     _count_tasks,
     _count_keys,
-    _claim(_created.where(_left(_tasks_left) > 0, _left(_keys_left) > 0)),
-    _make_task,
+    _claim(_created.where(_remaining(_tasks_left) > 0, _remaining(_keys_left) > 0)),
+    _insert_task,
     DELETE_EXPIRED_KEYS,
-    _show_created.add_columns(_left(_tasks_left), _left(_keys_left)),
+    _select_created.add_columns(_remaining(_tasks_left), _remaining(_keys_left)),
     idempotent=True,
     **_INDEXED,
 )
 """Returns no row if the key is new and the user has MAX_TASKS tasks or MAX_KEYS keys."""
 
-_toggle = (
+_apply_toggle = (
     update(Task)
-    .where(mine, _claimed_here)
+    .where(is_own_task, _claimed_by_this_message)
     .values(
         completed=idempotency.completed,
         version=idempotency.version,
@@ -292,32 +302,32 @@ _toggle = (
 _description = case(
     (idempotency.description_in_task, task.description), else_=idempotency.description
 )
-_show_toggled = (
+_select_toggled = (
     select(
-        *(_description if column is idempotency.description else column for column in _MADE),
+        *(_description if column is idempotency.description else column for column in _KEY_RESULT),
         idempotency.attempt,
         idempotency.fingerprint,
     )
-    .join(Task, mine)  # a deleted task answers 404
+    .join(Task, is_own_task)  # a deleted task answers 404
     .where(_this_key)
 )
 
 TOGGLE_IDEMPOTENT = statement(
-    _wait_briefly,
+    _limit_lock_wait,
     _claim(_toggled),
-    _toggle,
+    _apply_toggle,
     DELETE_EXPIRED_KEYS,
-    _show_toggled,
+    _select_toggled,
     idempotent=True,
 )
-TOGGLE_ONCE_COUNTED = statement(
-    _wait_briefly,
-    _take_turns,
+TOGGLE_IDEMPOTENT_COUNTED = statement(
+    _limit_lock_wait,
+    _lock_user,
     _count_keys,
-    _claim(_toggled.where(_left(_keys_left) > 0)),
-    _toggle,
+    _claim(_toggled.where(_remaining(_keys_left) > 0)),
+    _apply_toggle,
     DELETE_EXPIRED_KEYS,
-    _show_toggled.add_columns(_left(_keys_left)),
+    _select_toggled.add_columns(_remaining(_keys_left)),
     idempotent=True,
     **_INDEXED,
 )

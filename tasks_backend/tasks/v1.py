@@ -1,8 +1,7 @@
-"""Tasks over HTTP, version 1: design section 1 to the letter.
+"""Tasks over HTTP, version 1: exactly design section 1.
 
-A route takes the body, sends one statement and answers with its row. Only when that statement
-finds nothing, or the request itself is wrong, is the database asked why, so that the first
-failure in the order of checks is the one that answers.
+A route parses the body, sends one statement and returns its row. If the statement finds nothing or
+the request is invalid, a second statement determines the first error in the order of checks.
 """
 
 import hashlib
@@ -57,7 +56,7 @@ TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[
 
 
 def _decimal(value: object) -> object:
-    """Refuse what Python takes for a number and a reader does not, such as `1_0` or `+5`."""
+    """Reject numbers that only Python accepts, such as `1_0` or `+5`."""
     if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
         raise PydanticCustomError("int_parsing", "not decimal")
     return value
@@ -101,20 +100,23 @@ async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
         return _created(request, await _create(own, quota, values))
     if key.error is not None:
         raise key.error
-    once = _idempotency_parameters(
+    idempotency = _idempotency_parameters(
         request, key.value, "create", new.title, new.description, new.completed
     )
-    found = await _run_once(
-        *(own, quota, statements.CREATE_IDEMPOTENT, statements.CREATE_ONCE_COUNTED),
+    result = await _run_idempotent(
+        own,
+        quota,
+        statements.CREATE_IDEMPOTENT,
+        statements.CREATE_IDEMPOTENT_COUNTED,
         {"max_tasks": quota.tasks, "max_keys": quota.keys},
-        **{**values, **once},
+        **{**values, **idempotency},
     )
-    if found is None:
-        await _refuse_key_or_task(own, quota)
-    answer, attempt, fingerprint = found
-    if fingerprint != once["fingerprint"]:
+    if result is None:
+        await _raise_quota_exceeded(own, quota)
+    row, attempt, fingerprint = result
+    if fingerprint != idempotency["fingerprint"]:
         raise IdempotencyKeyReused
-    return _created(request, answer, replayed=attempt != once["attempt"])
+    return _created(request, row, replayed=attempt != idempotency["attempt"])
 
 
 @router.get("", **LIST)
@@ -131,19 +133,19 @@ async def list_tasks(
         pages[query.order],
         after=after,
         completed={"true": True, "false": False, None: None}[query.completed],
-        limit=query.limit + 1,  # one more than asked tells whether there is a next page
+        limit=query.limit + 1,  # one more than requested shows whether there is a next page
     )
     page, headers, cursor = rows[: query.limit], {}, None
     if len(rows) > query.limit:
         cursor = pagination.encode(page[-1][0], scope)
-        following = urlencode({**query.model_dump(exclude_none=True), "cursor": cursor})
-        headers["Link"] = f'<{quote(request.scope["path"])}?{following}>; rel="next"'
+        next_query = urlencode({**query.model_dump(exclude_none=True), "cursor": cursor})
+        headers["Link"] = f'<{quote(request.scope["path"])}?{next_query}>; rel="next"'
     return _json({"items": [_task(row) for row in page], "next_cursor": cursor}, headers=headers)
 
 
 @router.get("/{task_id}", **GET)
 async def get_task(task_id: TaskId, own: OwnRows) -> Response:
-    """Return one task. Another user's is not found, like one that does not exist."""
+    """Return one task. Raises TaskNotFound, also for another user's task."""
     rows = await own.run(statements.GET, id=str(task_id))
     if not rows:
         raise TaskNotFound
@@ -152,7 +154,7 @@ async def get_task(task_id: TaskId, own: OwnRows) -> Response:
 
 @router.patch("/{task_id}", **PATCH)
 async def patch_task(request: Request, task_id: TaskId, body: MergePatch, own: OwnRows) -> Response:
-    """Change the given fields and no other (FR-005). An empty patch changes nothing at all."""
+    """Change only the given fields (FR-005). An empty patch changes nothing."""
     condition = IfMatch.of(request)
     try:
         patch = body.parse(TaskPatch)
@@ -168,7 +170,7 @@ async def patch_task(request: Request, task_id: TaskId, body: MergePatch, own: O
 
 @router.put("/{task_id}", **PUT)
 async def replace_task(request: Request, task_id: TaskId, body: Json, own: OwnRows) -> Response:
-    """Replace all that a client may set. Never creates a task."""
+    """Replace all fields that a client may set. Never creates a task."""
     condition = IfMatch.of(request)
     try:
         replacement = body.parse(TaskReplace)
@@ -179,7 +181,7 @@ async def replace_task(request: Request, task_id: TaskId, body: Json, own: OwnRo
 
 @router.post("/{task_id}/toggle", **TOGGLE)
 async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Response:
-    """Flip `completed` in one step. To say which way, PATCH it."""
+    """Invert `completed`. To set a value, use PATCH."""
     condition, key = IfMatch.of(request), IdempotencyKey.of(request)
     if key is None:
         rows = await own.run(statements.TOGGLE, id=str(task_id), **condition.parameters)
@@ -188,19 +190,22 @@ async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
         return _one(rows[0])
     if key.error is not None:
         await _refuse(own, task_id, condition, key=key.error)
-    once = _idempotency_parameters(request, key.value, "toggle", str(task_id))
+    idempotency = _idempotency_parameters(request, key.value, "toggle", str(task_id))
     quota = Quota.of(request.app)
-    found = await _run_once(
-        *(own, quota, statements.TOGGLE_IDEMPOTENT, statements.TOGGLE_ONCE_COUNTED),
+    result = await _run_idempotent(
+        own,
+        quota,
+        statements.TOGGLE_IDEMPOTENT,
+        statements.TOGGLE_IDEMPOTENT_COUNTED,
         {"max_keys": quota.keys},
-        **{"id": str(task_id), **condition.parameters, **once},
+        **{"id": str(task_id), **condition.parameters, **idempotency},
     )
-    if found is None:
+    if result is None:
         await _refuse(own, task_id, condition, key=QuotaExceeded(_TOO_MANY_KEYS))
-    answer, attempt, fingerprint = found
-    if fingerprint != once["fingerprint"]:
+    row, attempt, fingerprint = result
+    if fingerprint != idempotency["fingerprint"]:
         await _refuse(own, task_id, condition, key=IdempotencyKeyReused())
-    return _one(answer, replayed=attempt != once["attempt"])
+    return _one(row, replayed=attempt != idempotency["attempt"])
 
 
 @router.delete("/{task_id}", **DELETE)
@@ -218,7 +223,7 @@ async def _create(own: CallerDatabase, quota: Quota, values: dict[str, Any]) -> 
     if not quota.tasks.must_count(user_id):
         (row,) = await own.run(statements.CREATE, **values)
         return row
-    async with quota.turn(own.caller):
+    async with quota.count_lock(own.caller):
         rows = await own.run(statements.CREATE_COUNTED, max_tasks=quota.tasks.most, **values)
     if not rows:
         raise QuotaExceeded
@@ -227,7 +232,7 @@ async def _create(own: CallerDatabase, quota: Quota, values: dict[str, Any]) -> 
     return tuple(task)
 
 
-async def _run_once(
+async def _run_idempotent(
     own: CallerDatabase,
     quota: Quota,
     uncounted: Statement,
@@ -235,14 +240,16 @@ async def _run_once(
     limits: dict[str, Limit],
     **parameters: Any,
 ) -> tuple[Sequence[Any], str, str] | None:
-    """Do a write with a key, counting if one of the limits wants it. Return the task, the attempt
-    that made the key and the fingerprint of its request; None if nothing was done.
+    """Run a write with a key, with counting if one of the limits needs it.
+
+    Return the task, the attempt that created the key and the fingerprint of its request; None if
+    nothing was written. Raises IdempotencyInProgress.
     """
     user_id = own.caller.user_id
     try:
-        if any([limit.must_count(user_id) for limit in limits.values()]):  # noqa: C419 - asks each
+        if any([limit.must_count(user_id) for limit in limits.values()]):  # noqa: C419 - each call counts
             most = {name: limit.most for name, limit in limits.items()}
-            async with quota.turn(own.caller):
+            async with quota.count_lock(own.caller):
                 rows = await own.run(counted, **most, **parameters)
         else:
             rows = await own.run(uncounted, **parameters)
@@ -251,14 +258,14 @@ async def _run_once(
     if not rows:
         return None
     size = len(statements.FIELDS) + 1
-    answer, (attempt, fingerprint, *lefts) = rows[0][:size], rows[0][size:]
-    for limit, left in zip(limits.values(), lefts, strict=False):
+    row, (attempt, fingerprint, *remaining) = rows[0][:size], rows[0][size:]
+    for limit, left in zip(limits.values(), remaining, strict=False):
         limit.counted(user_id, left)
-    return answer, attempt, fingerprint
+    return row, attempt, fingerprint
 
 
-async def _refuse_key_or_task(own: CallerDatabase, quota: Quota) -> NoReturn:
-    """Raise QuotaExceeded for a create with a key that found no room, saying for which of them."""
+async def _raise_quota_exceeded(own: CallerDatabase, quota: Quota) -> NoReturn:
+    """Raise QuotaExceeded for a create with a key; it states whether tasks or keys are too many."""
     ((left,),) = await own.run(statements.TASKS_LEFT, max_tasks=quota.tasks.most)
     raise QuotaExceeded if int(left) <= 0 else QuotaExceeded(_TOO_MANY_KEYS)
 
@@ -266,11 +273,11 @@ async def _refuse_key_or_task(own: CallerDatabase, quota: Quota) -> NoReturn:
 async def _update(
     own: CallerDatabase, task_id: uuid.UUID, condition: IfMatch, change: TaskPatch | TaskReplace
 ) -> Response:
-    given = change.model_fields_set
+    given_fields = change.model_fields_set
     rows = await own.run(
         statements.UPDATE,
         id=str(task_id),
-        **{f"set_{name}": name in given for name in ("title", "description", "completed")},
+        **{f"set_{name}": name in given_fields for name in ("title", "description", "completed")},
         **change.model_dump(),
         **condition.parameters,
     )
@@ -287,7 +294,7 @@ async def _refuse(
     body: ApiError | None = None,
     key: ApiError | None = None,
 ) -> NoReturn:
-    """Raise the first failure in the order of checks, steps 5 to 7, of a request that has one."""
+    """Raise the first error of an invalid request, in the order of checks, steps 5 to 7."""
     ((version, is_foreign),) = await own.run(statements.TASK_OWNERSHIP, id=str(task_id))
     if version is None:
         raise TaskForbidden if is_foreign else TaskNotFound
@@ -300,11 +307,11 @@ async def _refuse(
     raise VersionMismatch
 
 
-def _idempotency_parameters(request: Request, key: str, *what: object) -> dict[str, Any]:
-    """Return the parameters of a statement that an idempotency key goes with."""
+def _idempotency_parameters(request: Request, key: str, *request_values: object) -> dict[str, Any]:
+    """Return the parameters of an idempotent statement; `request_values` give the fingerprint."""
     return {
         "key": key,
-        "fingerprint": hashlib.sha256(orjson.dumps(what)).hexdigest(),
+        "fingerprint": hashlib.sha256(orjson.dumps(request_values)).hexdigest(),
         "attempt": str(uuid.uuid4()),
         "ttl": timedelta(seconds=request.app.state.settings.idempotency_ttl),
     }
@@ -333,8 +340,9 @@ def _task(row: Row | Sequence[Any]) -> dict[str, Any]:
 
 
 def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a response of rows as they came: no model stands between them and the client, so
-    tests hold its bytes against the documented schema.
+    """Return a JSON response of database rows.
+
+    No model validates it, so tests compare its bytes with the documented schema.
     """
     return Response(
         orjson.dumps(content, option=orjson.OPT_UTC_Z), status, headers, "application/json"

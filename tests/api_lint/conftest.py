@@ -1,4 +1,4 @@
-"""Time to install the linters: whichever test runs first has that to wait for."""
+"""A longer timeout: the first test waits for the installation of the linters."""
 
 from pathlib import Path
 

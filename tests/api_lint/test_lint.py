@@ -1,4 +1,4 @@
-"""The document in the eyes of two linters, which find different things: no error, no warning."""
+"""Two linters, which find different things, report no error and no warning for the document."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def spectral(programs: Path, tmp_path: Path) -> Linter:
     return lint
 
 
-def test_the_committed_document_is_the_applications() -> None:
+def test_the_committed_document_is_current() -> None:
     assert json.loads(COMMITTED.read_text()) == document()
 
 
@@ -95,7 +95,7 @@ def with_an_unused_component(described: Any) -> None:
         ("spectral", with_an_unused_component, "oas3-unused-component"),
     ],
 )
-def test_what_is_spoilt_is_found(
+def test_an_injected_defect_is_found(
     request: pytest.FixtureRequest, linter: str, spoil: Callable[[Any], None], rule: str
 ) -> None:
     described = deepcopy(document())

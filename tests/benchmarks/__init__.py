@@ -1,1 +1,1 @@
-"""The cost of a request, beside peers that do the same job and limits that do less: `nox -s bench`."""
+"""The cost of a request, compared with peers (same job) and limits (less work): `nox -s bench`."""

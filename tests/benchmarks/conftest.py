@@ -1,4 +1,4 @@
-"""The servers, started on one database with the same rows for each; how long, and which."""
+"""The servers, started on one database with the same rows for each; options of a run."""
 
 import contextlib
 import shutil
@@ -25,9 +25,11 @@ from tasks_backend.dev.postgres import embedded
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 TIME_TO_START = 1800  # seconds, for installing and starting everything
 SMALLEST_TABLE = 10_000
-MOST_FOR_A_BURST = 60  # seconds beside the burst itself, for its rows and on a slow machine
+MOST_FOR_A_BURST = 60  # seconds beside the burst, for its rows and a slow machine
 SETTINGS_OF_POSTGRESQL = (
-    *("autovacuum = off", "checkpoint_timeout = '1h'", "max_wal_size = '16GB'"),
+    "autovacuum = off",
+    "checkpoint_timeout = '1h'",
+    "max_wal_size = '16GB'",
     "max_connections = 300",
 )
 
@@ -54,13 +56,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """An embedded PostgreSQL that has room for the pools of all servers, and nothing else to do."""
+    """An embedded PostgreSQL with room for the pools of all servers."""
     directory = Path(tempfile.mkdtemp(prefix="tasks-backend-bench-"))
     try:
         with embedded(directory / "postgres") as url, Cluster(url).cursor() as cursor:
             for setting in SETTINGS_OF_POSTGRESQL:
                 cursor.execute(f"ALTER SYSTEM SET {setting}")
-        with embedded(directory / "postgres") as url:  # some settings take a start
+        with embedded(directory / "postgres") as url:  # some settings need a restart
             yield Cluster(url)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -68,7 +70,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> list[Server]:
-    """The service and the peers that were asked for, whose programs are all there."""
+    """The service and the selected peers; their programs are installed."""
     try:
         asked = chosen(pytestconfig.getoption("bench_peers"))
     except ValueError as error:
@@ -80,7 +82,7 @@ def servers(pytestconfig: pytest.Config) -> list[Server]:
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Shows a result, and keeps it in the file that an option names, below those before it."""
+    """Shows a result, and appends it to the file of an option."""
     path: Path | None = pytestconfig.getoption("bench_report")
     if path is not None:
         path.write_text("")
@@ -96,7 +98,7 @@ def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def sizes(pytestconfig: pytest.Config) -> list[int]:
-    """How many tasks the tables have that are compared by their size, smallest first."""
+    """The sizes of the compared tables, in tasks, smallest first."""
     asked = pytestconfig.getoption("bench_rows").split(",")
     if not all(one.isdecimal() and int(one) >= SMALLEST_TABLE for one in asked):
         raise pytest.UsageError(f"--bench-rows: numbers by commas, {SMALLEST_TABLE} at least each")
@@ -132,7 +134,7 @@ def side_by_side(
     tokens: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Running | Pgbench]]:
-    """All servers, each of which has shown that it does the job."""
+    """All servers, after the check that they do the same job."""
     variables = environment(database, key_server.url)
     with contextlib.ExitStack() as stack:
         yield [

@@ -1,4 +1,4 @@
-"""The rows that requests are about, and what brings the tables back between bursts."""
+"""The rows for the requests, and the reset of the tables between bursts."""
 
 import random
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ RETURNING user_id, id::text
 
 @dataclass(frozen=True)
 class Task:
-    """A task that a request can be about."""
+    """A task for requests."""
 
     owner: str
     id: str
 
 
 class Data:
-    """One database with the service's schema and, of the same rows, one for each peer."""
+    """One database with the service's schema and one schema with the same rows for each peer."""
 
     def __init__(self, cluster: Cluster, url: str) -> None:
         self._cluster = cluster
@@ -50,7 +50,7 @@ class Data:
         self.tidy(SERVICE)
 
     def make_schema(self, name: str) -> str:
-        """Fill a schema for a peer, and return the login that finds its tables there."""
+        """Fill a schema for a peer, and return the login that uses it."""
         login = self._cluster.login("")
         self._do(
             f"CREATE SCHEMA {name}; SET search_path = {name}; {PEER_SCHEMA.read_text()};"
@@ -62,7 +62,7 @@ class Data:
         return login
 
     def sample(self, each: int) -> list[Task]:
-        """Return some tasks of each person, the same ones in every schema, in no order."""
+        """Return some tasks of each user, the same in every schema, in random order."""
         rows = self._rows(
             "SELECT user_id, id::text FROM ("
             " SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY md5(id::text)) AS place"
@@ -74,18 +74,18 @@ class Data:
         return tasks
 
     def make(self, schema: str, count: int) -> Iterator[Task]:
-        """Make tasks that are there to be deleted."""
+        """Create tasks for deletion."""
         values = {"people": PEOPLE, "title": MADE, "count": count}
         for row in self._rows(_MAKE.format(schema=schema), values):
             yield Task(*row)
 
     def tidy(self, schema: str) -> None:
-        """Take away what bursts have made, and the dead rows that they have left."""
+        """Remove the rows that bursts created, and their dead rows."""
         self._do(f"DELETE FROM {schema}.tasks WHERE title = '{MADE}'")
         self._do(f"VACUUM (ANALYZE) {schema}.tasks")
 
     def versions(self, schema: str) -> int:
-        """Return the sum of the tasks' versions: one more for each task made or changed."""
+        """Return the sum of the tasks' versions: each creation or change adds one."""
         ((total,),) = self._rows(f"SELECT sum(version) FROM {schema}.tasks")
         return int(total)
 
@@ -95,7 +95,7 @@ class Data:
         return int(Path(directory, "postmaster.pid").read_text().split("\n", 1)[0])
 
     def setting(self, name: str) -> str:
-        """Return what the database server says of itself."""
+        """Return a setting of the database server."""
         ((value,),) = self._rows("SELECT current_setting(%s)", (name,))
         return str(value)
 

@@ -1,13 +1,13 @@
-"""A proxy in a process of its own, which puts a database further away.
+"""A proxy in a separate process that adds a delay to a database.
 
-Run as a program, with the socket of the database as its argument, it listens on loopback, prints
-its port, and takes a line at a time, which it answers with the round trips that it has seen:
+As a program, with the socket of the database as its argument, it listens on loopback, prints its
+port, and answers each line of input with the number of round trips so far:
 
     delay SECONDS    from now on a round trip takes this much longer
-    trips            nothing: only the answer is wanted
+    trips            no change: only the answer
 
-Each chunk is delivered half of the delay after it has arrived, in either direction, in order and
-as fast as the machine can. A round trip is a client that speaks after the server has spoken last.
+Each chunk is delivered half of the delay after its arrival, in both directions, in order and as
+fast as possible. A round trip is counted when the client sends after the server has sent.
 """
 
 import select
@@ -18,12 +18,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 CHUNK = 1 << 16  # bytes; room for more would be mapped and unmapped by the kernel each time
-STUCK = 10  # seconds in which an end takes nothing, before its connection is given up
+STUCK = 10  # seconds without progress, until a connection is dropped
 
 
 @dataclass(eq=False)
 class Connection:
-    """A client and the server, and who has spoken last."""
+    """A client and the server, and which of them has sent last."""
 
     client: socket.socket
     server: socket.socket
@@ -36,7 +36,7 @@ class Connection:
 
 @dataclass
 class Proxy:
-    """All connections, and the chunks that are on their way: first come, first to be delivered."""
+    """All connections, and the chunks in transit, in order of arrival."""
 
     listener: socket.socket
     upstream: str
@@ -51,7 +51,7 @@ class Proxy:
         """Serve until standard input ends.
 
         `select` because its timeout is in microseconds: those of epoll, asyncio and uvloop are in
-        milliseconds, which is as much as the delays that are asked for.
+        milliseconds, as large as the delays.
         """
         stdin, listening = sys.stdin.fileno(), self.listener.fileno()
         while True:
@@ -73,7 +73,7 @@ class Proxy:
         word, _, value = line.strip().partition(" ")
         if word == "delay":
             self.one_way = float(value) / 2
-        print(self.trips, flush=True)  # noqa: T201 - what the one who started it waits for
+        print(self.trips, flush=True)  # noqa: T201 - the parent process waits for it
 
     def _accept(self) -> None:
         client, _ = self.listener.accept()
@@ -100,13 +100,13 @@ class Proxy:
         self.late.append((due, connection, target, data))
 
     def _deliver(self, connection: Connection, target: socket.socket, data: bytes) -> None:
-        """Pass a chunk on, or an end: that of one side is that of the connection."""
+        """Forward a chunk or an end; the end of one side ends the connection."""
         try:
             if data:
                 target.sendall(data)
                 return
         except OSError:
-            pass  # it has hung up meanwhile
+            pass  # it has disconnected meanwhile
         for end in (connection.client, connection.server):
             self.sources.pop(end.fileno(), None)
         connection.close()

@@ -1,4 +1,4 @@
-"""How exact the delay proxy is: an echo behind it, asked one thing at a time."""
+"""The accuracy of the delay proxy: an echo server behind it, one request at a time."""
 
 import contextlib
 import socket
@@ -19,7 +19,7 @@ class _Echo(BaseRequestHandler):
 
 
 class Echo(Background):
-    """Says on a Unix socket what it is told."""
+    """An echo server on a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         self._server = ThreadingUnixStreamServer(str(path), _Echo)
@@ -34,7 +34,7 @@ def connected(network: Network) -> Iterator[socket.socket]:
 
 
 def times(network: Network, count: int) -> list[float]:
-    """Return how long so many round trips of one byte took, in seconds, the shortest first."""
+    """Return the times of this number of one-byte round trips, in seconds, sorted."""
     taken = []
     with connected(network) as client:
         for _ in range(count):

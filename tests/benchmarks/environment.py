@@ -9,5 +9,5 @@ def environment(database: str, key_set: str) -> dict[str, str]:
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
         "JWKS_URL": key_set,
-        "MAX_TASKS_PER_USER": "0",  # some users of the lab have a hundred thousand
+        "MAX_TASKS_PER_USER": "0",  # some users of the lab have 100,000
     }

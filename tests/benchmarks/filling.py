@@ -1,4 +1,4 @@
-"""A database with so many tasks, of users who have few, many and very many of them."""
+"""A database with a given number of tasks, of users with few, many and very many."""
 
 import time
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from tasks_backend.db import migrations
 BATCH = 250_000
 INDEX = "ix_tasks_list"
 
-# Each kind's tasks are spread evenly over the time that the table tells of, a second between any
-# two, and go round among the kind's users; only those of long ago come before all the others. Two
-# thirds are completed, in no pattern.
+# The tasks of each kind are spread evenly over the period of the table, one second apart, and in
+# turn over the users of the kind; only those of `early` users come before all others. Two
+# thirds are completed, without a pattern.
 _BATCH = """
 INSERT INTO {schema}.tasks (id, user_id, title, description, completed, created_at, updated_at)
 SELECT uuidv7((n - %(rows)s) * interval '1 second'),
@@ -47,10 +47,10 @@ SELECT user_id, id::text FROM (
 
 
 class Filled:
-    """A migrated database of its own, with `rows` tasks; reached by `url` as its owner.
+    """A separate, migrated database with `rows` tasks; `url` is its owner's.
 
-    Without `in_order`, the list's index is made after the rows, which is quicker and packs it;
-    with it, the index grows with the rows, as in real life.
+    Without `in_order`, the list's index is created after the rows, which is faster and packs it;
+    with it, the index grows with the rows, as in production.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Filled:
         began = time.monotonic()
         with cluster.cursor(name) as cursor:
             cursor.execute(f"ALTER TABLE {SERVICE}.tasks SET (fillfactor = {fillfactor})")
-            cursor.execute("SET session_replication_role = replica")  # no foreign keys meanwhile
+            cursor.execute("SET session_replication_role = replica")  # no foreign keys
             for kind in self.kinds.values():
                 cursor.execute(
                     f"INSERT INTO {SERVICE}.users (id) SELECT md5(%s || n)"
@@ -110,7 +110,7 @@ class Filled:
 
     @property
     def directory(self) -> Path:
-        """Where the database server keeps its data."""
+        """The data directory of the database server."""
         with self._cluster.cursor() as cursor:
             cursor.execute("SHOW data_directory")
             ((directory,),) = cursor.fetchall()
@@ -122,7 +122,7 @@ class Filled:
         return int((self.directory / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def sample(self, kind: Kind, users: int, each: int) -> dict[str, list[Task]]:
-        """Return so many tasks of so many users, evenly from the oldest to the newest."""
+        """Return some tasks of some users, evenly from the oldest to the newest."""
         people = kind.people[:: max(kind.users // users, 1)][:users]
         with self._cluster.cursor(self.database) as cursor:
             found = {}
@@ -132,7 +132,7 @@ class Filled:
         return found
 
     def anywhere(self, count: int, seed: int) -> list[Task]:
-        """Return about so many tasks from all over the table, in no order."""
+        """Return about this number of tasks from the whole table, in random order."""
         with self._cluster.cursor(self.database) as cursor:
             cursor.execute(
                 f"SELECT user_id, id::text FROM {SERVICE}.tasks"
@@ -142,7 +142,7 @@ class Filled:
             return [Task(*row) for row in cursor.fetchall()]
 
     def make(self, people: list[str], count: int) -> Iterator[Task]:
-        """Make tasks that are there to be deleted."""
+        """Create tasks for deletion."""
         with self._cluster.cursor(self.database) as cursor:
             cursor.execute(
                 f"INSERT INTO {SERVICE}.tasks (id, user_id, title)"
@@ -153,7 +153,7 @@ class Filled:
             yield from (Task(*row) for row in cursor.fetchall())
 
     def tidy(self) -> None:
-        """Take away what is younger than the filling, and the dead rows with their index entries."""
+        """Remove rows that are newer than the filling, and dead rows with their index entries."""
         with self._cluster.cursor(self.database) as cursor:
             cursor.execute(
                 f"DELETE FROM {SERVICE}.tasks WHERE id > uuidv7(interval '-1 day') AND title = %s",

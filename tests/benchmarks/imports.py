@@ -1,4 +1,4 @@
-"""What a process's imports took, by the distribution that each module comes from."""
+"""The import time of a process, by distribution."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ _LINE = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)$", re.MULTILIN
 
 
 def by_distribution(log: str) -> dict[str, float]:
-    """Sum up what `python -X importtime` wrote: seconds, each module's own alone."""
+    """Sum up the output of `python -X importtime`: seconds, each module without its imports."""
     known = packages_distributions()
     costs: dict[str, float] = defaultdict(float)
     for microseconds, module in _LINE.findall(log):
@@ -20,7 +20,7 @@ def by_distribution(log: str) -> dict[str, float]:
 
 
 def _distribution(package: str, known: Mapping[str, list[str]]) -> str:
-    """Return the one distribution that a package comes from; a package of several stays itself."""
+    """Return the distribution of a package; the package itself if there are several."""
     if package in sys.stdlib_module_names:
         return STANDARD_LIBRARY
     names = set(known.get(package, ()))

@@ -20,13 +20,15 @@ class Kind:
 
 
 def kinds(rows: int) -> list[Kind]:
-    """Return who has the tasks of a table of this size: the larger kinds only in larger tables."""
+    """Return the kinds of users in a table of this size: larger kinds only in larger tables."""
     early = int(rows >= 1_000_000)
     large = rows // 5 // 100_000
     medium = max(rows * 2 // 5 // 1_000, 1)
     small = (rows - (early + large) * 100_000 - medium * 1_000) // 10
     found = [
-        *(Kind("small", 10, small), Kind("medium", 1_000, medium)),
-        *(Kind("large", 100_000, large), Kind("early", 100_000, early)),
+        Kind("small", 10, small),
+        Kind("medium", 1_000, medium),
+        Kind("large", 100_000, large),
+        Kind("early", 100_000, early),
     ]
     return [kind for kind in found if kind.users]

@@ -1,4 +1,4 @@
-"""Servers that run side by side, and one burst of requests at a time to one of them."""
+"""Servers that run in parallel, with one burst of requests at a time to one of them."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from benchmarks.usage import Usage
 
 
 class Subject(Protocol):
-    """What can be sent the requests of an operation, and says what it has used so far."""
+    """A server that receives an operation's requests and reports its usage so far."""
 
     @property
     def server(self) -> Server: ...
@@ -28,7 +28,7 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """A burst and what it cost: CPU in seconds for one request, resident memory in bytes."""
+    """A burst and its cost: CPU in seconds per request, resident memory in bytes."""
 
     burst: Burst
     server_cpu: float
@@ -51,10 +51,10 @@ Samples = dict[tuple[str, str], list[Sample]]
 def measure(
     running: list[Subject], operations: Operations, data: Data, *, seconds: int, rounds: int
 ) -> Samples:
-    """Give each server a burst of each operation, round after round.
+    """Send each server a burst of each operation, in several rounds.
 
-    The servers take turns within an operation, another one first in each round, so that what the
-    machine does meanwhile falls on all of them. A first round warms up and is not counted.
+    The servers take turns within an operation, starting with another one in each round, so that
+    noise of the machine affects all of them. A first round warms up and is not counted.
     """
     postmaster = data.postmaster()
     samples: Samples = defaultdict(list)

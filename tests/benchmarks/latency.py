@@ -1,4 +1,4 @@
-"""What the way to the database costs a request: how each server fares at each delay."""
+"""The effect of the distance to the database: each server at each delay."""
 
 import time
 from collections import defaultdict
@@ -20,9 +20,9 @@ from benchmarks.operations import CHANGING, OPERATIONS, Operations
 from benchmarks.progress import tell
 from benchmarks.starting import Running
 
-COUNTED = 20  # requests of each operation whose trips are counted
+COUNTED = 20  # requests of each operation for the count of trips
 WARM = 10
-SETTLED = 0.2  # seconds without a trip: what a server does after its answer is done too
+SETTLED = 0.2  # seconds without a trip: work after the answer is finished too
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Samples:
         )
 
     def trips(self, operation: str, server: str, delays: list[float]) -> float:
-        """Return by how many delays the p50 of one connection grows: the slope of the best line."""
+        """Return the slope of one connection's p50 over the delay (linear fit): its round trips."""
         p50s = [self.p50(operation, server, delay, 1) for delay in delays]
         return float(linear_regression(delays, p50s).slope)
 
     def errors(self) -> dict[tuple[str, str, float, int], int]:
-        """Return how many answers were none, or not 2xx, and where."""
+        """Return the number of missing or non-2xx answers, and where they occurred."""
         found = {what: sum(burst.errors for burst in taken) for what, taken in self.taken.items()}
         return {what: count for what, count in found.items() if count}
 
@@ -64,7 +64,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Lab:
-    """Servers whose database is behind the proxy."""
+    """Servers with their database behind the proxy."""
 
     network: Network
     running: list[Running]
@@ -72,9 +72,9 @@ class Lab:
     data: Data
 
     def measure(self, delays: list[float], *, seconds: int, rounds: int) -> Samples:
-        """Give each server a burst of each operation at each delay, alone and loaded, in turns.
+        """Send each server a burst of each operation at each delay, alone and loaded, in turn.
 
-        A first round, of a second each and near by, warms up and is not counted.
+        A first round, of one second each and without a delay, warms up and is not counted.
         """
         samples = Samples()
         for number in range(rounds + 1):
@@ -109,9 +109,8 @@ class Lab:
         return burst
 
     def counted(self, one: Running, at_a_time: int) -> dict[str, float]:
-        """Return the round trips of a request of each operation, counted on their way.
-
-        Some requests before them open the connections.
+        """Return the round trips per request of each operation, counted by the proxy.
+        Some requests before open the connections.
         """
         trips = {}
         with (

@@ -1,4 +1,4 @@
-"""Bursts of requests by wrk, whose figures come back as JSON."""
+"""Bursts of requests by wrk, which returns its figures as JSON."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 16
-TIMEOUT = 10  # seconds that wrk waits for an answer
+TIMEOUT = 10  # wrk's timeout for an answer, in seconds
 SCRIPT = Path(__file__).with_name("requests.lua")
 
 
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Burst:
-    """What came of a burst, as the client saw it: times in seconds, errors whatever is not 2xx."""
+    """The client's results of a burst: times in seconds; errors are all answers except 2xx."""
 
     requests: int
     seconds: float
@@ -41,14 +41,14 @@ def write(requests: Iterable[Request], path: Path) -> None:
 
 
 def read(path: Path) -> Iterator[Request]:
-    """Read what `write` has written."""
+    """Read a file of `write`."""
     with path.open() as lines:
         for line in lines:
             yield Request(*line.rstrip("\n").split("\t"))
 
 
 def send(base: str, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Burst:
-    """Send the requests in turn, from the first again after the last, so many at a time."""
+    """Send the requests in a cycle, with this number of connections."""
     done = subprocess.run(
         [
             *("wrk", "--threads", "1", "--connections", str(connections)),

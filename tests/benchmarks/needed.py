@@ -7,7 +7,7 @@ import pytest
 
 
 def require(*programs: str) -> None:
-    """Skip what needs a program that is not installed, unless this is CI: then it fails."""
+    """Skip a test without this program; in CI it fails."""
     if missing := [program for program in programs if shutil.which(program) is None]:
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse(f"not installed: {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""A database at a distance: the delay proxy, started and told how far."""
+"""A distant database: runs the delay proxy and sets its delay."""
 
 import contextlib
 import subprocess
@@ -16,7 +16,7 @@ STOP_TIMEOUT = 30  # seconds
 
 @dataclass(frozen=True)
 class Network:
-    """What lies between the servers and a database."""
+    """The network between the servers and a database."""
 
     port: int
     pid: int
@@ -24,11 +24,11 @@ class Network:
     _answers: IO[str]
 
     def delay(self, seconds: float) -> None:
-        """Make each round trip this much longer, from now on."""
+        """Make each round trip longer by this delay, from now on."""
         self._ask(f"delay {seconds}")
 
     def trips(self) -> int:
-        """Return the round trips so far, over all connections, those of connecting too."""
+        """Return the round trips so far of all connections, including connecting."""
         return self._ask("trips")
 
     def url(self, database: str) -> str:

@@ -1,4 +1,4 @@
-"""The six operations: the requests that a burst of each sends."""
+"""The six operations: the requests of a burst of each."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,12 +10,12 @@ from benchmarks.load import Request, write
 TASKS = "/api/v1/tasks"
 OPERATIONS = ("create", "get", "list", "patch", "toggle", "delete")
 CHANGING = frozenset(OPERATIONS) - {"get", "list"}
-OF_EACH_PERSON = 20  # tasks that are asked for
-MOST_A_SECOND = 10_000  # no server deletes more; each task can be deleted once
+OF_EACH_PERSON = 20  # tasks in the requests
+MOST_A_SECOND = 10_000  # more than any server deletes; each task can be deleted once
 
 
 class Operations:
-    """Files with requests: the same for all servers, but for those of tasks to be deleted."""
+    """Files with requests: the same for all servers, except those of deletions."""
 
     def __init__(self, data: Data, tokens: Mapping[str, str], directory: Path) -> None:
         self._data = data
@@ -27,7 +27,7 @@ class Operations:
                 write(self._requests(operation, tasks), self._file(operation))
 
     def prepare(self, operation: str, schema: str, seconds: int) -> Path:
-        """Return the file for a burst, whose tasks are there."""
+        """Return the file for a burst; its tasks exist."""
         path = self._file(operation)
         if operation == "delete":
             doomed = self._data.make(schema, MOST_A_SECOND * seconds)

@@ -1,4 +1,4 @@
-"""Two processes of the service on one database, each of which gets half of the connections."""
+"""Two processes of the service on one database, each with half of the connections."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from benchmarks.usage import Usage
 
 @dataclass(frozen=True)
 class Pair:
-    """Both together."""
+    """Both processes together."""
 
     server: Server
     halves: tuple[Running, Running]
 
     def usage(self) -> Usage:
-        """Return what they have used so far."""
+        """Return their usage so far."""
         first, second = (half.usage() for half in self.halves)
         return Usage(first.cpu + second.cpu, first.memory + second.memory)
 
     def send(self, operation: str, requests: Path, seconds: int) -> Burst:
-        """Send both of them requests; the latencies are those of the slower one."""
+        """Send requests to both; the latencies are those of the slower one."""
 
         def burst(half: Running) -> Burst:
             return load.send(half.base, requests, seconds, CONNECTIONS // 2)

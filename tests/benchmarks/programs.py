@@ -1,4 +1,4 @@
-"""Servers as child processes, and what they need installed first."""
+"""Servers as child processes, and the installation of their packages."""
 
 import contextlib
 import shutil
@@ -16,9 +16,9 @@ START_TIMEOUT = 60
 
 
 def install(source: Path, directory: Path) -> None:
-    """Copy a peer's files to a directory and put beside them the packages that they name.
+    """Copy a peer's files to a directory and install their packages there.
 
-    Of npm's scripts, only the peer's own `build` is run, if it has one.
+    Of the npm scripts, only the peer's `build` is run, if it exists.
     """
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
     if (directory / "package.json").exists():
@@ -36,8 +36,7 @@ def running(
     command: Sequence[str], directory: Path, variables: Mapping[str, str], ready: str
 ) -> Iterator[int]:
     """Run a server until the block ends, and yield its process id once it answers at an address.
-
-    Whatever it answers there will do.
+    Any answer is sufficient.
     """
     log = directory / LOG
     with process(command, directory, variables) as server:

@@ -1,4 +1,4 @@
-"""The figures of a server's bursts, as medians over the rounds, and how those of two compare."""
+"""The figures of a server's bursts, as medians over the rounds, and the ratios of two servers."""
 
 from collections.abc import Callable, Sequence
 from math import isnan
@@ -11,12 +11,12 @@ Figure = Callable[[Sequence[Sample]], float]
 
 
 def server_cpu(taken: Sequence[Sample]) -> float:
-    """Return the median, in seconds for one request; of pgbench, which is no server, NaN."""
+    """Return the median in seconds per request; NaN for pgbench, which is not a server."""
     return median(sample.server_cpu for sample in taken)
 
 
 def database_cpu(taken: Sequence[Sample]) -> float:
-    """Return the median, in seconds for one request."""
+    """Return the median in seconds per request."""
     return median(sample.database_cpu for sample in taken)
 
 
@@ -36,14 +36,14 @@ def p99(taken: Sequence[Sample]) -> float:
 
 
 def resident(taken: Sequence[Sample]) -> float:
-    """Return the median of the resident memory, in bytes; of pgbench, NaN."""
+    """Return the median of the resident memory, in bytes; NaN for pgbench."""
     return median(sample.memory for sample in taken)
 
 
 def ratio(figure: Figure, taken: Sequence[Sample], other: Sequence[Sample] | None) -> str:
-    """Return a figure of some samples to that of others; nothing where either has none.
+    """Return the ratio of a figure of two groups of samples; nothing if one has none.
 
-    A short burst on a busy machine may take less than a tick of the clock that counts CPU.
+    A short burst on a busy machine may take less than one tick of the CPU clock.
     """
     if not taken or not other or isnan(figure(taken)) or not figure(other) > 0:
         return ""
@@ -51,5 +51,5 @@ def ratio(figure: Figure, taken: Sequence[Sample], other: Sequence[Sample] | Non
 
 
 def measured_service(servers: Sequence[Server]) -> Server:
-    """Return the service as the targets mean it: the first there is, with one worker."""
+    """Return the service that targets refer to: the first one, with one worker."""
     return next(server for server in servers if server.kind == "service")

@@ -1,4 +1,4 @@
-"""What a process holds in memory, as Linux tells it in /proc/<pid>/smaps_rollup."""
+"""The memory of a process, from Linux's /proc/<pid>/smaps_rollup."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes: all that is resident, the same with its share of what others have too, and what
-    it has written itself, which is nobody else's.
+    """In bytes: resident memory, the same with only its share of shared pages, and its private
+    dirty pages.
     """
 
     resident: int
@@ -23,7 +23,7 @@ class Memory:
 
 
 def of_process(pid: int) -> Memory:
-    """Return what a process holds now, without its children."""
+    """Return the current memory of a process, without its children."""
     told = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, size, _ = line.split()

@@ -1,4 +1,4 @@
-"""What every server must answer before it is measured: the same job, with the same JSON."""
+"""Checks before a server is measured: the same operations, with the same JSON."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ FIELDS = {"id", "user_id", "title", "description", "completed", "created_at", "u
 
 
 def check(base: str, person: str, token: str, other_token: str) -> None:
-    """Do each operation once, and what must be refused: no token, a bad one, another's task."""
+    """Do each operation once, and check refusals: no token, a bad one, another user's task."""
     headers = {"Authorization": f"Bearer {token}"}
     with httpx2.Client(base_url=f"{base}/api/v1", headers=headers, timeout=30) as client:
         made = _task(client.post("/tasks", json={"title": "Same"}), 201)

@@ -1,4 +1,4 @@
-"""The operations as each kind of user does them, on tables of several sizes side by side."""
+"""The operations of each kind of user, on tables of several sizes in parallel."""
 
 import time
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from benchmarks.progress import tell
 from benchmarks.scale_operations import OPERATIONS, deletions, messages, requests
 from benchmarks.usage import Usage
 
-USERS = 40  # of each kind, if there are so many: few enough to stay in PostgreSQL's memory
-EACH = 10  # tasks of each that are asked for
-PLANNED = 200  # messages whose plans are looked at
-PLANNING_TIME = 5  # seconds for them, where they are slow
+USERS = 40  # of each kind, at most: few enough to stay in PostgreSQL's memory
+EACH = 10  # tasks of each in the requests
+PLANNED = 200  # messages whose plans are measured
+PLANNING_TIME = 5  # seconds for them, at most
 FEWEST = 5
 SETTLING_TIME = 20  # seconds at most
 SETTLED_FOR = 0.2
@@ -39,7 +39,7 @@ class Planned:
 
 @dataclass
 class Subject:
-    """A table of some size, and a service of its own that answers from it."""
+    """A table of some size, and a separate service on it."""
 
     filled: Filled
     base: str
@@ -53,7 +53,7 @@ class Subject:
         }
 
     def planned(self, operation: str, kind: Kind) -> Planned:
-        """Send the service's messages for this operation, each rolled back, after a first round."""
+        """Send this operation's messages after a warm-up round; each is rolled back."""
         sent = list(messages(operation, self.own[kind.name]))
         for user, statement, values in sent[:USERS]:
             self.messages.plans(statement, user, **values)
@@ -71,7 +71,7 @@ class Subject:
     def burst(
         self, operation: str, kind: Kind, tokens: Mapping[str, str], postmaster: int, seconds: int
     ) -> Sample:
-        """Send requests over one connection. The CPU is PostgreSQL's, with all it does meanwhile."""
+        """Send requests over one connection. The CPU is PostgreSQL's, with its background work."""
         path = self.directory / "requests"
         own = self.own[kind.name]
         if operation == "delete":
@@ -87,7 +87,7 @@ class Subject:
 
 
 def _settled(postmaster: int) -> Usage:
-    """Wait until PostgreSQL has nothing left to do, such as what a client has not waited for."""
+    """Wait until PostgreSQL is idle; for example work after a client's answer continues."""
     give_up = time.monotonic() + SETTLING_TIME
     used = usage.of_tree(postmaster)
     while time.monotonic() < give_up:
@@ -100,7 +100,7 @@ def _settled(postmaster: int) -> Usage:
 
 @dataclass
 class Found:
-    """What was found of one operation of one kind of user on a table of one size."""
+    """The results of one operation of one kind of user on a table of one size."""
 
     planned: Planned
     samples: list[Sample] = field(default_factory=list)
@@ -114,10 +114,10 @@ def measure(
     seconds: int,
     rounds: int,
 ) -> dict[tuple[str, str, int], Found]:
-    """Give each table a burst of each operation of each kind of user, round after round.
+    """Send each table a burst of each operation of each kind of user, in several rounds.
 
     The tables take turns within an operation. A first round warms up and is not counted. Returns
-    what was found by operation, kind of user and size of the table.
+    the results by operation, kind of user and size of the table.
     """
     found: dict[tuple[str, str, int], Found] = {}
     all_kinds = list(max(subjects, key=lambda one: one.filled.rows).filled.kinds)

@@ -27,7 +27,7 @@ Own = Mapping[str, list[Task]]
 
 
 def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[str, Any]]]:
-    """Give whose message it is, its statement and its parameters."""
+    """Yield the user of the message, its statement and its parameters."""
     for user, tasks in own.items():
         if operation == "create":
             yield user, statements.CREATE, {**NEW, "completed": False, "id": str(new_id())}
@@ -47,7 +47,7 @@ def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[st
 
 
 def requests(operation: str, own: Own, tokens: Mapping[str, str]) -> Iterator[Request]:
-    """Give what can be asked for again and again: all but deletions."""
+    """Yield the repeatable requests: all except deletions."""
     for user, tasks in own.items():
         if operation == "create":
             yield Request("POST", TASKS, tokens[user], json.dumps(NEW))

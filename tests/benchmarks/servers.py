@@ -1,4 +1,4 @@
-"""What is measured: the service, its peers, and limits that do less."""
+"""The measured servers: the service, its peers, and limits that do less work."""
 
 import sys
 from dataclasses import dataclass
@@ -9,7 +9,13 @@ from benchmarks.operations import OPERATIONS
 
 _UVICORN = (".venv/bin/python", "-m", "uvicorn", "--no-access-log", "--port", "{port}")
 _GUNICORN = (
-    *(".venv/bin/python", "-m", "gunicorn", "--threads", "16", "--bind", "127.0.0.1:{port}"),
+    ".venv/bin/python",
+    "-m",
+    "gunicorn",
+    "--threads",
+    "16",
+    "--bind",
+    "127.0.0.1:{port}",
     "--no-control-socket",
 )
 _SERVICE = (sys.executable, "-m", "tasks_backend", "serve", "--port", "{port}")
@@ -17,10 +23,10 @@ _SERVICE = (sys.executable, "-m", "tasks_backend", "serve", "--port", "{port}")
 
 @dataclass(frozen=True)
 class Server:
-    """How one is started: where its files are among the peers, and its command.
+    """How a server is started: the directory of its files among the peers, and its command.
 
-    pgbench is started for each burst, by its protocol. The target is of the service's CPU to this
-    server's: what it shall be at most, of the server for a peer and of the database for a limit.
+    pgbench is started for each burst, by its protocol. The target is the maximum ratio of the
+    service's CPU to this server's: of the server for a peer, of the database for a limit.
     """
 
     name: str
@@ -31,24 +37,29 @@ class Server:
     variables: tuple[tuple[str, str], ...] = ()
     protocol: Literal["", "simple", "prepared"] = ""
     rate: int = 0
-    """Requests a second that pgbench keeps to; 0: as many as it can."""
+    """pgbench's fixed rate in requests per second; 0: as fast as possible."""
     target: str = ""
 
     @property
     def schema(self) -> str:
-        """Where the tables are that its requests change."""
+        """The schema of the tables that its requests change."""
         return f"peer_{self.source}" if self.kind == "peer" else SERVICE
 
 
 SERVERS = (
     Server("tasks_backend, 1 worker", "service", _SERVICE),
     Server(
-        *("tasks_backend, 1 worker, no request log", "service", _SERVICE),
+        "tasks_backend, 1 worker, no request log",
+        "service",
+        _SERVICE,
         variables=(("LOG_LEVEL", "warning"),),
     ),
     Server("tasks_backend, 2 workers", "service", (*_SERVICE, "--workers", "2")),
     Server(
-        *("Fastify, postgres.js, jose", "peer", ("node", "server.mjs"), "fastify"),
+        "Fastify, postgres.js, jose",
+        "peer",
+        ("node", "server.mjs"),
+        "fastify",
         target="1.3, list below 1",
     ),
     Server("Express, Knex, jose", "peer", ("node", "server.mjs"), "express", target="0.8"),
@@ -56,29 +67,45 @@ SERVERS = (
     Server("Litestar, asyncpg, PyJWT", "peer", (*_UVICORN, "app:app"), "litestar", target="1"),
     Server("Django, ninja, PyJWT", "peer", (*_GUNICORN, "app:app"), "django", target="1"),
     Server(
-        *("tutorial: FastAPI, Session, psycopg2, PyJWT", "peer", (*_UVICORN, "app:app")),
+        "tutorial: FastAPI, Session, psycopg2, PyJWT",
+        "peer",
+        (*_UVICORN, "app:app"),
         source="tutorial",
         target="0.25",
     ),
     Server(
-        *("FastAPI's template: Session, psycopg 3, PyJWT", "peer", (*_UVICORN, "app:app")),
+        "FastAPI's template: Session, psycopg 3, PyJWT",
+        "peer",
+        (*_UVICORN, "app:app"),
         source="template",
         target="1",
     ),
     Server("hello of FastAPI", "limit", (*_UVICORN, "framework:app"), "hello", ("get",)),
     Server(
-        *("pgbench, the service's messages", "limit", (), "pgbench", OPERATIONS[:-1]),
+        "pgbench, the service's messages",
+        "limit",
+        (),
+        "pgbench",
+        OPERATIONS[:-1],
         protocol="simple",
         target="1.25",
     ),
     Server(
-        *("pgbench, the same at 1,000 a second", "limit", (), "pgbench", OPERATIONS[:-1]),
+        "pgbench, the same at 1,000 a second",
+        "limit",
+        (),
+        "pgbench",
+        OPERATIONS[:-1],
         protocol="simple",
         rate=1000,
         target="1.25",
     ),
     Server(
-        *("pgbench, prepared, without identity", "limit", (), "pgbench", OPERATIONS[:-1]),
+        "pgbench, prepared, without identity",
+        "limit",
+        (),
+        "pgbench",
+        OPERATIONS[:-1],
         protocol="prepared",
     ),
     Server("hello of plain ASGI", "limit", (*_UVICORN, "asgi:app"), "hello", ("get",)),
@@ -86,9 +113,8 @@ SERVERS = (
 
 
 def chosen(sources: str) -> list[Server]:
-    """Return the service and those whose sources are named, separated by commas; `all` is all.
-
-    Raises ValueError if one does not exist.
+    """Return the service and the servers with these comma-separated names; `all` means all.
+    Raises ValueError for an unknown name.
     """
     known = {server.source for server in SERVERS if server.source}
     names = known if sources == "all" else {name for name in sources.split(",") if name}

@@ -1,4 +1,4 @@
-"""The service, with one worker, on a database of its own."""
+"""The service with one worker on a separate database."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From the description of a server to one that answers and has shown that it does the job."""
+"""Start a server from its description and check that it does the same job."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -22,18 +22,18 @@ PEERS = Path(__file__).parent / "peers"
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     server: Server
     base: str
     pid: int
 
     def usage(self) -> Usage:
-        """Return what it has used so far, all its processes together."""
+        """Return the usage so far of all its processes."""
         return usage.of_tree(self.pid)
 
     def send(self, operation: str, requests: Path, seconds: int) -> Burst:
-        """Send it the requests of a file, which are of this operation."""
+        """Send it the requests of a file, all of this operation."""
         return load.send(self.base, requests, seconds)
 
 
@@ -45,9 +45,8 @@ def started(
     variables: Mapping[str, str],
     home: Path,
 ) -> Iterator[Running | Pgbench]:
-    """Run a server until the block ends, in a directory that is made for it.
-
-    The variables are the service's own settings; a peer's database comes beside them.
+    """Run a server until the block ends, in a new directory.
+    The variables are the service's settings; a peer's database is added.
     """
     if server.protocol:
         home.mkdir()
@@ -73,7 +72,7 @@ def started(
 
 
 def _libpq(database: str, login: str) -> dict[str, str]:
-    """The variables of libpq, which the drivers of all languages read."""
+    """The variables of libpq, which drivers of all languages read."""
     known = parse_dsn(database)
     told = {"PGHOST": known["host"], "PGDATABASE": known["dbname"], "PGUSER": login}
     return told | ({"PGPORT": known["port"]} if "port" in known else {})

@@ -22,17 +22,25 @@ from benchmarks.servers import Server
 
 RATIO = "to the fastest"
 HEAD = (
-    *("server", "requests/s", "p50 ms", "p99 ms", "server CPU µs (least to most)", RATIO),
-    *("database CPU µs", RATIO, "resident MB", "errors"),
+    "server",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "server CPU µs (least to most)",
+    RATIO,
+    "database CPU µs",
+    RATIO,
+    "resident MB",
+    "errors",
 )
 
 
 def tables(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
-    """Give the lines of the tables.
+    """Yield the lines of the tables.
 
-    CPU is per request. The fastest is the peer with the least CPU of its own in that operation;
-    both ratios are to its figures, and left out where there is no peer. Below each table, the
-    service is compared with each server; at the end, with what is asked of it.
+    CPU is per request. The fastest is the peer with the least server CPU in that operation; both
+    ratios are to its figures, and omitted without a peer. Below each table, the service is compared
+    with each server; at the end, with its targets.
     """
     for operation in OPERATIONS:
         measured = {
@@ -69,7 +77,7 @@ def _ratios(taken: list[Sample], other: list[Sample]) -> Iterator[str]:
 
 
 def _targets(samples: Samples, servers: Sequence[Server]) -> Iterator[str]:
-    """Give the lines of a table: the service's CPU to that of each server that has a target."""
+    """Yield the lines of a table: the service's CPU relative to each server with a target."""
     service = measured_service(servers)
     against = [server for server in servers if server.target]
     if not against:

@@ -1,4 +1,4 @@
-"""The cost of each operation beside the peers'. The figures are printed; no time is asserted."""
+"""The cost of each operation, compared with peers. Figures are printed; no time is asserted."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The cost of an operation as the table grows. Figures are printed; only errors are asserted."""
+"""The cost of an operation by table size. Figures are printed; only errors are asserted."""
 
 import contextlib
 import os
@@ -23,8 +23,16 @@ from benchmarks.serving import serving
 
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 HEAD = (
-    *("a user of", "in a table of", "pages", "to the smallest", "inside PostgreSQL ms"),
-    *("database CPU µs", "to the smallest", "p50 ms", "p99 ms", "errors"),
+    "a user of",
+    "in a table of",
+    "pages",
+    "to the smallest",
+    "inside PostgreSQL ms",
+    "database CPU µs",
+    "to the smallest",
+    "p50 ms",
+    "p99 ms",
+    "errors",
 )
 
 
@@ -35,7 +43,7 @@ def subjects(
     sizes: list[int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Subject]]:
-    """The tables, smallest first, and a service for each."""
+    """The tables, smallest first, with one service each."""
     require("wrk")
     with contextlib.ExitStack() as stack:
         made = []
@@ -99,7 +107,9 @@ def _tables(
 def _row(who: str, size: int, one: Found, smallest: Found) -> Row:
     bursts = [sample.burst for sample in one.samples]
     return (
-        *(who, f"{size:,}", f"{one.planned.blocks:.0f}"),
+        who,
+        f"{size:,}",
+        f"{one.planned.blocks:.0f}",
         f"{one.planned.blocks / smallest.planned.blocks:.2f}",
         f"{one.planned.took:.3f}",
         f"{_cpu(one) * 1e6:.0f}",

@@ -1,4 +1,4 @@
-"""The database at a distance: the service beside the usual tutorial. Counts are asserted, no time."""
+"""A distant database: the service and the usual tutorial. Only counts are asserted."""
 
 import contextlib
 import re
@@ -28,7 +28,7 @@ TUTORIAL = next(server for server in SERVERS if server.source == "tutorial")
 
 @pytest.fixture(scope="module")
 def delays(pytestconfig: pytest.Config) -> list[float]:
-    """Those that were asked for, in seconds, and none at all, with which they are compared."""
+    """The selected delays in seconds, and 0 for comparison."""
     asked = pytestconfig.getoption("bench_delays").split(",")
     if not all(DELAY.fullmatch(one) for one in asked) or not any(map(float, asked)):
         raise pytest.UsageError("--bench-delays: milliseconds by commas, one of them not 0")
@@ -49,7 +49,7 @@ def lab(
     tokens: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
-    """Both servers, on a database of their own that only they reach through the proxy."""
+    """Both servers, on a separate database behind the proxy."""
     require("wrk", "uv")
     _, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url)

@@ -1,4 +1,4 @@
-"""What a worker holds in memory at first, and after many requests. It is counted, so asserted."""
+"""The memory of a worker at first and after many requests. It is deterministic, so asserted."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
@@ -18,10 +18,10 @@ from benchmarks.progress import tell
 from benchmarks.resident import Memory
 from benchmarks.worker import first_answer, starting
 
-FIRST = 1000  # requests, after which everything has been used once
-STEPS = 5  # in which all are sent
+FIRST = 1000  # requests, after which every code path was used
+STEPS = 5  # bursts for all requests
 SECONDS = 2  # of a burst
-MOST = 10_000  # requests that are answered in a second, of all operations together
+MOST = 10_000  # requests answered per second, over all operations
 MOST_MEMORY = 110 * 2**20
 MOST_GROWTH = 5 * 2**20  # from the end of the first step to that of the last
 
@@ -70,7 +70,7 @@ def test_memory_does_not_grow(
 def _mixed(
     operations: Operations, data: Data, tokens: Mapping[str, str], count: int
 ) -> Iterator[Request]:
-    """Yield so many requests, each operation in turn; each task is deleted once."""
+    """Yield this number of requests, each operation in turn; each task is deleted once."""
     others = [
         cycle(load.read(operations.prepare(name, SERVICE, 1)))
         for name in OPERATIONS

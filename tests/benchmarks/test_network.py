@@ -1,4 +1,4 @@
-"""What the latencies rest on: the proxy delays as it is told, loses nothing, and counts trips."""
+"""The proxy of the latency tests: its delay is right, it loses nothing, and it counts trips."""
 
 import random
 import time
@@ -18,7 +18,7 @@ PINGS = 100
 
 @pytest.fixture(scope="module")
 def far(cluster: Cluster) -> Iterator[Network]:
-    """An echo behind the proxy, in a directory whose name is short enough for a socket."""
+    """An echo server behind the proxy, in a directory with a short name for the socket."""
     path = Path(socket_of(cluster.url)).with_name("echo")
     with Echo(path), network(str(path)) as between:
         yield between
@@ -26,7 +26,7 @@ def far(cluster: Cluster) -> Iterator[Network]:
 
 
 @pytest.mark.parametrize("delay", [0, 0.002, 0.005, 0.02])
-def test_a_round_trip_takes_the_delay_longer(far: Network, delay: float) -> None:
+def test_a_round_trip_takes_longer_by_the_delay(far: Network, delay: float) -> None:
     far.delay(delay)
     taken = times(far, PINGS)
     tell(
@@ -36,7 +36,7 @@ def test_a_round_trip_takes_the_delay_longer(far: Network, delay: float) -> None
     assert taken[0] >= delay
 
 
-def test_what_many_send_at_once_comes_back_whole_and_in_order(far: Network) -> None:
+def test_concurrent_data_is_returned_complete_and_in_order(far: Network) -> None:
     far.delay(0.002)
 
     def returned(seed: int) -> bool:
@@ -53,7 +53,7 @@ def test_what_many_send_at_once_comes_back_whole_and_in_order(far: Network) -> N
         assert all(many.map(returned, range(30)))
 
 
-def test_a_round_trip_is_counted_once_however_much_is_said(far: Network) -> None:
+def test_a_round_trip_is_counted_once_for_any_amount_of_data(far: Network) -> None:
     far.delay(2)  # so that no answer comes between the two halves
     before = far.trips()
     with connected(far) as client:

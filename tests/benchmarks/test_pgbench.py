@@ -1,4 +1,4 @@
-"""What pgbench sends does what the service's messages do, under either protocol."""
+"""pgbench's messages have the effect of the service's messages, with either protocol."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How soon the service answers, and what its imports cost. The figures are printed."""
+"""The start time of the service, and the cost of its imports. The figures are printed."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from benchmarks.progress import tell
 from benchmarks.worker import Passed, first_answer, starting
 
 STARTS = 5
-DEAREST = 10  # distributions that are shown
+DEAREST = 10  # distributions in the table
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_start(
     first: list[Passed] = []
     first_tasks: list[Passed] = []
     token = next(iter(tokens.values()))
-    for number in range(STARTS + 1):  # the first one reads what the others find in memory
+    for number in range(STARTS + 1):  # the first one reads files that the others find in the cache
         with starting(tmp_path, variables) as worker:
             first.append(first_answer(worker))
             assert worker.status(TASKS, token) == 200
@@ -60,7 +60,7 @@ def test_start(
         ),
     ]
     report("\n".join(lines))
-    assert costs["SQLAlchemy"] > 0  # or what was read is not what Python wrote
+    assert costs["SQLAlchemy"] > 0  # otherwise Python's output was misread
 
 
 def _passed(what: str, passed: list[Passed]) -> tuple[str, str, str]:
@@ -69,7 +69,7 @@ def _passed(what: str, passed: list[Passed]) -> tuple[str, str, str]:
 
 
 def _imports(home: Path, variables: Mapping[str, str]) -> tuple[dict[str, float], float]:
-    """Return what the imports of each distribution took, medians over starts, and all of them."""
+    """Return the import time of each distribution (medians over starts), and their sum."""
     taken = defaultdict(list)
     totals = []
     for _ in range(STARTS):

@@ -1,4 +1,4 @@
-"""What the tables say of samples, and that what was too short to be measured has no ratio."""
+"""The tables of samples; a figure too small to be measured has no ratio."""
 
 import math
 
@@ -46,6 +46,6 @@ def test_without_peers_there_is_no_ratio() -> None:
     assert "to that of" not in text
 
 
-def test_no_ratio_to_what_took_no_measurable_time() -> None:
+def test_no_ratio_to_an_unmeasurably_short_time() -> None:
     text = "\n".join(tables(measured(database_cpu=0), [SERVICE, EXPRESS]))
     assert f"{EXPRESS.name}: 0.50 / -." in text

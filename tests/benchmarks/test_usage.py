@@ -1,4 +1,4 @@
-"""What the lab rests on: CPU time is counted with that of children, also of those that have ended."""
+"""The lab's CPU measurement: the time of children is included, also of ended ones."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ BURN = "import time\nwhile time.process_time() < 0.5: pass\n"
 
 @contextmanager
 def parent(code: str) -> Iterator[int]:
-    """A process that runs this code, says so, and then waits for its input's end."""
+    """A process that runs this code, reports it, and then waits for the end of its input."""
     command = [sys.executable, "-c", f"import subprocess, sys\n{code}\nprint(flush=True)\ninput()"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -23,18 +23,18 @@ def parent(code: str) -> Iterator[int]:
         process.communicate("\n", timeout=60)
 
 
-def test_a_process_of_its_own() -> None:
+def test_a_single_process() -> None:
     with parent(BURN) as pid:
         assert of_tree(pid).cpu >= 0.45
         assert of_tree(pid).memory > 2**20
 
 
-def test_a_child_that_has_ended() -> None:
+def test_an_ended_child() -> None:
     with parent(f"subprocess.run([sys.executable, '-c', {BURN!r}], check=True)") as pid:
         assert of_tree(pid).cpu >= 0.45
 
 
-def test_a_child_that_runs() -> None:
+def test_a_running_child() -> None:
     waits = f"{BURN}\nprint(flush=True)\ninput()"
     code = (
         f"child = subprocess.Popen([sys.executable, '-c', {waits!r}],"
@@ -45,6 +45,6 @@ def test_a_child_that_runs() -> None:
         assert of_tree(pid).cpu >= 0.45
 
 
-def test_a_process_that_does_nothing_is_not_charged_for_others() -> None:
+def test_an_idle_process_has_no_usage_of_others() -> None:
     with parent("") as idle, parent(BURN):
         assert of_tree(idle).cpu < 0.45

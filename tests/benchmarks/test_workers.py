@@ -1,4 +1,4 @@
-"""More workers, and more processes, on one database. The figures are printed; none is asserted."""
+"""More workers and more processes on one database. The figures are only printed."""
 
 import contextlib
 import os
@@ -26,8 +26,16 @@ ONE = next(server for server in SERVERS if server.kind == "service")
 MEASURED = ("get", "list", "create")
 PROCESSES = "2 processes"
 HEAD = (
-    *("", "requests/s", "to 1 worker", "p50 ms", "p99 ms", "server CPU µs"),
-    *("database CPU µs", "connections to the database", "resident MB", "errors"),
+    "",
+    "requests/s",
+    "to 1 worker",
+    "p50 ms",
+    "p99 ms",
+    "server CPU µs",
+    "database CPU µs",
+    "connections to the database",
+    "resident MB",
+    "errors",
 )
 
 
@@ -39,7 +47,7 @@ def services(
     tokens: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Subject]]:
-    """All of them, side by side; their connections are told apart by their names."""
+    """All of them in parallel; their connections have different application names."""
     require("wrk")
     with contextlib.ExitStack() as stack:
 
@@ -105,7 +113,7 @@ def _row(name: str, taken: list[Sample], single: float, connections: int) -> Row
 
 
 def _connections(cluster: Cluster) -> dict[str, int]:
-    """Return how many are open, by the name that their server gave them."""
+    """Return the number of open connections by application name."""
     with cluster.cursor() as cursor:
         cursor.execute("SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1")
         return dict(cursor.fetchall())

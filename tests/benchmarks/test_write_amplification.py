@@ -1,6 +1,6 @@
-"""What a write costs beside its row: WAL, indexes, room. Figures are printed; only errors asserted.
+"""The cost of a write beside its row: WAL, indexes, space. Only errors are asserted.
 
-Twice, with PostgreSQL's fillfactor of 100 and with the service's 90, which leaves room on each page.
+Run with PostgreSQL's fillfactor of 100 and with the service's 90, which leaves room on each page.
 """
 
 import json
@@ -27,19 +27,24 @@ from benchmarks.writes import Ledger, Writes
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 MOST_ROWS = 1_000_000
 FILLFACTORS = (100, 90)
-LONGER = 5  # than a burst of the other measurements
-CHANGED_TASKS = 20_000  # in each run others, so that few are changed twice
-DELETED_TASKS = 60_000  # each can be deleted once; more than a run comes to
+LONGER = 5  # times a burst of the other measurements
+CHANGED_TASKS = 20_000  # different ones in each run, so that few are changed twice
+DELETED_TASKS = 60_000  # each can be deleted once; more than a run deletes
 RUNS = ("toggle", "toggle, others", "toggle, still others", "patch", "create", "delete")
 HEAD = (
-    *("", "rows", "for each page", "WAL bytes each", "without page images"),
-    *("HOT %", "to another page %"),
+    "",
+    "rows",
+    "for each page",
+    "WAL bytes each",
+    "without page images",
+    "HOT %",
+    "to another page %",
 )
 PAGE = 8192
 
 
 @pytest.mark.parametrize("fillfactor", FILLFACTORS)
-def test_what_writes_leave_behind(
+def test_the_effects_of_writes(
     cluster: Cluster,
     key_server: KeyServer,
     signer: Signer,
@@ -120,7 +125,9 @@ def _row(run: str, one: Writes, pages: float) -> Row:
         f"{part * 100 / one.updated:.1f}" if one.updated else "" for part in (one.hot, one.moved)
     )
     return (
-        *(run, f"{one.rows:,}", f"{one.rows / pages:.2f}"),
+        run,
+        f"{one.rows:,}",
+        f"{one.rows / pages:.2f}",
         *(f"{bytes_ / one.rows:.0f}" for bytes_ in (one.wal, one.wal - one.images)),
         *shares,
     )

@@ -1,4 +1,4 @@
-"""What a process and all its descendants have used, as Linux tells it in /proc/<pid>/stat."""
+"""CPU and memory of a process with all its descendants, from Linux's /proc/<pid>/stat."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU in seconds, of descendants that have ended too; resident memory in bytes, summed."""
+    """CPU in seconds, with ended descendants; the sum of resident memory in bytes."""
 
     cpu: float
     memory: float
@@ -25,14 +25,14 @@ class _Process:
 
 
 def of_tree(pid: int) -> Usage:
-    """Return what a process and its descendants have used so far."""
+    """Return the usage of a process and its descendants so far."""
     processes = _all()
     assert pid in processes, f"process {pid} has ended"
     children = defaultdict(list)
     for number, process in processes.items():
         children[process.parent].append(number)
     tree = [pid]
-    for number in tree:  # which grows while it is walked
+    for number in tree:  # which grows during the loop
         tree += children[number]
     usages = [processes[number].usage for number in tree]
     return Usage(sum(usage.cpu for usage in usages), sum(usage.memory for usage in usages))
@@ -48,7 +48,7 @@ def _all() -> dict[int, _Process]:
 
 
 def _parsed(stat: str) -> _Process:
-    """Take the fields after the name, which may itself have spaces and parentheses (proc(5))."""
+    """Parse the fields after the name; the name may contain spaces and parentheses (proc(5))."""
     fields = stat[stat.rindex(")") + 2 :].split()
     ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
     return _Process(int(fields[1]), Usage(ticks * _TICK, int(fields[21]) * _PAGE))

@@ -1,4 +1,4 @@
-"""One worker of the service, started by itself and watched from its first moment."""
+"""One worker of the service, started alone and measured from its start."""
 
 import http.client
 import sys
@@ -13,12 +13,12 @@ from support.programs import LOG, process
 
 from benchmarks import usage
 
-OFTEN = 0.005  # seconds between two questions whether it answers
+OFTEN = 0.005  # seconds between two polls for an answer
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that was started at a time of the monotonic clock; what it says is in its log."""
+    """A process with its start time (monotonic clock) and its log."""
 
     pid: int
     port: int
@@ -26,11 +26,11 @@ class Worker:
     log: Path
 
     def since(self) -> "Passed":
-        """Return what has passed since its start."""
+        """Return the time and CPU since its start."""
         return Passed(time.monotonic() - self.began, usage.of_tree(self.pid).cpu)
 
     def status(self, path: str, token: str = "") -> int:
-        """Return the status of its answer to a GET, or 0 as long as it answers nothing."""
+        """Return the status of its answer to a GET, or 0 without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
@@ -52,7 +52,7 @@ class Passed:
 
 @contextmanager
 def starting(home: Path, variables: Mapping[str, str], *options: str) -> Iterator[Worker]:
-    """Start the service, with options of the interpreter, and end it with the block."""
+    """Run the service with these interpreter options until the block ends."""
     port, began = free_port(), time.monotonic()
     command = [sys.executable, *options, "-m", "tasks_backend", "serve", "--port", str(port)]
     with process(command, home, variables) as server:
@@ -60,7 +60,7 @@ def starting(home: Path, variables: Mapping[str, str], *options: str) -> Iterato
 
 
 def first_answer(worker: Worker) -> Passed:
-    """Return what has passed once the service has answered for the first time."""
+    """Return the time and CPU until the first answer of the service."""
     while worker.status("/livez") != 200:
         passed = worker.since()  # fails once it has ended
         assert passed.wall < START_TIMEOUT, worker.log.read_text()

@@ -1,4 +1,4 @@
-"""What writes leave behind: WAL, new places of rows, and sizes."""
+"""The effects of writes: WAL, new row versions, and sizes."""
 
 import subprocess
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ WHERE '{SERVICE}.tasks'::regclass IN (pg_class.oid, indrelid) ORDER BY relkind D
 
 @dataclass(frozen=True)
 class Writes:
-    """What a run of writes did: rows by what became of them, and bytes of WAL."""
+    """The effects of a run of writes: rows by kind of change, and bytes of WAL."""
 
     inserted: int
     deleted: int
@@ -41,7 +41,7 @@ class Writes:
 
 
 class Ledger:
-    """The counts of one table's database. Nothing else may write on its server meanwhile."""
+    """The counts of one table's database. Nothing else may write on its server."""
 
     def __init__(self, cluster: Cluster, filled: Filled) -> None:
         self._cluster = cluster
@@ -53,9 +53,9 @@ class Ledger:
 
     @contextmanager
     def writes(self) -> Iterator[list[Writes]]:
-        """Add to the list what the block has written, from a checkpoint on.
+        """Append the writes of the block, from a checkpoint on, to the list.
 
-        Whoever writes must have hung up when the block ends: only then is all of it counted.
+        The writers must have disconnected when the block ends: only then is everything counted.
         """
         found: list[Writes] = []
         self._rows("CHECKPOINT")
@@ -81,8 +81,14 @@ class Ledger:
         """Return the bytes of full-page images, which the first change after a checkpoint writes."""
         done = subprocess.run(
             [
-                *(PROGRAM.with_name("pg_waldump"), "--stats", "--start", start, "--end", end),
-                *("--path", self._filled.directory / "pg_wal"),
+                PROGRAM.with_name("pg_waldump"),
+                "--stats",
+                "--start",
+                start,
+                "--end",
+                end,
+                "--path",
+                self._filled.directory / "pg_wal",
             ],
             capture_output=True,
             text=True,

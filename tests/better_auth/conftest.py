@@ -1,4 +1,4 @@
-"""A real Better Auth beside the real service, on one database. Run with -s, it tells what it did."""
+"""A real Better Auth and the real service on one database. With -s, the steps are printed."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from better_auth.people import People
 from better_auth.programs import Deployment, free_port, npm_install
 
 NPM_TIMEOUT = 300  # seconds
-TEST_TIMEOUT = NPM_TIMEOUT + 120  # whichever test runs first has the installation to wait for
+TEST_TIMEOUT = NPM_TIMEOUT + 120  # the first test waits for the installation
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the Node programs and the packages that they need."""
+    """A directory with the Node programs and their packages."""
     if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
         reason = f"Better Auth needs Node.js: {' and '.join(missing)} not found"
         if os.environ.get("CI") == "true":
@@ -45,13 +45,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def owner(cluster: Cluster) -> str:
-    """A login as Neon's, which owns the databases of all deployments."""
+    """A login like Neon's that owns the databases of all deployments."""
     return cluster.login(NEON_OWNER)
 
 
 @pytest.fixture
 def empty(cluster: Cluster, owner: str, node: Path, tmp_path: Path) -> Deployment:
-    """A deployment whose database has nothing in it."""
+    """A deployment with an empty database."""
     _, url = cluster.database(owner)
     return _deployment(url, node, tmp_path)
 
@@ -60,7 +60,7 @@ def empty(cluster: Cluster, owner: str, node: Path, tmp_path: Path) -> Deploymen
 def template(
     cluster: Cluster, owner: str, node: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
-    """The name of a database that both programs have migrated."""
+    """The name of a database migrated by both programs."""
     name, url = cluster.database(owner)
     first = _deployment(url, node, tmp_path_factory.mktemp("template"))
     first.run("node", "driver/migrate.mjs")
@@ -72,11 +72,9 @@ def template(
 def deployment(
     cluster: Cluster, owner: str, template: str, node: Path, tmp_path: Path
 ) -> Deployment:
-    """A deployment that is migrated and that nobody has used."""
+    """A migrated, unused deployment."""
     name = f"{template}_{secrets.token_hex(4)}"
-    copy = (
-        f"TEMPLATE {template} STRATEGY FILE_COPY"  # leaves the server nothing to write at its end
-    )
+    copy = f"TEMPLATE {template} STRATEGY FILE_COPY"  # nothing left to write at the stop
     with cluster.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name} OWNER {owner} {copy}")
     return _deployment(cluster.url_of(name, owner), node, tmp_path)
@@ -90,7 +88,7 @@ def people() -> Iterator[People]:
 
 @pytest.fixture
 def say() -> Say:
-    """Tell a step that is done, and what came of it."""
+    """Print a finished step and its result."""
     started = time.monotonic()
 
     def line(outcome: str) -> None:
@@ -106,7 +104,7 @@ def _title(request: pytest.FixtureRequest) -> None:
 
 
 def _deployment(dsn: str, node: Path, logs: Path) -> Deployment:
-    """A deployment on this database; Node's driver knows URLs only, so both are told the URL."""
+    """A deployment on this database; Node's driver supports only URLs, so both programs get one."""
     known = parse_dsn(dsn)
     user, name = known.pop("user"), known.pop("dbname")
     url = f"postgresql://{user}@/{name}?{urlencode(known)}"

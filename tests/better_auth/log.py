@@ -1,4 +1,4 @@
-"""What a run with -s prints, and the project publishes: the tests' names and a line per step."""
+"""The output of a run with -s, which is published: the tests' names and a line per step."""
 
 from collections.abc import Callable
 
@@ -6,4 +6,4 @@ Say = Callable[[str], None]
 
 
 def tell(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the log is what the run is for
+    print(line, flush=True)  # noqa: T201 - the log is the result of the run

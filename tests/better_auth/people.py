@@ -1,4 +1,4 @@
-"""People who sign up at a real Better Auth and take their tokens to the service."""
+"""Users who sign up at a real Better Auth and use its tokens at the service."""
 
 import itertools
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a session at Better Auth; `browser` has its cookie."""
+    """A user with a session at Better Auth; `browser` has its cookie."""
 
     id: str
     email: str
@@ -25,13 +25,13 @@ class Person:
     clients: ExitStack
 
     def token(self) -> str:
-        """A token, fresh from Better Auth."""
+        """A new token of Better Auth."""
         response = self.browser.get("/token")
         assert response.status_code == 200, response.text
         return str(response.json()["token"])
 
     def at(self, api: str, token: str | None = None) -> User:
-        """The same person at the service, with this token all the time."""
+        """The same user at the service, always with this token."""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
         client = httpx2.Client(base_url=api, headers=headers, timeout=30)
         return User(self.id, self.clients.enter_context(client))
@@ -39,7 +39,7 @@ class Person:
 
 @dataclass
 class People:
-    """Signs people up, and closes what they opened."""
+    """Signs users up, and closes their clients."""
 
     clients: ExitStack = field(default_factory=ExitStack)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -51,7 +51,7 @@ class People:
         self.clients.close()
 
     def sign_up(self, auth: AuthServer, name: str = "Alice") -> Person:
-        """Somebody new, signed in."""
+        """A new user, signed in."""
         browser = self.clients.enter_context(
             httpx2.Client(base_url=auth.mount, headers={"Origin": auth.origin}, timeout=30)
         )

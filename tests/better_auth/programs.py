@@ -19,17 +19,17 @@ import psycopg2
 
 from better_auth.log import tell
 
-START_TIMEOUT = 60  # seconds, on a machine that has other things to do
+START_TIMEOUT = 60  # seconds, on a busy machine
 STOP_TIMEOUT = 30
 RUN_TIMEOUT = 60
 SCRIPTS = sysconfig.get_path("scripts")
 SECRET = "a-secret-of-the-tests-and-nobody-elses"
-_PORTS = iter(sample(range(20_000, 30_000), 1_000))  # the system gives outgoing connections others
+_PORTS = iter(sample(range(20_000, 30_000), 1_000))  # not the range of outgoing connections
 
 
 @dataclass(frozen=True)
 class AuthServer:
-    """A running Better Auth. `url` is its base URL, `mount` what its endpoints are under."""
+    """A running Better Auth. `url` is its base URL, `mount` the prefix of its endpoints."""
 
     origin: str
     url: str
@@ -38,19 +38,19 @@ class AuthServer:
 
     @property
     def key_sets_served(self) -> int:
-        """How often the service has asked for the keys."""
+        """The number of key set requests by the service."""
         path = self.mount.removeprefix(self.origin)
         return self.log.read_text().count(f"GET {path}/jwks 200")
 
     def key_ids(self) -> list[str]:
-        """The ids of the keys that it publishes right now; its log tells this from the service."""
+        """The ids of the currently published keys; the log shows this request as the test's."""
         response = httpx2.get(f"{self.mount}/jwks?for=the-test", timeout=30)
         return [key["kid"] for key in response.raise_for_status().json()["keys"]]
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One database for both programs, and an address for each that survives a restart."""
+    """One database for both programs, and an address for each that does not change on restart."""
 
     node: Path
     logs: Path
@@ -68,7 +68,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def better_auth(self, variant: str = "", path: str = "") -> Iterator[AuthServer]:
-        """Better Auth: the documented configuration, or a variant of it, at a base URL's path."""
+        """Run Better Auth with the documented configuration or a variant, at a base URL's path."""
         url = self.auth_origin + path
         environment = self.auth_environment | {"BETTER_AUTH_URL": url, "VARIANT": variant}
         mount = url.rstrip("/") if path.strip("/") else f"{self.auth_origin}/api/auth"
@@ -79,7 +79,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def tasks_backend(self, **settings: str) -> Iterator[str]:
-        """`tasks-backend serve`, from an environment of nothing but DATABASE_URL and these."""
+        """Run `tasks-backend serve` with only DATABASE_URL and these variables."""
         command = ["tasks-backend", "serve", "--port", str(self.api_port)]
         environment = {"DATABASE_URL": self.database} | settings
         with self.running("tasks-backend", command, environment, f"{self.api}/livez"):
@@ -100,7 +100,7 @@ class Deployment:
         return done.stdout
 
     def doctor(self, token: str, **settings: str) -> dict[str, str]:
-        """What `tasks-backend doctor` says of a token, by check."""
+        """The findings of `tasks-backend doctor` about a token, by check."""
         done = subprocess.run(
             ["tasks-backend", "doctor", "--json", "--token", "-"],
             cwd=self.node,
@@ -114,7 +114,7 @@ class Deployment:
         return {found["check"]: found["message"] for found in json.loads(done.stdout)}
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Ask the database itself, as the owner of both schemas."""
+        """Query the database directly, as the owner of both schemas."""
         with (
             contextlib.closing(psycopg2.connect(self.database)) as connection,
             connection.cursor() as cursor,
@@ -124,7 +124,7 @@ class Deployment:
 
     @property
     def auth_environment(self) -> dict[str, str]:
-        """What Better Auth is told; DATABASE_URL is the one that the service is told."""
+        """The variables of Better Auth; DATABASE_URL is the same as the service's."""
         return {
             "DATABASE_URL": self.database,
             "BETTER_AUTH_URL": self.auth_origin,
@@ -136,7 +136,7 @@ class Deployment:
     def running(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], ready: str
     ) -> Iterator[Path]:
-        """Run a server until the block ends; its log is shown if the block fails."""
+        """Run a server until the block ends; show its log if the block fails."""
         log = self.logs / f"{name}-{time.monotonic_ns()}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -158,12 +158,12 @@ class Deployment:
 
 
 def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
-    """Copy the Node programs to a directory, with their packages beside them."""
+    """Copy the Node programs to a directory and install their packages there."""
     for name in ("app", "driver"):
         shutil.copytree(sources / name, directory / name)
     shutil.copy(sources / "package.json", directory)
     less = ["--omit=peer", "--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit"]
-    less.append("--legacy-peer-deps")  # the OAuth provider asks for the newest of everything
+    less.append("--legacy-peer-deps")  # the OAuth provider requires the newest versions
     done = subprocess.run(
         ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less],
         cwd=directory,
@@ -176,7 +176,7 @@ def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens at, another one each time."""
+    """A free port, a different one each time."""
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -185,7 +185,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
-    """Wait for a condition, asked a few times a second."""
+    """Wait for a condition, polled a few times a second."""
     give_up = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < give_up, f"waited {timeout} s for {what}"
@@ -193,7 +193,7 @@ def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The given variables and what any program needs, whatever the tests' own environment is."""
+    """The given variables and those that any program needs, without the tests' other ones."""
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
     return {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **kept, **given}
 

@@ -1,4 +1,4 @@
-"""One database for both: whoever comes first, neither disturbs the other."""
+"""One database for both programs, in either order of migration."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ ORDER BY 1, 2, 3, 4
 
 
 def migrate(deployment: Deployment, schema: str) -> list[str]:
-    """Migrate one of the two; the tables that Better Auth says it touched, or Alembic's word."""
+    """Migrate one of the two; return the tables that Better Auth reports, or Alembic's output."""
     if schema == OURS:
         return [deployment.run("tasks-backend", "migrate").strip()]
     touched: list[str] = json.loads(deployment.run("node", "driver/migrate.mjs"))

@@ -1,4 +1,4 @@
-"""A task's life, over HTTP, for people who signed up at Better Auth."""
+"""A task's life over HTTP, for users who signed up at Better Auth."""
 
 import pytest
 from support.service import problem
@@ -12,7 +12,7 @@ TASKS = "/api/v1/tasks"
 
 @pytest.mark.proves("SC-003", "SC-008")
 @pytest.mark.parametrize("variant", ["", "defaults"], ids=["as documented", "jwt() as it comes"])
-def test_two_people_and_their_tasks(
+def test_two_users_and_their_tasks(
     deployment: Deployment, people: People, say: Say, variant: str
 ) -> None:
     with (
@@ -69,7 +69,7 @@ def test_two_people_and_their_tasks(
 
 
 @pytest.mark.proves("FR-008", "FR-009", "EDGE-6")
-def test_what_is_no_token_is_refused(deployment: Deployment, people: People, say: Say) -> None:
+def test_an_invalid_token_is_refused(deployment: Deployment, people: People, say: Say) -> None:
     with (
         deployment.better_auth("cookieCache") as auth,
         deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,

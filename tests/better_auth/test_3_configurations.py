@@ -1,4 +1,4 @@
-"""Other configurations of Better Auth that people have, each against the real service."""
+"""Other common configurations of Better Auth, each with the real service."""
 
 import json
 
@@ -16,7 +16,7 @@ MAX_TOKEN = 8 * 1024
 
 @pytest.mark.proves("FR-008")
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-def test_nothing_but_the_base_url_is_needed_for(
+def test_only_the_base_url_is_needed_for(
     deployment: Deployment, people: People, say: Say, algorithm: str
 ) -> None:
     with (
@@ -31,7 +31,7 @@ def test_nothing_but_the_base_url_is_needed_for(
 
 
 @pytest.mark.parametrize("path", ["/", "/api/auth", "/identity/v1/"])
-def test_nothing_but_the_base_url_is_needed_for_a_base_url_with_the_path(
+def test_only_the_base_url_is_needed_for_a_base_url_with_the_path(
     deployment: Deployment, people: People, say: Say, path: str
 ) -> None:
     with (
@@ -62,7 +62,7 @@ def test_issuer_audience_and_the_keys_address_can_each_be_set(
             say(f"iss {issuer}, aud {audience}, keys at a jwksPath: 201")
 
 
-def test_a_subject_that_is_an_email_address_is_the_user_id(
+def test_an_email_address_as_subject_is_the_user_id(
     deployment: Deployment, people: People, say: Say
 ) -> None:
     with (
@@ -101,8 +101,8 @@ def test_a_long_name_can_make_a_token_too_large(
 
 
 @pytest.mark.proves("FR-009", "FR-017", "SC-002")
-def test_what_it_signs_for_clients_is_no_users_token(deployment: Deployment, say: Say) -> None:
-    """With the OAuth provider: its tokens have our issuer, our audience and a user's id."""
+def test_tokens_for_oauth_clients_are_refused(deployment: Deployment, say: Say) -> None:
+    """Tokens of the OAuth provider have our issuer, our audience and a user's id."""
     with deployment.better_auth() as auth:
         issued = json.loads(deployment.run("node", "driver/clients.mjs"))
         assert (issued["tokenPath"], issued["setAuthJwt"]) == (404, False)
@@ -110,23 +110,23 @@ def test_what_it_signs_for_clients_is_no_users_token(deployment: Deployment, say
         ours, identity = {"BETTER_AUTH_URL": auth.url}, issued["identity"]
         with deployment.tasks_backend(**ours) as api:
             for name in ("access", "machine"):
-                problem(_asked(api, issued[name]), 401, "invalid_token")
+                problem(_get_tasks(api, issued[name]), 401, "invalid_token")
                 found = deployment.doctor(issued[name], **ours)
                 assert found["token.verdict"].endswith("401 invalid_token.")
                 assert "at+jwt, an access token" in found["token.type"]
                 assert "azp, client_id, scope" in found["token.purpose"]
                 say(f"{name} token, with our audience: 401, and doctor says why")
             for name in ("own", "shown"):
-                assert _asked(api, issued[name]).status_code == 200
+                assert _get_tasks(api, issued[name]).status_code == 200
             assert issued["signedOut"] == 401
             say("auth.api.getToken on the server, and the documented route for it: 200")
         for_client = {**ours, "JWT_AUDIENCE": claims(identity)["aud"]}
         with deployment.tasks_backend(**for_client) as api:
-            problem(_asked(api, identity), 401, "invalid_token")
+            problem(_get_tasks(api, identity), 401, "invalid_token")
             found = deployment.doctor(identity, **for_client)
             assert "acr, at_hash, auth_time" in found["token.purpose"]
             say("ID token, JWT_AUDIENCE the client's id: 401, and doctor says why")
 
 
-def _asked(api: str, token: str) -> httpx2.Response:
+def _get_tasks(api: str, token: str) -> httpx2.Response:
     return httpx2.get(f"{api}{TASKS}", headers={"Authorization": f"Bearer {token}"}, timeout=30)

@@ -1,4 +1,4 @@
-"""Keys that change under load, and keys that are gone."""
+"""Key rotation under load, and missing keys."""
 
 import time
 from collections import Counter
@@ -17,15 +17,15 @@ from better_auth.programs import Deployment, free_port, wait_until
 
 TASKS = "/api/v1/tasks"
 VISITORS = 6
-KEYS = 8  # so many must have signed before the load ends
-TIMEOUT = 120  # seconds for what takes a few
-MARGIN = 3  # seconds before a token's end at which a client asks for the next
+KEYS = 8  # the number of keys that must have signed before the load ends
+TIMEOUT = 120  # timeout in seconds for waits of a few seconds
+MARGIN = 3  # seconds before a token's expiry at which a client fetches the next one
 COOLDOWN = 2  # seconds between two fetches of the key set: JWKS_COOLDOWN's default
 
 
 @dataclass
 class Visitor:
-    """Somebody whose page asks all the time, and renews its token shortly before it ends."""
+    """A user whose page sends requests all the time, and renews its token before it expires."""
 
     person: Person
     user: User
@@ -55,7 +55,7 @@ class Visitor:
 
 @contextmanager
 def load(visitors: list[Visitor]) -> Iterator[None]:
-    """Let them all visit at once; what one of them trips over is raised at the end."""
+    """Run all visitors at once; an error of one of them is raised at the end."""
     stop = Event()
     with ThreadPoolExecutor(len(visitors)) as pool:
         visits = [pool.submit(visitor.visit, stop) for visitor in visitors]
@@ -68,7 +68,7 @@ def load(visitors: list[Visitor]) -> Iterator[None]:
 
 
 @pytest.mark.proves("FR-008", "FR-009")
-def test_keys_rotate_under_load_and_nobody_is_refused(
+def test_keys_rotate_under_load_without_a_refused_request(
     deployment: Deployment, people: People, say: Say
 ) -> None:
     started = time.monotonic()
@@ -86,7 +86,7 @@ def test_keys_rotate_under_load_and_nobody_is_refused(
         kept = Counter[int]()
 
         def first_key_is_retired() -> bool:
-            """Until it is, every request with the token that was kept must be let in."""
+            """Until then, every request with the kept token must be accepted."""
             status = keeper.client.get(TASKS).status_code
             published = header(token)["kid"] in auth.key_ids()
             if published:
@@ -127,7 +127,7 @@ def test_keys_rotate_under_load_and_nobody_is_refused(
         )
 
 
-def test_an_idle_server_publishes_no_keys_and_that_breaks_nothing(
+def test_an_empty_key_set_of_an_idle_server_causes_no_error(
     deployment: Deployment, people: People, say: Say
 ) -> None:
     other = replace(deployment, api_port=free_port())

@@ -1,4 +1,4 @@
-"""Better Auth goes away and comes back; the service is never restarted for it."""
+"""Better Auth stops and restarts; the service needs no restart."""
 
 import httpx2
 import pytest
@@ -12,7 +12,7 @@ TASKS = "/api/v1/tasks"
 TIMEOUT = 60  # seconds
 
 
-def test_requests_go_on_while_the_auth_server_restarts(
+def test_requests_work_while_the_auth_server_restarts(
     deployment: Deployment, people: People, say: Say
 ) -> None:
     with deployment.tasks_backend(BETTER_AUTH_URL=deployment.auth_origin) as api:

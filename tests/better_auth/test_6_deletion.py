@@ -1,4 +1,4 @@
-"""Somebody leaves: Better Auth deletes the user, and what becomes of the tasks."""
+"""Better Auth deletes a user: the effect on the user's tasks."""
 
 from better_auth.log import Say
 from better_auth.people import People
@@ -32,7 +32,7 @@ def test_deleting_a_user_is_not_blocked_and_leaves_the_tasks(
         say("no new token: 401; the one from before counts until it expires: 200")
 
 
-def test_a_hook_of_better_auths_purges_the_tasks(
+def test_a_hook_of_better_auth_purges_the_tasks(
     deployment: Deployment, people: People, say: Say
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""The JavaScript that docs/auth.md shows, run as a page and a server component run it."""
+"""The JavaScript of docs/auth.md, run as in a page and in a server component."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ SIGN_UP = ["POST", "/api/auth/sign-up/email", 200]
 SIGN_OUT = ["POST", "/api/auth/sign-out", 200]
 
 
-def test_a_page_gets_a_new_token_once_when_the_old_one_is_refused(
+def test_a_page_fetches_one_new_token_when_the_old_one_is_refused(
     deployment: Deployment, say: Say
 ) -> None:
     with (
@@ -57,5 +57,5 @@ def test_a_page_gets_a_new_token_once_when_the_old_one_is_refused(
 
 
 @pytest.mark.parametrize("file", APP, ids=lambda file: file.name)
-def test_the_document_shows_what_was_run(file: Path) -> None:
+def test_the_document_shows_the_tested_code(file: Path) -> None:
     assert f"```js\n{file.read_text()}```" in DOCUMENT.read_text()

@@ -1,4 +1,4 @@
-"""A real Chromium in front of a real `tasks-backend dev`. Prints what it saw; keeps screenshots."""
+"""A real Chromium and a real `tasks-backend dev`. Prints the results; keeps screenshots."""
 
 import os
 import shutil
@@ -16,8 +16,14 @@ from browser.programs import Development, development
 from browser.sites import Site
 
 ARGUMENTS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE *localhost, EXCLUDE 127.0.0.1",
 ]
 PATIENCE = 30_000  # milliseconds
@@ -51,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, with a profile of its own; none is downloaded."""
+    """Debian's Chromium, with a separate profile; nothing is downloaded."""
     program = shutil.which("chromium")
     if program is None:
         reason = "chromium is not installed (apt-get install chromium)"
@@ -71,7 +77,7 @@ def log() -> BrowserLog:
 
 @pytest.fixture
 def context(chromium: Browser, log: BrowserLog) -> Iterator[BrowserContext]:
-    """A browser that nobody has used. What goes wrong in it that the test does not take fails it."""
+    """A new browser. Its errors fail the test, unless the test takes them."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
     log.watch(context)
@@ -84,7 +90,7 @@ def context(chromium: Browser, log: BrowserLog) -> Iterator[BrowserContext]:
 def docs(
     context: BrowserContext, dev: Development, screenshots: Path, request: pytest.FixtureRequest
 ) -> DocsPage:
-    """The documentation page of `dev`, open."""
+    """The opened documentation page of `dev`."""
     page = DocsPage(context.new_page(), dev.url, request.config.stash[_SEEN], screenshots)
     page.open()
     return page
@@ -92,7 +98,7 @@ def docs(
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """Pages of another origin: one that the API lists, and one that it does not."""
+    """Pages of other origins: one that the API lists, and one that it does not."""
     with Site() as site:
         yield site
 

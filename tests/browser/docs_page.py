@@ -1,4 +1,4 @@
-"""The documentation page as a person uses it: by what is on the screen."""
+"""The documentation page, used through its visible elements."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Seen = dict[str, set[int]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows of a response."""
+    """A response as shown on the page."""
 
     status: int
     body: Any
@@ -20,7 +20,7 @@ class Answer:
 
 
 class DocsPage:
-    """One window. `run` notes in `seen` which status it saw for which operation."""
+    """One window. `run` records in `seen` the status of each operation."""
 
     def __init__(self, page: Page, url: str, seen: Seen, screenshots: Path) -> None:
         self.page = page
@@ -41,7 +41,7 @@ class DocsPage:
         return self.page.locator(f"[id^='operations-'][id$='-{operation}']")
 
     def run(self, operation: str, body: object = None, **parameters: str) -> Answer:
-        """Fill in the form, press Execute and read what comes."""
+        """Fill in the form, press Execute and read the response."""
         block = self.block(operation)
         if "is-open" not in str(block.get_attribute("class")):
             block.locator(".opblock-summary-control").click()
@@ -71,13 +71,13 @@ class DocsPage:
         return Answer(int(status), json.loads(shown), "\n".join(headers))
 
     def become(self, user: str) -> None:
-        """Choose whom the requests are made as; nobody is the empty name."""
+        """Choose the user of the requests; an empty name means no user."""
         self.page.get_by_label("Try it as").select_option(user)
         lock = "locked" if user else "unlocked"
         self.page.locator(f"button.authorize.{lock}").wait_for()
 
     def paste(self, token: str) -> None:
-        """Authorise as a page does that offers nothing: by the dialog."""
+        """Authorise with the dialog, as on a page that offers no token."""
         self.page.get_by_role("button", name="Authorize").click()
         dialog = self.page.locator(".dialog-ux")
         dialog.get_by_role("button", name="Close").first.wait_for()
@@ -88,5 +88,5 @@ class DocsPage:
         dialog.get_by_role("button", name="Close").first.click()
 
     def keep(self, name: str, *, whole: bool = True) -> None:
-        """Keep a screenshot, of the whole page or of what is in sight."""
+        """Save a screenshot of the whole page or of the visible part."""
         self.page.screenshot(path=self._screenshots / f"{name}.png", full_page=whole)

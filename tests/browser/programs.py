@@ -1,4 +1,4 @@
-"""`tasks-backend dev` as a process of its own, as a person starts it."""
+"""`tasks-backend dev` as a separate process."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ PATIENCE = 90  # seconds
 
 @dataclass(frozen=True)
 class Development:
-    """A running `tasks-backend dev`, and the token that it printed."""
+    """A running `tasks-backend dev`, and its printed token."""
 
     url: str
     token: str
@@ -26,7 +26,7 @@ class Development:
 
 @contextlib.contextmanager
 def development(home: Path, port: int, **variables: str) -> Iterator[Development]:
-    """Run `dev` in a directory until the block ends, with Ctrl-C's signal."""
+    """Run `dev` in a directory; end it with SIGINT after the block."""
     output = home / "dev.log"
     url = f"http://127.0.0.1:{port}"
     with output.open("wb") as file:

@@ -1,4 +1,4 @@
-"""A page of another origin than the API's."""
+"""A page of another origin."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,7 +8,7 @@ PAGE = b"<!doctype html><title>An application</title><link rel=icon href='data:,
 
 
 class Site(Background):
-    """Serves one page under two names, which are two origins to a browser."""
+    """Serves one page under two names, which are two origins for a browser."""
 
     def __init__(self) -> None:
         class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The API called by a page of another origin, as a frontend calls it."""
+"""The API, called by a page of another origin, as by a frontend."""
 
 from typing import Any
 
@@ -85,8 +85,8 @@ def test_a_listed_page_reads_failures(page: Page, dev: Development) -> None:
         assert answer["headers"]["x-request-id"] == answer["body"]["request_id"]
 
 
-def test_a_listed_page_is_told_when_to_come_back(page: Page, site: Site, log: BrowserLog) -> None:
-    """A deployment whose key set cannot be reached."""
+def test_a_listed_page_can_read_retry_after(page: Page, site: Site, log: BrowserLog) -> None:
+    """A deployment with an unreachable key set."""
     settings = Settings(
         _env_file=None,
         database_url="postgresql://nobody@127.0.0.1:1/none",
@@ -101,7 +101,7 @@ def test_a_listed_page_is_told_when_to_come_back(page: Page, site: Site, log: Br
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_an_unlisted_page_gets_nothing_and_does_nothing(
+def test_an_unlisted_page_can_read_and_change_nothing(
     context: BrowserContext, site: Site, dev: Development, log: BrowserLog, method: str
 ) -> None:
     page = context.new_page()

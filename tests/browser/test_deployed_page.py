@@ -1,4 +1,4 @@
-"""`/docs` of a deployed service, which is a part of a larger application here."""
+"""`/docs` of a deployed service, here as a part of a larger application."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from browser.log import BrowserLog
 from tasks_backend import Settings, create_app
 
 
-def test_a_token_is_pasted_and_forgotten_and_every_address_is_right(
+def test_a_pasted_token_works_and_is_not_stored_and_addresses_are_right(
     context: BrowserContext,
     log: BrowserLog,
     settings: Settings,

@@ -1,4 +1,4 @@
-"""`/docs` in a browser: everything can be tried, nothing is complained about, nobody else asked."""
+"""`/docs` in a browser: everything works, without errors and without requests to other hosts."""
 
 import re
 
@@ -13,8 +13,13 @@ from browser.programs import Development
 CREATE, LIST, GET, PATCH, PUT, TOGGLE, DELETE = (
     f"tasks_v1_{name}"
     for name in (
-        *("create_task", "list_tasks", "get_task", "patch_task"),
-        *("replace_task", "toggle_task", "delete_task"),
+        "create_task",
+        "list_tasks",
+        "get_task",
+        "patch_task",
+        "replace_task",
+        "toggle_task",
+        "delete_task",
     )
 )
 EVERY = [CREATE, LIST, GET, PATCH, PUT, DELETE, TOGGLE, "livez", "readyz"]
@@ -24,7 +29,7 @@ NOBODYS = "01900000-0000-7000-8000-000000000000"
 def test_every_operation_can_be_tried_without_pasting_anything(
     docs: DocsPage, dev: Development, log: BrowserLog
 ) -> None:
-    """The token comes with the page, and the id of what is created goes into the other forms."""
+    """The page has the token, and fills the id of the created task into the other forms."""
     document = httpx2.get(f"{dev.url}/openapi.json", timeout=30).json()
     documented = [
         operation["operationId"]
@@ -60,7 +65,7 @@ def test_every_operation_can_be_tried_without_pasting_anything(
     assert log.origins == {dev.url}
 
 
-def test_failures_are_shown_as_they_are(docs: DocsPage) -> None:
+def test_failures_are_shown_unchanged(docs: DocsPage) -> None:
     task = docs.run(CREATE).body["id"]
     assert docs.run(CREATE, {"title": ""}).status == 422
     assert docs.run(CREATE, "{").body["code"] == "malformed_json"
@@ -77,7 +82,7 @@ def test_failures_are_shown_as_they_are(docs: DocsPage) -> None:
     assert docs.run(GET, task_id=task).status == 404
 
 
-def test_without_a_token_every_operation_with_a_lock_is_a_401(docs: DocsPage) -> None:
+def test_without_a_token_every_protected_operation_is_a_401(docs: DocsPage) -> None:
     docs.become("")
     for operation in EVERY[:7]:
         answer = docs.run(
@@ -90,7 +95,7 @@ def test_without_a_token_every_operation_with_a_lock_is_a_401(docs: DocsPage) ->
 
 
 def test_a_token_can_be_pasted(docs: DocsPage, dev: Development) -> None:
-    """The printed one, and one that is none."""
+    """The printed one, and an invalid one."""
     docs.paste(dev.token)
     expect(docs.page.get_by_label("Try it as")).to_have_value("own")
     assert docs.run(CREATE).body["user_id"] == "alice"
@@ -101,9 +106,7 @@ def test_a_token_can_be_pasted(docs: DocsPage, dev: Development) -> None:
     docs.keep("6-authorize", whole=False)
 
 
-def test_reloading_keeps_the_user_and_no_token_is_kept_anywhere(
-    docs: DocsPage, dev: Development
-) -> None:
+def test_reloading_keeps_the_user_and_no_token_is_stored(docs: DocsPage, dev: Development) -> None:
     docs.become("bob")
     docs.open()
     expect(docs.page.get_by_label("Try it as")).to_have_value("bob")
@@ -117,10 +120,8 @@ def test_reloading_keeps_the_user_and_no_token_is_kept_anywhere(
     expect(docs.page.get_by_label("Try it as")).to_have_value("")
 
 
-def test_at_a_name_that_is_not_loopbacks_no_token_is_offered(
-    docs: DocsPage, log: BrowserLog
-) -> None:
-    """A page that rebinds its own name to this address would be there."""
+def test_at_a_name_other_than_loopback_no_token_is_offered(docs: DocsPage, log: BrowserLog) -> None:
+    """A DNS rebinding attack uses such a name."""
     docs.url = docs.url.replace("127.0.0.1", "rebound.localhost")
     docs.open()
     expect(docs.page.get_by_text("No token is offered at rebound.localhost")).to_be_visible()
@@ -138,11 +139,11 @@ def test_documented_failures_open_one_by_one(docs: DocsPage) -> None:
     docs.keep("9-failures")
 
 
-def test_an_address_leads_to_an_operation(docs: DocsPage, log: BrowserLog) -> None:
+def test_an_address_opens_an_operation(docs: DocsPage, log: BrowserLog) -> None:
     docs.page.goto("about:blank")
     docs.open(f"#/tasks/{TOGGLE}")
     expect(docs.block(TOGGLE)).to_have_class(re.compile("is-open"))
-    log.taken("escaping deep link whitespace")  # said of any `_` in an address
+    log.taken("escaping deep link whitespace")  # logged for any `_` in an address
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -160,7 +161,7 @@ def test_the_page_fits_and_follows_the_system(docs: DocsPage, width: int, scheme
 
 
 def test_the_policy_is_enforced(docs: DocsPage, log: BrowserLog) -> None:
-    """What a description or an answer could smuggle in does not run and reaches nobody."""
+    """Injected scripts do not run, and injected requests are blocked."""
     ran = docs.page.evaluate(
         """async () => {
             const script = document.createElement("script");

@@ -1,11 +1,11 @@
-"""What must be true of every single answer, whatever else happened."""
+"""Checks that apply to every single answer."""
 
 from collections.abc import Iterator
 
 from faults.record import Attempt, History, Operation
 
 Finding = tuple[str, str]
-"""What is violated, and by what."""
+"""The violated rule, and its cause."""
 
 SLACK = 0.5  # seconds after its deadline in which a request may still be answered
 SOME_TIME = {503, 504}
@@ -29,7 +29,7 @@ CODES = {
 
 
 def check(history: History, deadline: float) -> Iterator[Finding]:
-    """Yield what is wrong with single answers. `deadline` is REQUEST_TIMEOUT."""
+    """Yield the violations in single answers. `deadline` is REQUEST_TIMEOUT."""
     for operation in history.operations:
         for attempt in operation.attempts:
             yield from _attempt(operation, attempt)
@@ -68,7 +68,7 @@ def _attempt(operation: Operation, attempt: Attempt) -> Iterator[Finding]:
 
 
 def _late(history: History, attempt: Attempt, deadline: float) -> bool:
-    """Whether the service took too long, beyond what the load generator itself was late."""
+    """Whether the service took too long, without the load generator's own delay."""
     over = attempt.answered_at - attempt.sent_at - deadline - SLACK
     if over <= 0 or attempt.error in {"hungup", "refused"}:
         return False

@@ -1,4 +1,4 @@
-"""The faults of a run, one after the other, drawn from a seed."""
+"""The faults of a run, one after another, drawn from a seed."""
 
 import asyncio
 import random
@@ -9,14 +9,14 @@ from faults.deployment import SIDES, Deployment
 from faults.fault import Fault, Unavailable
 from faults.tally import Tally, clock
 
-SETTLE = (1.5, 3.0)  # seconds of peace before a fault
-ENOUGH = 10  # kinds, if so many are to be drawn from
-GIVE_UP = 60.0  # seconds in which a service has to come back by itself
+SETTLE = (1.5, 3.0)  # seconds without a fault before each one
+ENOUGH = 10  # kinds, if at least that many are selected
+GIVE_UP = 60.0  # seconds in which a service must recover by itself
 
 
 @dataclass
 class Event:
-    """One fault that was done. `back` is when each side acknowledged a write again."""
+    """One injected fault. `back` is the time of each side's next acknowledged write."""
 
     name: str
     began: float
@@ -26,17 +26,17 @@ class Event:
 
 @dataclass
 class Campaign:
-    """What was done, and what could not be."""
+    """The injected faults, and those that were not possible."""
 
     events: list[Event] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     now: str = ""
     broken: str = ""
-    """Why a fault could not be ended; no other follows it."""
+    """The reason why a fault could not be healed; no other follows it."""
 
     @property
     def done(self) -> set[str]:
-        """The names of the kinds that were done."""
+        """The names of the injected kinds."""
         return {event.name for event in self.events}
 
     async def run(
@@ -48,8 +48,8 @@ class Campaign:
         seconds: float,
         tell: Callable[[str], None],
     ) -> None:
-        """Do faults until the time is over and enough kinds of them are done, each kind once
-        before any is done again.
+        """Inject faults until the time is over and enough kinds were injected, each kind once
+        before any is repeated.
         """
         end = clock() + seconds
         for kind in _drawn(kinds, chance):
@@ -98,7 +98,7 @@ def _drawn(kinds: tuple[type[Fault], ...], chance: random.Random) -> Iterator[ty
 
 
 async def _recovered(event: Event, tally: Tally) -> None:
-    """Wait for a write of each side that was acknowledged after the fault's end."""
+    """Wait until each side has an acknowledged write after the fault's end."""
     while len(event.back) < len(SIDES) and clock() < event.ended + GIVE_UP:
         for side in SIDES:
             later = [at for at in tally.successes[side][-200:] if at >= event.ended]

@@ -1,8 +1,8 @@
-"""The life of each task, replayed: every version is explained by a write that somebody asked for.
+"""The history of each task, replayed: a requested write must explain every version.
 
-A write that was acknowledged has its version. A version that nobody was told of must come from a
-write in doubt: one that was sent before anybody saw that version, that was allowed in the version
-before, and whose change leads to every content that was seen at a version.
+An acknowledged write has its version. A version without an acknowledgement must come from a write
+of unknown outcome: it was sent before that version was first seen, it was allowed in the previous
+version, and its change leads to every content that was seen at a version.
 """
 
 import math
@@ -16,14 +16,14 @@ from faults.record import Attempt, Operation, Outcome, Row, Task
 
 Content = tuple[str, str | None, bool]
 State = tuple[Content, frozenset[int]]
-"""A content, and the writes in doubt that must have happened for it."""
+"""A content, and the writes of unknown outcome that it requires."""
 
 MOST_STATES = 5_000
 
 
 @dataclass
 class Chain:
-    """All that is known of one task."""
+    """All known events of one task."""
 
     task: str
     create: Operation | None = None
@@ -31,10 +31,10 @@ class Chain:
     seen: list[tuple[Attempt, Task]] = field(default_factory=list)
     row: Row | None = None
     happened: int = 0
-    """How many writes in doubt did happen, at the least."""
+    """The minimum number of writes of unknown outcome that were done."""
 
     def check(self) -> Iterator[Finding]:
-        """Yield what is wrong with this task's life."""
+        """Yield the violations in this task's history."""
         yield from self._presence()
         yield from self._order()
         yield from self._contents()
@@ -50,12 +50,12 @@ class Chain:
 
     @property
     def first_seen(self) -> float:
-        """When somebody had been shown it."""
+        """The time of the first answer that showed it."""
         return min((attempt.answered_at for attempt, _ in self.seen), default=math.inf)
 
     @property
     def first_delete(self) -> float:
-        """When somebody first asked to delete it, in a way that may have been done."""
+        """The time of the first request to delete it that may have been done."""
         return min((delete.sent_at for delete in self._deletes()), default=math.inf)
 
     def _writes(self, outcome: Outcome) -> list[Operation]:
@@ -70,10 +70,10 @@ class Chain:
         ]
 
     def _presence(self) -> Iterator[Finding]:
-        """There unless deleted; gone once deleted."""
+        """Found unless deleted; not found once deleted."""
         done = [delete for delete in self._deletes() if delete.acknowledged is not None]
         if self.row is None and not self._deletes():
-            yield "lost", f"{self.task} is gone and nobody deleted it"
+            yield "lost", f"{self.task} is gone without a deletion"
         if self.row is not None and not self.seen:
             yield "lost", f"{self.task} is there and no list shows it"
         if len(done) > 1:
@@ -92,7 +92,7 @@ class Chain:
                     yield "lost", f"{self.task} was not found by {named(operation)}"
 
     def _order(self) -> Iterator[Finding]:
-        """Nobody is shown an older version than somebody had been shown when they asked."""
+        """No answer shows an older version than one already shown when the request was sent."""
         versioned = [a for a, _ in self.seen if a.version is not None and not a.replayed]
         answered = sorted(versioned, key=lambda attempt: attempt.answered_at)
         newest, position = 0, 0
@@ -104,7 +104,7 @@ class Chain:
                 yield "lost", f"{self.task}: version {attempt.version} shown after {newest}"
 
     def _contents(self) -> Iterator[Finding]:
-        """A version has one content, and so has a time of change."""
+        """One content per version, and one per time of change."""
         versions, times = defaultdict[int, set[Task]](set), defaultdict[object, set[Task]](set)
         for attempt, task in self.seen:
             times[task.updated_at].add(task)
@@ -133,7 +133,7 @@ class Chain:
         elif not known:
             return
         if self.create is None:
-            yield "unexplained", f"{self.task} was created by nobody"
+            yield "unexplained", f"{self.task} was created by no request"
             return
         doubtful = {o.number: o for o in self._writes(Outcome.IN_DOUBT)}
         states: set[State] = {(_created(self.create), frozenset())}
@@ -165,7 +165,7 @@ class Chain:
 def _next(
     states: set[State], version: int, done: Operation | None, doubtful: dict[int, Operation]
 ) -> set[State]:
-    """The states that may follow at this version: by the write that had it, or by one in doubt."""
+    """The possible states at this version: after its write, or after one of unknown outcome."""
     following = set[State]()
     for content, used in states:
         if done is not None:

@@ -1,4 +1,4 @@
-"""The verdict on a run: what clients were told, held against each other and the final state."""
+"""The verdict on a run: all answers, compared with each other and with the final state."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,18 +10,24 @@ from faults.chains import Chain
 from faults.record import History, Operation, Outcome
 
 VIOLATIONS = (
-    *("lost", "duplicated", "unexplained", "foreign", "status 500", "contract"),
-    *("no Retry-After", "late"),
+    "lost",
+    "duplicated",
+    "unexplained",
+    "foreign",
+    "status 500",
+    "contract",
+    "no Retry-After",
+    "late",
 )
 
 
 @dataclass
 class Verdict:
-    """How often what must never happen did, and where."""
+    """The number and the places of violations."""
 
     writes: Counter[Outcome]
     happened: int
-    """How many of the writes in doubt did happen, at the least."""
+    """The minimum number of writes of unknown outcome that were done."""
     findings: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -34,7 +40,7 @@ class Verdict:
 
 
 def check(history: History, deadline: float) -> Verdict:
-    """Go through a whole history. `deadline` is REQUEST_TIMEOUT."""
+    """Check a whole history. `deadline` is REQUEST_TIMEOUT."""
     writes = Counter(o.outcome for o in history.operations if o.is_write and o.attempts)
     chains, found = _chains(history)
     for chain in chains.values():
@@ -52,7 +58,7 @@ def check(history: History, deadline: float) -> Verdict:
 
 
 def _chains(history: History) -> tuple[dict[str, Chain], list[Finding]]:
-    """Put together what concerns each task; find what was made twice, or by nobody."""
+    """Group the events by task; find tasks that were created twice or by no request."""
     found = list[Finding]()
     chains, origins = dict[str, Chain](), defaultdict[str, set[str]](set)
     by_number = {operation.number: operation for operation in history.operations}
@@ -83,7 +89,7 @@ def _chains(history: History) -> tuple[dict[str, Chain], list[Finding]]:
 def _refused_and_done(
     chains: dict[str, Chain], by_number: dict[int, Operation]
 ) -> Iterator[Finding]:
-    """What was refused must not have happened, and what is there belongs to who asked for it."""
+    """No refused write was done, and every task belongs to the user who created it."""
     for chain in chains.values():
         tasks = {task for _, task in chain.seen} | ({chain.row.task} if chain.row else set())
         titles = {int(task.title[1:]) for task in tasks if task.title[1:].isdigit()}
@@ -98,7 +104,7 @@ def _refused_and_done(
 
 
 def _lists(history: History, chains: dict[str, Chain]) -> Iterator[Finding]:
-    """A list has each task that was there all the while, and none twice."""
+    """A list has each task that existed during the whole request, and none twice."""
     owned = defaultdict(list)
     for chain in chains.values():
         if chain.create is not None:

@@ -1,4 +1,4 @@
-"""A good client: one connection, one request at a time, and what has a key is repeated."""
+"""A good client: one connection, one request at a time, retries only with a key."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from faults.tally import Tally, clock
 from faults.wishes import User, Wishes
 
 API = "/api/v1/tasks"
-PATIENCE = REQUEST_TIMEOUT + 4  # seconds that a client waits, well beyond the service's promise
+PATIENCE = REQUEST_TIMEOUT + 4  # seconds of a client's timeout, well beyond the service's deadline
 THINK = 0.1  # seconds between two operations of a client, on average
 HANG_UPS = 0.01  # the share of writes whose client does not wait for the answer
 METHODS = {
@@ -24,8 +24,8 @@ METHODS = {
 class Client:
     """One client of one user at one service.
 
-    `think` is the mean time between two operations, in seconds; `hang_ups` the share of writes
-    whose answer it does not wait for.
+    `think` is the mean time between two operations, in seconds; `hang_ups` is the share of writes
+    after which it disconnects without waiting for the answer.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Client:
             await asyncio.sleep(pause * min(4, failures))
 
     async def _ask(self, operation: Operation) -> tuple[Attempt, float]:
-        """One attempt, and how long a good client waits before another one."""
+        """One attempt, and the seconds a good client waits before the next one."""
         path = f"{API}?limit=100" if operation.kind == "list" else API
         if operation.task is not None:
             path += f"/{operation.task}" + ("/toggle" if operation.kind == "toggle" else "")

@@ -1,4 +1,4 @@
-"""How long, with which seed and which faults; after the run, its report."""
+"""Options: duration, seed, faults and users; after the run, its report."""
 
 import os
 import secrets
@@ -12,9 +12,7 @@ from faults.fault import Fault
 from faults.kinds import KINDS
 from faults.pgbouncer import executable
 
-TIME_TO_FINISH = (
-    600  # seconds, for starting everything, for faults that take long and for the checks
-)
+TIME_TO_FINISH = 600  # seconds, for the start, for long faults and for the checks
 REPORT = pytest.StashKey[str]()
 
 
@@ -44,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def kinds(pytestconfig: pytest.Config) -> tuple[type[Fault], ...]:
-    """The kinds of faults that were asked for."""
+    """The selected kinds of faults."""
     known = {kind.name: kind for kind in KINDS}
     asked = [name.strip() for name in pytestconfig.getoption("faults_kinds").split(",") if name]
     if unknown := [name for name in asked if name not in known]:
@@ -65,7 +63,7 @@ def deployment() -> Iterator[Deployment]:
 
 @pytest.fixture
 def report(pytestconfig: pytest.Config) -> Iterator[list[str]]:
-    """What is put here is shown after the run, and written where an option says."""
+    """Lines of the report: shown after the run, and written to the file of an option."""
     parts: list[str] = []
     yield parts
     text = "\n".join(parts)

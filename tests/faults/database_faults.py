@@ -1,4 +1,4 @@
-"""The database is there and does not do what it is asked."""
+"""The database is reachable but fails to execute statements."""
 
 import contextlib
 from typing import Any
@@ -14,7 +14,7 @@ class TooManyConnections(Fault):
     lasts = (2.0, 4.0)
 
     def inject(self) -> None:
-        """Drive the services out of their connections, and take every place that comes free."""
+        """End the services' connections, and take every free connection slot."""
         self._held: list[Any] = []
         for _ in range(3):
             self.terminate_backends()
@@ -66,7 +66,7 @@ class LockedTable(Fault):
     lasts = (4.0, 7.0)
 
     def inject(self) -> None:
-        """Hold the table for longer than a statement may take."""
+        """Lock the table for longer than the statement timeout."""
         self._session = psycopg2.connect(self.at.postgres.cluster.url, dbname=self.at.database)
         with self._session.cursor() as cursor:
             cursor.execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")

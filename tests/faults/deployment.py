@@ -1,4 +1,4 @@
-"""Everything that runs: PostgreSQL, PgBouncer, two networks, two services, the keys' endpoint."""
+"""All processes: PostgreSQL, PgBouncer, two networks, two services, the key set endpoint."""
 
 import contextlib
 import shutil
@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 class Service:
-    """`tasks-backend serve --workers 2`, with nothing in its environment but its settings."""
+    """`tasks-backend serve --workers 2`, with only its settings in the environment."""
 
     def __init__(self, directory: Path, name: str, database: str, keys: str) -> None:
         self.port = free_port()
@@ -60,7 +60,7 @@ class Service:
         self._program.stop()
 
     def kill(self) -> None:
-        """End all of it at once. Workers do not notice by themselves that their supervisor died."""
+        """Kill all its processes. Workers do not notice the death of their supervisor."""
         for process in self._program.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -79,7 +79,7 @@ class Service:
         return found
 
     def wait_for_workers_without(self, gone: set[int]) -> None:
-        """Return when all workers are others than these, and serve."""
+        """Return when all of these workers are replaced and the new ones serve."""
 
         def replaced() -> bool:
             now = {worker.pid for worker in self.workers()}
@@ -97,7 +97,7 @@ class Service:
 
 @dataclass
 class Deployment:
-    """What faults are done to. All of it is up when the block begins, and gone when it ends."""
+    """The system under test. It runs when the block starts, and is gone when it ends."""
 
     directory: Path
     postgres: Postgres
@@ -112,7 +112,7 @@ class Deployment:
 
     @property
     def tracebacks(self) -> list[str]:
-        """What the services logged from the first line of each traceback on."""
+        """The services' logs, from each traceback's first line."""
         found = []
         for service in self.services.values():
             _, *rest = service.log.read_text(errors="replace").split("Traceback (most recent")

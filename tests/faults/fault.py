@@ -1,4 +1,4 @@
-"""What a fault is: injected, it lasts for a while, and is healed."""
+"""A fault: it is injected, lasts for a while, and is healed."""
 
 import random
 from typing import ClassVar
@@ -7,14 +7,14 @@ from faults.deployment import Deployment
 
 
 class Unavailable(Exception):
-    """This fault cannot be made on this machine; the message says why."""
+    """This fault cannot be injected on this machine; the message says why."""
 
 
 class Fault:
-    """One kind of fault. `lasts` is between how many seconds it lasts until it is healed.
+    """One kind of fault. `lasts` is the range of its duration in seconds.
 
     `heal` returns when the fault is over, for instance when PostgreSQL takes connections again:
-    from then on the service has to come back by itself.
+    from then on the service must recover by itself.
     """
 
     name: ClassVar[str]
@@ -31,7 +31,7 @@ class Fault:
         pass
 
     def backends(self) -> list[int]:
-        """The server processes that work for the services, directly or through PgBouncer."""
+        """The server processes of the services' connections, direct or through PgBouncer."""
         rows = self.at.postgres.sql(
             "SELECT pid FROM pg_stat_activity WHERE usename = %s AND application_name <> 'hog'",
             self.at.owner,

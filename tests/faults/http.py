@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client: one connection, one request at a time, every way to fail told apart."""
+"""A small HTTP/1.1 client: one connection, one request at a time, distinct failures."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ class Refused(Exception):
 
 
 class Lost(Exception):
-    """The connection ended before the whole answer was there."""
+    """The connection ended before the answer was complete."""
 
 
 class Silent(Exception):
-    """No answer came in the time that the client has."""
+    """No answer came within the client's timeout."""
 
 
 @dataclass(frozen=True, slots=True)

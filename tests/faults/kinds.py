@@ -1,4 +1,4 @@
-"""All kinds of faults that a run draws from."""
+"""All kinds of faults from which a run draws."""
 
 from faults.database_faults import DiskFull, LockedTable, ReadOnly, TooManyConnections
 from faults.fault import Fault

@@ -11,12 +11,12 @@ from faults.record import History
 from faults.tally import Tally, clock
 from faults.wishes import User, Wishes
 
-LAST_CALL = 60.0  # seconds after the end in which what has a key is still repeated
+LAST_CALL = 60.0  # seconds after the end in which writes with a key are still retried
 TICK = 0.02
 
 
 class Load:
-    """All clients, and how late the load generator itself is."""
+    """All clients, and the load generator's own delay."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Load:
                 self._clients.append(client)
 
     async def run(self, campaign: "asyncio.Task[None]") -> History:
-        """Keep all clients at it until the campaign ends, then read everything once."""
+        """Run all clients until the campaign ends, then read everything once."""
         watch = asyncio.create_task(self._watch())
         clients = asyncio.gather(*(client.run() for client in self._clients))
         both: list[asyncio.Future[Any]] = [campaign, clients]

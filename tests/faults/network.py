@@ -1,4 +1,4 @@
-"""The handle of the proxy that runs beside the services."""
+"""Controls the proxy process between a service and its database."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ STOP_TIMEOUT = 10
 
 
 class Network:
-    """The way from one service to its database."""
+    """The network between one service and its database."""
 
     def __init__(self, upstream: str) -> None:
         self._process = subprocess.Popen(
@@ -21,14 +21,14 @@ class Network:
         self.port = int(self._line())
 
     def turn(self, mode: str) -> None:
-        """Change how the network is (the modes: proxy.py), and return when it is so."""
+        """Set the mode of the network (see proxy.py), and return when it is active."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{mode}\n")
         self._process.stdin.flush()
         assert self._line() == mode
 
     def stop(self) -> None:
-        self._process.communicate(timeout=STOP_TIMEOUT)  # the end of its input is its end
+        self._process.communicate(timeout=STOP_TIMEOUT)  # it ends at the end of its input
 
     def _line(self) -> str:
         assert self._process.stdout is not None

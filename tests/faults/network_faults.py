@@ -1,4 +1,4 @@
-"""The way to the database is bad: proxy.py plays it."""
+"""A bad network to the database, simulated by proxy.py."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from faults.fault import Fault
 
 
 class BadNetwork(Fault):
-    """Both services lose their way to the database in the same manner."""
+    """Both services have the same network fault."""
 
     lasts = (3.0, 7.0)
     mode: ClassVar[str]
@@ -34,7 +34,7 @@ class Delay(BadNetwork):
 
 
 class Mute(BadNetwork):
-    """The worst for whoever repeats what failed: it was done, and nobody said so."""
+    """The worst case for retries: the write was done, and the answer is lost."""
 
     name, mode = "answers lost", "mute"
     lasts = (0.3, 1.5)

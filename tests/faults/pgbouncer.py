@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, as Neon's pooler is set where its documentation says how."""
+"""PgBouncer in transaction mode, with the documented settings of Neon's pooler."""
 
 import datetime as dt
 import ipaddress
@@ -15,8 +15,8 @@ from support.commands import free_port
 
 from faults.programs import Program, directory_of, ordinary_user, wait_until
 
-# Neon: transaction mode, TLS, query_wait_timeout, max_client_conn. Its pool takes 90 % of the slots; here
-# the direct half of the run needs some. server_login_retry is left at PgBouncer's default, 15 s.
+# Neon: transaction mode, TLS, query_wait_timeout, max_client_conn. Its pool takes 90 % of the slots;
+# here the direct half of the run needs some. server_login_retry has PgBouncer's default, 15 s.
 CONFIGURATION = """
 [databases]
 * = host={socket}
@@ -71,12 +71,12 @@ class PgBouncer:
 
 
 def executable() -> str | None:
-    """Debian puts it where only root looks."""
+    """Debian installs it outside a user's PATH."""
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def _certify(home: Path) -> None:
-    """Write a key and a certificate for loopback, which is its own authority."""
+    """Write a key and a self-signed certificate for loopback."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

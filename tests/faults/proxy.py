@@ -1,13 +1,13 @@
-"""A TCP proxy in a process of its own, which plays a bad network.
+"""A TCP proxy in a separate process that simulates a bad network.
 
-Run as a program it listens on loopback, prints its port, and takes a word per line:
+As a program it listens on loopback, prints its port, and reads one mode per line:
 
-    flow      let everything through
-    hold      let nothing through until it flows again: packets are late
-    swallow   lose what comes, silently and for good: a firewall has forgotten the connections
-    mute      let requests through and lose the answers; what follows breaks all connections
-    delay     let everything through, later
-    refuse    break all connections and listen no more
+    flow      forward everything
+    hold      forward nothing until the next flow: packets are late
+    swallow   drop all data silently and permanently: a firewall has forgotten the connections
+    mute      forward requests and drop answers; the next mode resets all connections
+    delay     forward everything, later
+    refuse    reset all connections and stop listening
 """
 
 import asyncio
@@ -19,7 +19,7 @@ DELAY = 0.15  # seconds each way
 
 
 class Network:
-    """What all connections share: how the network is."""
+    """The state of the network, shared by all connections."""
 
     def __init__(self, upstream: str) -> None:
         self.mode = "flow"
@@ -51,7 +51,7 @@ class Network:
 
 
 class End(asyncio.Protocol):
-    """One end of a connection, the client's or, with a peer from the start, the server's."""
+    """One end of a connection: the client's, or with a peer the server's."""
 
     transport: asyncio.Transport
 
@@ -109,9 +109,8 @@ class End(asyncio.Protocol):
         self._finish()
 
     def _finish(self) -> None:
-        """Pass the end on, after what was sent before it: late packets are not lost packets.
-
-        The end of a forgotten connection is passed on too, as keepalives would do it, later.
+        """Forward the end after the data before it: late packets are not lost packets.
+        The end of a forgotten connection is forwarded too, later, as keepalives would do.
         """
         if self._pending and self._network.mode == "hold":
             return
@@ -137,7 +136,7 @@ async def main(upstream: str) -> None:
     network = Network(upstream)
     await network.turn("flow")
     loop = asyncio.get_running_loop()
-    print(network.port, flush=True)  # noqa: T201 - what the one who started it waits for
+    print(network.port, flush=True)  # noqa: T201 - the parent process waits for it
     words = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(words), sys.stdin)
     while word := (await words.readline()).decode().strip():

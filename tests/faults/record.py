@@ -1,4 +1,4 @@
-"""What each client asked for and was told: the history that the checker goes through."""
+"""The requests and answers of each client: the history for the checker."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ WRITES = frozenset({"create", "patch", "put", "toggle", "delete"})
 
 
 class Outcome(Enum):
-    """What a client knows of its operation."""
+    """What a client knows about its operation."""
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
@@ -18,7 +18,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it was answered, or as it is in the database."""
+    """A task as in an answer or in the database."""
 
     id: str
     user_id: str
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(slots=True)
 class Attempt:
-    """One request. `status` is 0 if no whole answer came, `error` then says how it ended."""
+    """One request. `status` is 0 without a complete answer; `error` then says how it ended."""
 
     sent_at: float
     answered_at: float
@@ -52,7 +52,7 @@ class Attempt:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a write may have happened although nobody said so."""
+        """Whether a write may have been done without an acknowledgement."""
         if self.status == 0:
             return self.error != "refused"
         return self.code in {"database_unavailable", "deadline_exceeded", "internal_error"}
@@ -60,9 +60,9 @@ class Attempt:
 
 @dataclass(slots=True)
 class Operation:
-    """One thing that one client wanted, however often it had to ask.
+    """One operation of one client, with all its attempts.
 
-    `change` is what the task's fields were to become; `if_match` the version it was meant for.
+    `change` has the requested field values; `if_match` the expected version.
     """
 
     number: int
@@ -86,7 +86,7 @@ class Operation:
 
     @property
     def acknowledged(self) -> Attempt | None:
-        """The attempt that said it was done, the first of them."""
+        """The first attempt that was acknowledged."""
         return next((a for a in self.attempts if 200 <= a.status < 300), None)
 
     @property
@@ -107,10 +107,9 @@ class Row:
 
 @dataclass
 class History:
-    """Everything that was asked, and what is there at the end.
+    """All operations, and the database at the end.
 
-    Times are those of the load's own clock; `lags` says when the load generator itself was late,
-    and by how much: (time, seconds).
+    Times are of the load generator's clock; `lags` has its own delays: (time, seconds).
     """
 
     operations: list[Operation] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a run shows, as Markdown."""
+"""The results of a run as Markdown."""
 
 import math
 from bisect import bisect
@@ -34,7 +34,7 @@ def written(
 
 
 def details(verdict: Verdict, tracebacks: list[str]) -> str:
-    """Return what was violated, by what, for whoever has to find out why."""
+    """Return the violations and their causes, for debugging."""
     lines = [
         f"{kind}: {what}"
         for kind, findings in verdict.findings.items()
@@ -60,7 +60,7 @@ def _writes(history: History, campaign: Campaign, verdict: Verdict) -> Iterator[
 
 
 def _saved(history: History) -> int:
-    """How many writes would have been done twice, had their key not told."""
+    """Count the writes that only their key prevented from being done twice."""
     return sum(
         operation.attempts[0].in_doubt
         and operation.acknowledged is not None
@@ -94,7 +94,7 @@ def _answers(history: History) -> Iterator[str]:
 
 
 def _recoveries(history: History, events: Sequence[Event]) -> Iterator[str]:
-    """From a fault's end to the first acknowledged write, and what failed because of it."""
+    """The time from a fault's end to the first acknowledged write, and the failures it caused."""
     yield "Seconds from a fault's end to the first acknowledged write (p50, max) and to the last"
     yield "failure (max), and how many requests failed from its beginning to the next fault's."
     yield "PgBouncer does not ask a server that refused it again for 15 s (`server_login_retry`)."
@@ -120,7 +120,7 @@ def _recoveries(history: History, events: Sequence[Event]) -> Iterator[str]:
 
 
 def _failures(history: History, events: Sequence[Event]) -> dict[tuple[int, str], list[float]]:
-    """When requests failed, from a fault's beginning to the next one's, by fault and side."""
+    """Times of failed requests, from a fault's start to the next one's, by fault and side."""
     found: dict[tuple[int, str], list[float]] = defaultdict(list)
     begins = [event.began for event in events]
     for operation in history.operations:

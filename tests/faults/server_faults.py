@@ -1,4 +1,4 @@
-"""The database's processes and the pooler's are ended, frozen and started again."""
+"""The processes of the database and the pooler are ended, frozen and restarted."""
 
 from faults.fault import Fault
 

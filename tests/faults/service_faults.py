@@ -1,4 +1,4 @@
-"""The service's own processes end, and so does what it needs beside the database."""
+"""The service's processes end, or its key set endpoint fails."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,7 +52,7 @@ class RestartService(Fault):
 
 class KeysDown(Fault):
     name = "key set down"
-    lasts = (7.0, 9.0)  # beyond JWKS_MAX_AGE: at the end no key is believed any more
+    lasts = (7.0, 9.0)  # beyond JWKS_MAX_AGE: at the end no key is trusted any more
 
     def inject(self) -> None:
         self._answer = self.at.key_server.answer

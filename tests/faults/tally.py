@@ -1,4 +1,4 @@
-"""What all clients of a run share: the history that they write, and what they are told to do."""
+"""State shared by all clients of a run: their history and the command to stop."""
 
 import time
 
@@ -7,20 +7,20 @@ from faults.record import Attempt, History, Operation, Outcome
 
 
 class Tally:
-    """The history, and the counts of it that are shown while it is being written."""
+    """The history, and its counts for the progress display."""
 
     def __init__(self) -> None:
         self.history = History()
         self.stopping = False
-        """No client begins anything new."""
+        """Clients start no new operation."""
         self.too_late = False
-        """No client repeats anything any more."""
+        """Clients retry no operation any more."""
         self.successes: dict[str, list[float]] = {side: [] for side in SIDES}
-        """When a write was acknowledged, by side."""
+        """The times of acknowledged writes, by side."""
         self.acknowledged = self.in_doubt = self.failed = 0
 
     def told(self, operation: Operation, attempt: Attempt) -> None:
-        """Count an answer for those who watch the run."""
+        """Count an answer for the progress display."""
         if attempt.status in {0, 503, 504} and attempt.error != "hungup":
             self.failed += 1
         if not operation.is_write:
@@ -33,5 +33,5 @@ class Tally:
 
 
 def clock() -> float:
-    """The time as the history has it, in seconds."""
+    """The history's clock, in seconds."""
     return time.monotonic()

@@ -1,4 +1,4 @@
-"""The checker finds what is planted: a history without a fault passes, each tampering fails."""
+"""The checker passes a correct history and finds each injected violation."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ DOWN = "database_unavailable"
 
 
 class Story:
-    """A history told step by step: every operation begins a second after the one before."""
+    """A history, built step by step: each operation starts one second after the previous one."""
 
     def __init__(self) -> None:
         self.history = History()
@@ -54,7 +54,7 @@ class Story:
 
 
 def story() -> Story:
-    """o1 creates, o2 patches, o3 toggles in doubt (and it happened), o4 reads, o5 patches."""
+    """o1 creates, o2 patches, o3 toggles with an unknown outcome (done), o4 reads, o5 patches."""
     told = Story()
     create = told.does("create", task=None, key="k1", title="t1", description="c1", completed=False)
     told.told(create, 503, code=DOWN)
@@ -69,7 +69,7 @@ def story() -> Story:
     return told
 
 
-def test_a_history_without_a_fault_passes() -> None:
+def test_a_correct_history_passes() -> None:
     verdict = check(story().history, DEADLINE)
     assert verdict.holds, verdict.findings
     assert verdict.writes == {Outcome.ACKNOWLEDGED: 3, Outcome.IN_DOUBT: 1}
@@ -100,7 +100,7 @@ def a_task_is_not_found(told: Story) -> None:
     told.told(told.does("get"), 404, code="task_not_found")
 
 
-def a_list_leaves_it_out(told: Story) -> None:
+def a_list_omits_it(told: Story) -> None:
     told.told(told.does("list", task=None), 200)
 
 
@@ -108,15 +108,15 @@ def a_key_makes_two_tasks(told: Story) -> None:
     told.history.rows.append(Row(told.task("t1", 1, id="two"), 1))
 
 
-def a_repetition_is_answered_otherwise(told: Story) -> None:
+def a_replay_is_answered_differently(told: Story) -> None:
     told.told(told.history.operations[0], 201, told.task("t2", 2), version=2, replayed=True)
 
 
-def a_toggle_in_doubt_happens_twice(told: Story) -> None:
+def a_toggle_of_unknown_outcome_is_done_twice(told: Story) -> None:
     told.ends(told.task("t5", 5), 5)
 
 
-def what_was_refused_happens(told: Story) -> None:
+def a_refused_write_is_done(told: Story) -> None:
     told.history.operations[2].attempts[0].code = "overloaded"
 
 
@@ -126,11 +126,11 @@ def a_refused_create_is_there(told: Story) -> None:
     told.history.rows.append(Row(told.task("t7", 1, id="two", description="c7"), 1))
 
 
-def nobody_made_it(told: Story) -> None:
+def no_request_created_it(told: Story) -> None:
     told.history.rows.append(Row(told.task("t99", 1, id="two", description="c99"), 1))
 
 
-def the_doubtful_write_came_later(told: Story) -> None:
+def the_write_of_unknown_outcome_came_later(told: Story) -> None:
     attempt = told.history.operations[2].attempts[0]
     attempt.sent_at = attempt.answered_at = told.now + 1
 
@@ -139,7 +139,7 @@ def a_field_changes_by_itself(told: Story) -> None:
     told.ends(told.task("t5", 4, completed=True, description="c1 d9"), 4)
 
 
-def a_condition_was_not_looked_at(told: Story) -> None:
+def a_condition_was_ignored(told: Story) -> None:
     told.history.operations[4].if_match = 2
 
 
@@ -161,7 +161,7 @@ def a_status_is_not_in_the_contract(told: Story) -> None:
     told.told(told.does("get"), 401, code="invalid_token")
 
 
-def a_503_does_not_say_when(told: Story) -> None:
+def a_503_has_no_retry_after(told: Story) -> None:
     told.told(told.does("get"), 503, code=DOWN).retry_after = False
 
 
@@ -176,20 +176,20 @@ def a_connection_is_cut_late(told: Story) -> None:
 PLANTED: list[tuple[str, Callable[[Story], None]]] = [
     *(("lost", defect) for defect in (
         the_last_write_is_gone, the_row_is_gone, a_write_is_overwritten, a_deleted_task_is_back,
-        an_old_version_is_shown, a_task_is_not_found, a_list_leaves_it_out,
+        an_old_version_is_shown, a_task_is_not_found, a_list_omits_it,
     )),
     ("duplicated", a_key_makes_two_tasks),
-    ("duplicated", a_repetition_is_answered_otherwise),
+    ("duplicated", a_replay_is_answered_differently),
     *(("unexplained", defect) for defect in (
-        a_toggle_in_doubt_happens_twice, what_was_refused_happens, a_refused_create_is_there,
-        nobody_made_it, the_doubtful_write_came_later, a_field_changes_by_itself,
-        a_condition_was_not_looked_at,
+        a_toggle_of_unknown_outcome_is_done_twice, a_refused_write_is_done, a_refused_create_is_there,
+        no_request_created_it, the_write_of_unknown_outcome_came_later, a_field_changes_by_itself,
+        a_condition_was_ignored,
     )),
     ("foreign", another_users_row_is_shown),
     ("foreign", another_users_task_is_deleted),
     ("status 500", an_answer_is_a_500),
     ("contract", a_status_is_not_in_the_contract),
-    ("no Retry-After", a_503_does_not_say_when),
+    ("no Retry-After", a_503_has_no_retry_after),
     ("late", an_answer_is_late),
     ("late", a_connection_is_cut_late),
 ]  # fmt: skip
@@ -198,17 +198,17 @@ PLANTED: list[tuple[str, Callable[[Story], None]]] = [
 @pytest.mark.parametrize(
     ("kind", "plant"), PLANTED, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_a_planted_defect_is_found(kind: str, plant: Callable[[Story], None]) -> None:
+def test_an_injected_violation_is_found(kind: str, plant: Callable[[Story], None]) -> None:
     told = story()
     plant(told)
     assert check(told.history, DEADLINE).counts[kind] >= 1
 
 
-def test_each_violation_has_a_planted_defect() -> None:
+def test_each_kind_of_violation_is_injected() -> None:
     assert {kind for kind, _ in PLANTED} == set(VIOLATIONS)
 
 
-def test_the_load_generators_own_lag_is_not_the_services() -> None:
+def test_the_load_generators_lag_is_not_a_violation() -> None:
     told = story()
     an_answer_is_late(told)
     late = told.history.operations[-1].attempts[0]

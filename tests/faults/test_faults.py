@@ -1,4 +1,4 @@
-"""Nothing is lost, nothing is done twice and nothing hangs, whatever fails underneath."""
+"""With any fault, no write is lost or done twice and no request hangs."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ from faults.report import details, written
 
 PROGRESS = 5.0  # seconds
 WARM_UP = 3.0
-LIFETIME = 86_400  # seconds; a run's tokens outlive it
+LIFETIME = 86_400  # seconds; a run's tokens are valid longer
 FINAL = """
 SELECT id::text, user_id, title, description, completed, created_at, updated_at, version
 FROM tasks_backend.tasks
@@ -28,14 +28,14 @@ FROM tasks_backend.tasks
 
 @pytest.fixture
 def _uncollected() -> Iterator[None]:
-    """Nothing of a history is garbage, and looking for it makes the load late."""
+    """A history contains no garbage; collecting would delay the load."""
     gc.disable()
     yield
     gc.enable()
 
 
 @pytest.mark.usefixtures("_uncollected")
-def test_no_fault_loses_doubles_or_hangs_a_write(
+def test_no_fault_makes_a_write_lost_doubled_or_hanging(
     deployment: Deployment,
     kinds: tuple[type[Fault], ...],
     pytestconfig: pytest.Config,
@@ -97,7 +97,7 @@ async def _run(
 
 
 def _rows(deployment: Deployment) -> list[Row]:
-    """All tasks, read past the service and past row-level security."""
+    """All tasks, read directly from the database without row-level security."""
     with deployment.postgres.cluster.cursor(deployment.database) as cursor:
         cursor.execute(FINAL)
         return [Row(Task(*fields), version) for *fields, version in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""What users want: a bit of everything, each write recognisable by what it leaves behind."""
+"""Random operations of users; each write can be recognised by the values it writes."""
 
 import itertools
 import random
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from faults.record import Operation
 
-ENOUGH = 25  # tasks of a user; with more they rather delete than create
+ENOUGH = 25  # tasks of a user; with more, deletions are more likely than creations
 MIX = {
     "create": 26, "get": 14, "list": 6, "patch": 22, "put": 8, "toggle": 16, "delete": 5,
     "foreign": 3,
@@ -15,7 +15,7 @@ MIX = {
 
 @dataclass
 class User:
-    """Somebody with a token. `known` has the tasks they have seen, each with its last version."""
+    """A user with a token. `known` has the tasks read so far, each with its last version."""
 
     sub: str
     token: str
@@ -24,7 +24,7 @@ class User:
 
 
 class Wishes:
-    """One user's wishes at one side, without an end. Numbers are the whole run's."""
+    """One user's endless operations at one side. Numbers are unique in the whole run."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Wishes:
 
     def operation(self, kind: str, **fields: object) -> Operation:
         number = next(self._numbers)
-        return Operation(number, self._user.sub, self._side, kind, **fields)  # type: ignore[arg-type] # the fields' names are checked by the dataclass
+        return Operation(number, self._user.sub, self._side, kind, **fields)  # type: ignore[arg-type] # as it is
 
     def next(self) -> Operation:
         kind = self._random.choices(list(MIX), list(MIX.values()))[0]
@@ -79,7 +79,7 @@ class Wishes:
         return operation
 
     def _change(self, operation: Operation) -> dict[str, object]:
-        """Fields that tell which operation wrote them; the description begins with the origin."""
+        """Fields that identify their operation; the description begins with the origin."""
         assert operation.task is not None
         change = {
             "title": f"t{operation.number}",

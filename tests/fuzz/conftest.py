@@ -1,4 +1,4 @@
-"""How long to fuzz and with which seed; after the run, what was tried."""
+"""Options: duration and seed; after the run, the number of answers."""
 
 import secrets
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def answers(pytestconfig: pytest.Config) -> Answers:
-    """How often each operation gave each status: shown after the run."""
+    """The number of answers by operation and status, shown after the run."""
     return pytestconfig.stash.setdefault(ANSWERS, Answers())
 
 

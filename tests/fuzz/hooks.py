@@ -1,6 +1,6 @@
-"""Refusals that are right although a schema cannot tell: Schemathesis does not count them.
+"""Correct refusals that a schema cannot express: Schemathesis does not count them.
 
-Each is known by the code of its problem, so that any other refusal, of the same status too, counts.
+Each is recognised by its problem code, so any other refusal with the same status counts.
 """
 
 from typing import Any
@@ -11,16 +11,16 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
 STATE = {
-    "version_mismatch",  # If-Match is right in form and names a version that the task has left
-    "invalid_cursor",  # a cursor is opaque: only the service can make one
-    "idempotency_key_reused",  # a key belongs to the request that it was first sent with
+    "version_mismatch",  # a well-formed If-Match names an older version
+    "invalid_cursor",  # a cursor is opaque: only the service can create one
+    "idempotency_key_reused",  # a key belongs to its first request
 }
 replayed = set[str]()
 
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Remember which creations were repetitions of earlier ones."""
+    """Remember which creations were replays."""
     if "idempotency-replayed" in response.headers:
         replayed.update(response.headers.get("location", []))
 
@@ -29,13 +29,13 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 def filter_failure(
     context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
-    """Whether the failure counts."""
+    """Return whether the failure counts."""
     code = response.json().get("code") if response.content else None
     if isinstance(failure, RejectedPositiveData):
         return code not in STATE
     if isinstance(failure, AcceptedNegativeData):
-        return code != "version_mismatch"  # refused, for what comes first in the order of checks
+        return code != "version_mismatch"  # refused by a check that comes earlier
     if isinstance(failure, EnsureResourceAvailability):
-        # A repeated creation is answered as the first one was, though the task may be gone by now.
+        # A replayed creation has the first answer, even if the task was deleted since.
         return not any(case.formatted_path.startswith(path) for path in replayed)
     return True

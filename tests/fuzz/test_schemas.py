@@ -1,4 +1,4 @@
-"""The documented schemas against the models: they take the same bodies, whatever is in them."""
+"""The documented schemas and the models accept the same bodies."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from tasks_backend.http import pagination
 from tasks_backend.http.json_body import JsonBody
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
 
-jsonschema_rs = pytest.importorskip("jsonschema_rs")  # what Schemathesis validates with
+jsonschema_rs = pytest.importorskip("jsonschema_rs")  # the validator of Schemathesis
 
 BODIES: list[type[BaseModel]] = [TaskCreate, TaskPatch, TaskReplace]
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -27,7 +27,10 @@ texts = st.one_of(
     st.text(max_size=12),
     st.builds(
         lambda start, filling, length, end: start + filling * length + end,
-        *(odd, st.sampled_from("z \U0001f4b8"), st.sampled_from([196, 200, 9_996, 10_000]), odd),
+        odd,
+        st.sampled_from("z \U0001f4b8"),
+        st.sampled_from([196, 200, 9_996, 10_000]),
+        odd,
     ),
 )
 values = st.recursive(
@@ -55,7 +58,7 @@ bodies = st.one_of(
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The document, for which nothing needs to be running."""
+    """The document, without a running service."""
     return create_app(
         Settings(
             _env_file=None,
@@ -67,7 +70,7 @@ def document() -> dict[str, Any]:
 
 @pytest.mark.proves("FR-002")
 @pytest.mark.parametrize("model", BODIES)
-def test_a_body_is_taken_exactly_if_its_schema_says_so(
+def test_a_body_is_accepted_exactly_if_its_schema_allows_it(
     model: type[BaseModel], document: dict[str, Any]
 ) -> None:
     schema = document["components"]["schemas"][model.__name__]
@@ -75,7 +78,7 @@ def test_a_body_is_taken_exactly_if_its_schema_says_so(
 
     @thorough
     @given(bodies)
-    def held_against_each_other(body: Any) -> None:
+    def compare_schema_and_model(body: Any) -> None:
         try:
             JsonBody(json.dumps(body).encode()).parse(model)
         except ValidationFailed:
@@ -84,14 +87,12 @@ def test_a_body_is_taken_exactly_if_its_schema_says_so(
             taken = True
         assert documented.is_valid(body) == taken
 
-    held_against_each_other()
+    compare_schema_and_model()
 
 
 @thorough
 @given(st.uuids(), st.integers(0, 40), st.text(BASE64 + "=+/ \n", max_size=2))
-def test_a_cursor_that_is_changed_anywhere_is_refused(
-    last: uuid.UUID, position: int, replacement: str
-) -> None:
+def test_a_changed_cursor_is_refused(last: uuid.UUID, position: int, replacement: str) -> None:
     cursor = pagination.encode(str(last), "desc None")
     changed = cursor[:position] + replacement + cursor[position + 1 :]
     if changed == cursor:

@@ -34,7 +34,7 @@ CHECKS = {
 
 @dataclass
 class Run:
-    """What Schemathesis did and found."""
+    """The results of a Schemathesis run."""
 
     exit_code: int
     output: str
@@ -63,14 +63,14 @@ class Run:
 
 @pytest.fixture
 def tokens(signer: Signer) -> dict[str, str]:
-    """Alice's, who sends everything, and Bob's, whose tasks are none of her business."""
+    """The tokens of Alice, who sends everything, and of Bob, whose tasks she must not reach."""
     tomorrow = int(time.time()) + 86_400
     return {name: signer.token(name, exp=tomorrow) for name in ("alice", "bob")}
 
 
 @pytest.fixture
 def directory(tmp_path: Path, tokens: dict[str, str]) -> Path:
-    """Where Schemathesis runs, with its settings and what they name; it writes nowhere else."""
+    """The only directory to which Schemathesis writes, with its settings and hooks."""
     users = [
         {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {token}"}]}
         for name, token in tokens.items()
@@ -104,7 +104,7 @@ def schemathesis(url: str, directory: Path, *arguments: str, seed: int, timeout:
     return run
 
 
-def test_no_check_fails_whatever_is_sent(
+def test_no_check_fails(
     service: str,
     tokens: dict[str, str],
     directory: Path,
@@ -142,8 +142,8 @@ class Kept(Note):
 
 
 def careless() -> Plugin:
-    """Notes with three defects: odd characters break them, a 409 is not documented, and everybody
-    may read everybody's.
+    """Notes with three defects: odd characters cause a 500, a 409 is not documented, and every
+    user can read all notes.
     """
     router, notes = APIRouter(), list[str]()
 
@@ -165,10 +165,10 @@ def careless() -> Plugin:
     return Plugin(name="notes", routers={"v1": router})
 
 
-def test_defects_that_are_planted_are_found(
+def test_injected_defects_are_found(
     settings: Settings, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("CRITICAL")  # each crash would be logged whole
+    caplog.set_level("CRITICAL")  # each crash would be logged with its traceback
     limits = ("--include-path-regex", "notes", "--max-examples", "50")
     with served(create_app(settings, plugins=[careless()])) as url:
         run = schemathesis(url, directory, *limits, seed=1, timeout=120)

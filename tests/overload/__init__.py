@@ -1,1 +1,1 @@
-"""More load than the service can take, offered whether or not it answers: `nox -s overload`."""
+"""More load than the service can handle, independent of its answers: `nox -s overload`."""

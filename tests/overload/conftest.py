@@ -1,4 +1,4 @@
-"""The service as a process of its own, one worker, and people with a task each."""
+"""The service as a separate process with one worker, and users with one task each."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass
 class Running:
-    """The service, and what to send it."""
+    """The service, and the requests for it."""
 
     host: str
     port: int
     requests: list[bytes]
-    """One GET of somebody's own task for each person, as bytes."""
+    """One GET of an own task for each user, as bytes."""
 
     def of_many(self) -> Iterator[bytes]:
         return itertools.cycle(self.requests[1:])

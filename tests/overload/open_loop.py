@@ -1,7 +1,7 @@
-"""An open-loop load generator: requests are due at their time, however slowly answers come.
+"""An open-loop load generator: the schedule of requests does not depend on the answers.
 
-A closed loop slows down with the service and so hides overload. Latencies count from the moment a
-request was due, not from when a connection for it was free.
+A closed loop slows down with the service and so hides overload. Latencies count from the
+scheduled time of a request, not from the time at which a connection was free.
 """
 
 import asyncio
@@ -14,33 +14,33 @@ from typing import cast
 import httptools
 
 MAX_CONNECTIONS = 3000
-GIVE_UP = 15.0  # seconds that the last answers are waited for
+GIVE_UP = 15.0  # seconds to wait for the last answers
 
 
 def percentile(values: list[float], share: float) -> float:
-    """A share of the values is below this; seconds come out as milliseconds."""
+    """The value below which this share of the values lies; seconds become milliseconds."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else 0.0
 
 
 @dataclass
 class Outcome:
-    """What became of the requests of one kind of client."""
+    """The results of the requests of one kind of client."""
 
     seconds: float
     statuses: Counter[int] = field(default_factory=Counter)
-    """0: the connection was lost, or no answer came; -1: it could not be sent at all."""
+    """0: the connection was lost, or no answer came; -1: it could not be sent."""
     served: list[float] = field(default_factory=list)
-    """Latencies in seconds of the answers 2xx, from when they were due."""
+    """Latencies of 2xx answers in seconds, from the scheduled time."""
     refused: list[float] = field(default_factory=list)
     in_time: int = 0
-    """Answers 2xx that came while the load was on."""
+    """2xx answers during the load."""
     lags: list[float] = field(default_factory=list)
-    """How late this generator itself was with each request, in seconds."""
+    """The generator's own delay of each request, in seconds."""
 
     @property
     def goodput(self) -> float:
-        """Answers 2xx a second, while the load was on."""
+        """2xx answers per second during the load."""
         return self.in_time / self.seconds
 
 
@@ -53,7 +53,7 @@ class _Connection(asyncio.Protocol):
         self._keep_alive = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     def send(self, request: bytes, due: float) -> None:
         self._due = due
@@ -84,7 +84,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Offer:
-    """Requests at a mean rate a second, at random moments (Poisson), for some seconds."""
+    """Requests at a mean rate per second, at random times (Poisson), for some seconds."""
 
     def __init__(self, host: str, port: int, *, rate: float, seconds: float) -> None:
         self.idle: list[_Connection] = []
@@ -97,7 +97,7 @@ class Offer:
         self._ends_at = 0.0
 
     async def make(self, requests: Iterable[bytes]) -> Outcome:
-        """Send them, wait for the last answers, and hang up."""
+        """Send them, wait for the last answers, and disconnect."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         self._ends_at = due + self._outcome.seconds
@@ -113,7 +113,7 @@ class Offer:
         return self._outcome
 
     def answered(self, due: float, status: int) -> None:
-        """Note an answer; status 0 is a connection that was lost."""
+        """Record an answer; status 0 is a lost connection."""
         now = asyncio.get_running_loop().time()
         self._pending -= 1
         self._outcome.statuses[status] += 1
@@ -151,7 +151,7 @@ class Offer:
     async def _finish(self) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + GIVE_UP
-        while self._pending and loop.time() < give_up:  # noqa: ASYNC110 - looked at, not waited for
+        while self._pending and loop.time() < give_up:  # noqa: ASYNC110 - polled, there is no event
             await asyncio.sleep(0.05)
         self._outcome.statuses[0] += self._pending
         for task in list(self._opening):

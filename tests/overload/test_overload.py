@@ -1,6 +1,6 @@
-"""What the service does when more is asked than it can do, and to whom (FR-012).
+"""The behaviour of the service under overload, for each user (FR-012).
 
-The figures are printed; what is asserted are counts that no noise of the machine can change.
+The figures are printed; only counts that do not depend on machine noise are asserted.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ def seconds(request: pytest.FixtureRequest) -> float:
 
 @pytest.fixture(scope="module")
 def capacity(running: Running) -> float:
-    """The most that it serves: an offer grows until some of it is refused."""
+    """The maximum rate: the offered rate grows until some requests are refused."""
     rate, best = 200.0, 0.0
     while True:
         outcome = uvloop.run(many(running, rate, 3))

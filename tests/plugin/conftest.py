@@ -1,4 +1,4 @@
-"""What `tasks-backend serve` needs to be told here, but for the database."""
+"""The environment of `tasks-backend serve`, without the database."""
 
 import pytest
 from support.key_server import KeyServer

@@ -1,6 +1,6 @@
-"""A plugin of somebody else's, installed from its wheel: enabled and disabled.
+"""A third-party plugin, installed from its wheel: enabled and disabled.
 
-By the session `plugin`, which builds and installs tests/plugin/audit.
+The session `plugin` builds and installs tests/plugin/audit.
 """
 
 import json
@@ -53,21 +53,22 @@ def story(user: User) -> list[tuple[str, str, int]]:
     return [(entry["action"], entry["task_id"], entry["version"]) for entry in trail(user)]
 
 
-def test_everything_here_is_installed_and_nothing_is_the_checkout() -> None:
+def test_all_packages_are_installed_and_none_is_the_checkout() -> None:
     for package in (tasks_backend, plugin.load_plugins(["audit"])[0].migrations):
         assert "site-packages" in str(getattr(package, "__file__", package))
 
 
 @pytest.mark.proves("SC-003", "FR-010")
 @pytest.mark.parametrize("attributes", [NEON_OWNER, PLAIN_OWNER, SUPERUSER])
-def test_enabled_it_shows_everybody_their_own_changes(
+def test_enabled_it_shows_users_their_own_changes(
     tmp_path: Path, cluster: Cluster, environment: dict[str, str], signer: Signer, attributes: str
 ) -> None:
     name, variables = deploy(cluster, attributes, {**environment, "PLUGINS": "audit"})
     for _ in range(2):
         migrated = run(tmp_path, "migrate", **variables)
         assert (migrated.returncode, migrated.stdout.splitlines()) == (
-            *(0, ["The schema is at revision 0003.", "That of audit is at revision 0001."]),
+            0,
+            ["The schema is at revision 0003.", "That of audit is at revision 0001."],
         ), migrated.stderr
     with (
         serving(tmp_path, **variables) as url,
@@ -102,7 +103,7 @@ def test_enabled_it_shows_everybody_their_own_changes(
 
 
 def isolation(cluster: Cluster, name: str, url: str, alice: User, bob: User) -> None:
-    """The second lock: a statement that names no owner sees one's own rows, and writes none."""
+    """Row-level security: a statement without an owner reads only own rows, and writes none."""
     login = parse_dsn(url)["user"]
     with cluster.cursor(name, user=login) as cursor:
         role = "none" if login_is_bound(cursor) else "tasks_app"
@@ -131,7 +132,7 @@ def login_is_bound(cursor: Any) -> bool:
 
 
 def pages(user: User) -> None:
-    """Every entry once, in order, whatever the size of a page."""
+    """Every entry once, in order, for any page size."""
     for _ in range(5):
         user.create()
     whole = trail(user)
@@ -160,7 +161,7 @@ def refusals(user: User) -> None:
 
 
 def erasure(home: Path, variables: dict[str, str], alice: User, bob: User) -> None:
-    """The entries are handed over and go with their user, and nobody else's do."""
+    """A user's entries are exported and erased with the user; those of others remain."""
     exported = json.loads(run(home, "export-user", alice.sub, **variables).stdout)
     entries = exported["plugins"].pop("audit").pop("entries")
     assert not any(exported["plugins"].values())
@@ -174,7 +175,7 @@ def erasure(home: Path, variables: dict[str, str], alice: User, bob: User) -> No
     assert trail(bob) == others
 
 
-def test_disabled_there_is_no_route_and_no_table(
+def test_disabled_it_has_no_route_and_no_table(
     tmp_path: Path, cluster: Cluster, environment: dict[str, str], signer: Signer
 ) -> None:
     name, variables = deploy(cluster, NEON_OWNER, environment)
@@ -226,8 +227,8 @@ def test_dev_migrates_it_too(tmp_path: Path) -> None:
             assert story(alice) == [("insert", task["id"], 1)]
 
 
-def test_its_history_is_its_own(cluster: Cluster) -> None:
-    """Up, no drift of the service's tables, down, up again; and one statement removes it all."""
+def test_its_migration_history_is_separate(cluster: Cluster) -> None:
+    """Upgrade, no drift of the service's tables, downgrade, upgrade; one statement removes all."""
     (audit,) = plugin.load_plugins(["audit"])
     name, url = cluster.database(cluster.login(NEON_OWNER))
     for _ in range(2):
@@ -249,8 +250,8 @@ def test_its_history_is_its_own(cluster: Cluster) -> None:
     migrations.check(url)
 
 
-def test_a_change_and_its_entry_are_one(cluster: Cluster) -> None:
-    """Where the entry cannot be written, the change does not happen either; erasing always does."""
+def test_a_change_and_its_entry_are_atomic(cluster: Cluster) -> None:
+    """If the entry cannot be written, the change is rolled back; erasing always works."""
     (audit,) = plugin.load_plugins(["audit"])
     name, url = cluster.database(cluster.login(NEON_OWNER))
     migrations.upgrade(url, [audit])
@@ -271,7 +272,7 @@ def test_a_change_and_its_entry_are_one(cluster: Cluster) -> None:
 
 
 def rows(cursor: Any) -> tuple[int, int]:
-    """How many tasks there are, and how many entries."""
+    """The number of tasks and of entries."""
     cursor.execute(
         "SELECT (SELECT count(*) FROM tasks_backend.tasks),"
         " (SELECT count(*) FROM tasks_backend_audit.entries)"

@@ -1,4 +1,4 @@
-"""Every way in which a plugin can be broken stops the start, with one sentence that names it."""
+"""Every broken plugin stops the start, with one sentence that names it."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ OTHER = r"\(installed: .*audit.*\)"
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "openapi"])
-def test_it_stops_the_start(
+def test_a_broken_plugin_stops_the_start(
     tmp_path: Path, environment: dict[str, str], command: str, name: str, sentence: str
 ) -> None:
     result = run(tmp_path, command, **environment, DATABASE_URL=NOWHERE, PLUGINS=name)
@@ -44,7 +44,7 @@ def test_it_stops_the_start(
 def test_a_lifespan_that_raises_stops_the_start(
     tmp_path: Path, environment: dict[str, str], workers: str
 ) -> None:
-    """Each worker says so, and the service with its exit code."""
+    """Each worker logs it, and the service's exit code shows it."""
     arguments = ("serve", "--port", str(free_port()), "--workers", workers)
     variables = {**environment, "DATABASE_URL": NOWHERE, "PLUGINS": "audit,raising-lifespan"}
     result = run(tmp_path, *arguments, **variables)
@@ -75,7 +75,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
         problem(httpx2.get(f"{base}/readyz"), 503, "database_unavailable")
 
 
-def test_missing_migrations_leave_the_database_as_it_was(tmp_path: Path, cluster: Cluster) -> None:
+def test_missing_migrations_leave_the_database_unchanged(tmp_path: Path, cluster: Cluster) -> None:
     name, url = cluster.database(cluster.login(NEON_OWNER))
     result = run(tmp_path, "migrate", DATABASE_URL=url, PLUGINS="missing-migrations")
     assert result.returncode == 2

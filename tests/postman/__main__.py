@@ -1,4 +1,4 @@
-"""Write docs/postman anew: `PYTHONPATH=tests python -m postman`."""
+"""Regenerate docs/postman: `PYTHONPATH=tests python -m postman`."""
 
 from postman.files import FILES, text
 

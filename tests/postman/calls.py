@@ -1,4 +1,4 @@
-"""The test data: what is sent to have each answer that the document promises."""
+"""The test data: the requests for each answer in the document."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,13 @@ TASKS = "/api/v1/tasks"
 CREATE, LIST, GET, PATCH, PUT, DELETE, TOGGLE = (
     f"tasks_v1_{name}"
     for name in (
-        *("create_task", "list_tasks", "get_task", "patch_task"),
-        *("replace_task", "delete_task", "toggle_task"),
+        "create_task",
+        "list_tasks",
+        "get_task",
+        "patch_task",
+        "replace_task",
+        "delete_task",
+        "toggle_task",
     )
 )
 MATCH = {"If-Match": "{{etag}}"}
@@ -27,18 +32,18 @@ CONDITIONS = {
     "key_in_use": (409, "idempotency_in_progress", "a request with this key has not ended"),
     "quota_reached": (409, "quota_exceeded", "the user has as many tasks and keys as one may"),
 }
-"""What must be so for an answer that a healthy service never gives, and the answer."""
+"""The fault condition for an answer that a healthy service never gives, and the answer."""
 
 UNREACHABLE = {
     ("livez", 500, "internal_error"): "it looks at nothing that could fail",
     ("readyz", 500, "internal_error"): "whatever fails is `database_unavailable`: not ready",
 }
-"""What only a bug could answer."""
+"""Answers that only a bug could cause."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A request that is sent first; `keeps` are variables, from its answer as JavaScript."""
+    """A request that is sent first; `keeps` are variables as JavaScript over its answer."""
 
     method: str = "POST"
     path: str = TASKS
@@ -50,9 +55,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Call:
-    """A request and the answer that it must have; `checks` are further sentences and conditions.
-
-    Without a body of its own it has the document's example; an empty text stands for none at all.
+    """A request and its expected answer; `checks` are further sentences and conditions.
+    Without a body it has the document's example; an empty text means no body.
     """
 
     operation: str
@@ -102,7 +106,7 @@ _FIRST = {
 
 
 def calls(operation: Operation) -> Iterator[Call]:
-    """Every request to an operation, in the order of the statuses."""
+    """Every request to an operation, ordered by status."""
     found = [*_OWN.get(operation.id, ()), *_shared(operation), *_faults(operation)]
     for call in sorted(found, key=lambda call: (bool(call.condition), call.status)):
         one = "{task_id}" in operation.path
@@ -111,7 +115,7 @@ def calls(operation: Operation) -> Iterator[Call]:
 
 
 def _shared(operation: Operation) -> Iterator[Call]:
-    """What every operation of this kind answers alike."""
+    """The requests whose answers are the same for every operation of this kind."""
     this = operation.id
     length = {"Content-Length": "many"}
     yield Call(this, 400, "bad_request", "a length that is no number", headers=length, body="")
@@ -125,21 +129,27 @@ def _shared(operation: Operation) -> Iterator[Call]:
     yield Call(this, 401, "missing_token", "no token", token=None, checks=none)
     yield Call(this, 401, "invalid_token", "a token of nobody's", token="invalidToken", checks=bad)
     yield Call(
-        *(this, 401, "expired_token", "a token that was good"), token="expiredToken", checks=bad
+        this, 401, "expired_token", "a token that was good", token="expiredToken", checks=bad
     )
     if operation.media_type:
         yield Call(this, 400, "malformed_json", "half a JSON text", body='{"title":')
         yield Call(this, 415, "unsupported_media_type", "plain text", media_type="text/plain")
         unknown = {**operation.body, "user_id": "somebody"}
         yield Call(
-            *(this, 422, "validation_error", "an unknown field"),
+            this,
+            422,
+            "validation_error",
+            "an unknown field",
             body=unknown,
             checks=_wrong("", "body"),
         )
     if "{task_id}" in operation.path:
         yield Call(this, 404, "task_not_found", "a task that does not exist", task=NOBODYS)
         yield Call(
-            *(this, 422, "validation_error", "an id that is none"),
+            this,
+            422,
+            "validation_error",
+            "an id that is none",
             task="1",
             checks=_wrong("task_id", "path"),
         )
@@ -167,7 +177,10 @@ _OWN: dict[str, list[Call]] = {
     "readyz": [Call("readyz", 200, "", "it can")],
     CREATE: [
         Call(
-            *(CREATE, 201, "", "a title is enough"),
+            CREATE,
+            201,
+            "",
+            "a title is enough",
             checks={
                 **_is("title", '"Buy milk"'),
                 **_is("description", "null"),
@@ -178,7 +191,10 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(CREATE, 201, "", "with everything"),
+            CREATE,
+            201,
+            "",
+            "with everything",
             body={"title": " Buy milk ", "description": "Two\nlitres", "completed": True},
             checks={
                 **_is("title", '"Buy milk"'),
@@ -187,7 +203,10 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(CREATE, 201, "", "once, however often it is sent"),
+            CREATE,
+            201,
+            "",
+            "once, however often it is sent",
             sets=_KEY,
             steps=(_KEYED,),
             headers=ONCE,
@@ -195,21 +214,30 @@ _OWN: dict[str, list[Call]] = {
             checks={**_is("id", 'pm.variables.get("taskId")'), **_REPLAYED},
         ),
         Call(
-            *(CREATE, 422, "idempotency_key_reused", "a key that stands for another request"),
+            CREATE,
+            422,
+            "idempotency_key_reused",
+            "a key that stands for another request",
             sets=_KEY,
             steps=(_KEYED,),
             headers=ONCE,
             body={"title": "Something else"},
         ),
         Call(
-            *(CREATE, 422, "validation_error", "a title of spaces"),
+            CREATE,
+            422,
+            "validation_error",
+            "a title of spaces",
             body={"title": " "},
             checks=_wrong("title", "body"),
         ),
     ],
     LIST: [
         Call(
-            *(LIST, 200, "", "the newest"),
+            LIST,
+            200,
+            "",
+            "the newest",
             query={"limit": "1"},
             steps=(_TASK, _TASK),
             checks={
@@ -219,7 +247,10 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(LIST, 200, "", "the page after that"),
+            LIST,
+            200,
+            "",
+            "the page after that",
             query={"limit": "1", "cursor": "{{cursor}}"},
             steps=(_TASK, _TASK, _SECOND),
             checks={
@@ -228,7 +259,10 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(LIST, 200, "", "those to be done, oldest first"),
+            LIST,
+            200,
+            "",
+            "those to be done, oldest first",
             query={"completed": "false", "order": "asc", "limit": "100"},
             steps=(_TASK,),
             checks={
@@ -239,31 +273,46 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(LIST, 400, "invalid_cursor", "a cursor of another query"),
+            LIST,
+            400,
+            "invalid_cursor",
+            "a cursor of another query",
             query={"order": "asc", "cursor": "{{cursor}}"},
             steps=(_TASK, _TASK, _SECOND),
         ),
         Call(
-            *(LIST, 422, "validation_error", "too many at once"),
+            LIST,
+            422,
+            "validation_error",
+            "too many at once",
             query={"limit": "101"},
             checks=_wrong("limit", "query"),
         ),
         Call(
-            *(LIST, 422, "validation_error", "an unknown parameter"),
+            LIST,
+            422,
+            "validation_error",
+            "an unknown parameter",
             query={"user_id": "somebody"},
             checks=_wrong("", "query"),
         ),
     ],
     GET: [
         Call(
-            *(GET, 200, "", "one's own"),
+            GET,
+            200,
+            "",
+            "one's own",
             checks={**_is("id", 'pm.variables.get("taskId")'), **_carries("ETag", '"\\"1\\""')},
         ),
         Call(GET, 404, "task_not_found", "another user's task", steps=(_OTHERS,)),
     ],
     PATCH: [
         Call(
-            *(PATCH, 200, "", "say that it is done"),
+            PATCH,
+            200,
+            "",
+            "say that it is done",
             checks={
                 **_is("completed", "true"),
                 **_is("title", '"Buy milk"'),
@@ -272,13 +321,19 @@ _OWN: dict[str, list[Call]] = {
             },
         ),
         Call(
-            *(PATCH, 200, "", "clear the description, as a merge patch"),
+            PATCH,
+            200,
+            "",
+            "clear the description, as a merge patch",
             body={"description": None},
             media_type="application/merge-patch+json",
             checks=_is("description", "null"),
         ),
         Call(
-            *(PATCH, 200, "", "nothing, and it changes nothing"),
+            PATCH,
+            200,
+            "",
+            "nothing, and it changes nothing",
             body={},
             checks={
                 **_carries("ETag", '"\\"1\\""'),
@@ -290,7 +345,10 @@ _OWN: dict[str, list[Call]] = {
     PUT: [
         Call(PUT, 200, "", "all of it", headers=MATCH, checks=_carries("ETag", '"\\"2\\""')),
         Call(
-            *(PUT, 422, "validation_error", "a field left out"),
+            PUT,
+            422,
+            "validation_error",
+            "a field left out",
             body={"title": "Buy milk", "completed": False},
             checks=_wrong("description", "body"),
         ),
@@ -299,7 +357,10 @@ _OWN: dict[str, list[Call]] = {
         Call(DELETE, 204, "", "gone"),
         Call(DELETE, 204, "", "only if nobody else has changed it", headers=MATCH),
         Call(
-            *(DELETE, 404, "task_not_found", "a second time"),
+            DELETE,
+            404,
+            "task_not_found",
+            "a second time",
             steps=(_TASK, Step("DELETE", f"{TASKS}/{{{{taskId}}}}")),
         ),
     ],
@@ -307,14 +368,20 @@ _OWN: dict[str, list[Call]] = {
         Call(TOGGLE, 200, "", "done now", checks={**_is("completed", "true"), **_FIRST}),
         Call(TOGGLE, 200, "", "only if nobody else has changed it", headers=MATCH),
         Call(
-            *(TOGGLE, 200, "", "once, however often it is sent"),
+            TOGGLE,
+            200,
+            "",
+            "once, however often it is sent",
             sets=_KEY,
             steps=(_TASK, Step(path=f"{TASKS}/{{{{taskId}}}}/toggle", headers=ONCE)),
             headers=ONCE,
             checks={**_is("completed", "true"), **_REPLAYED},
         ),
         Call(
-            *(TOGGLE, 422, "idempotency_key_reused", "a key that stands for a creation"),
+            TOGGLE,
+            422,
+            "idempotency_key_reused",
+            "a key that stands for a creation",
             sets=_KEY,
             steps=(_KEYED,),
             headers=ONCE,

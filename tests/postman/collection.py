@@ -44,7 +44,7 @@ def collection(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """What a person fills in: `token` is enough, the rest makes more requests possible."""
+    """The values that a user fills in: `token` is enough, the others allow more requests."""
     values = {"baseUrl": "http://127.0.0.1:8000", "token": "", "otherToken": "", "expiredToken": ""}
     return {
         "id": "b8a7f9f0-3c0f-4c55-9d0e-6b0a3c0c7e12",
@@ -116,7 +116,7 @@ def _request(method: str, path: str, call: Call, body: Any) -> dict[str, Any]:
 
 
 def _elsewhere(document: dict[str, Any]) -> dict[str, Any]:
-    """What belongs to no operation: an unknown address, wrong methods, and the documentation."""
+    """Requests outside of operations: an unknown address, wrong methods, the documentation."""
     items = []
     answers = document["components"]["responses"]
     for method, path, status, code, allow in (

@@ -1,4 +1,4 @@
-"""Newman, and its runs: against `tasks-backend dev`, and against the service in each trouble."""
+"""Newman's runs: with `tasks-backend dev`, and with the service in each fault condition."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +58,7 @@ def runs(
     settings: Settings,
     signer: Signer,
 ) -> Runs:
-    """One run for each condition, the healthy service first."""
+    """One run for each condition, with the healthy service first."""
     world = World(cluster, database, settings, signer)
     found = pytestconfig.stash.setdefault(RUNS, {})
     found[HEALTHY] = run_newman(COLLECTION, dev)

@@ -1,4 +1,4 @@
-"""What the document promises: operations, and what each may answer, by status and problem code."""
+"""The contract of the document: operations and their answers, by status and problem code."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Cell = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. `body` is the document's own first example, None if it takes no body."""
+    """One operation. `body` is the document's first example, None without a body."""
 
     id: str
     method: str
@@ -50,7 +50,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 
 def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the document, or what it refers to."""
+    """A part of the document, with its reference resolved."""
     found: Any = part
     if "$ref" in part:
         found = document
@@ -60,13 +60,21 @@ def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 _VALIDATING = {
-    *("type", "required", "enum", "const", "format", "pattern"),
-    *("minimum", "maximum", "minLength", "maxLength"),
+    "type",
+    "required",
+    "enum",
+    "const",
+    "format",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
 }
 
 
 def shape(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema by itself, with nothing but what validates, and no members beside the known ones."""
+    """A standalone schema with only validating keywords, and without additional members."""
     schema = resolved(document, schema)
     bare = {key: value for key, value in schema.items() if key in _VALIDATING}
     if "items" in schema:

@@ -7,7 +7,7 @@ from postman.contract import Cell
 
 
 def table(documented: set[Cell], requested: set[Cell], asserted: set[Cell]) -> Iterator[str]:
-    """Yield the lines. A place counts answers, told apart by their codes: asserted/documented."""
+    """Yield the lines. A cell counts answers by problem code: asserted/documented."""
     rows = list(dict.fromkeys(operation for operation, _, _ in sorted(documented)))
     statuses = sorted({status for _, status, _ in documented})
     yield f"{'':26}" + "".join(f"{status:>6}" for status in statuses)

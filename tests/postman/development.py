@@ -1,4 +1,4 @@
-"""`tasks-backend dev` as a process, and tokens as its users mint them."""
+"""`tasks-backend dev` as a process, and tokens from its command."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ import httpx2
 from support.commands import free_port
 
 COMMAND = (sys.executable, "-m", "tasks_backend")
-START_TIMEOUT = 90  # seconds, on a machine that has other things to do
-LEEWAY = 10  # seconds for which the service takes a token that has expired
+START_TIMEOUT = 90  # seconds, on a busy machine
+LEEWAY = 10  # seconds for which the service still accepts an expired token
 
 
 @contextlib.contextmanager
 def development(directory: Path) -> Iterator[dict[str, str]]:
-    """Run it in a directory; yield the environment of the collection, as a person would fill it."""
+    """Run it in a directory; yield the collection's environment, as filled in by a user."""
     url = f"http://127.0.0.1:{free_port()}"
     log = directory / "dev.log"
     with log.open("wb") as output:
@@ -81,6 +81,6 @@ def _wait_until_alive(process: "subprocess.Popen[bytes]", url: str, log: Path) -
 
 
 def _environment() -> dict[str, str]:
-    """What any program needs, and none of the settings that this shell may have."""
+    """The variables that any program needs, without settings of this shell."""
     kept = ("PATH", "HOME", "TMPDIR", "LANG")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,4 +1,4 @@
-"""The files that people import, and what must be in them."""
+"""The published files, and their required content."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,6 @@ FILES = (COLLECTION, ENVIRONMENT)
 
 
 def text(path: Path) -> str:
-    """What the application and the test data make of a file: always the same bytes."""
+    """The content of a file from the application and the test data; it is deterministic."""
     content = collection(document()) if path == COLLECTION else environment()
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Newman's runs of the collection, and what each of them shows."""
+"""Newman's runs of the collection, and their results."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ ELSEWHERE = "elsewhere"
 
 @dataclass
 class Run:
-    """One run: how it ended, what was answered, and which answers were as they must be."""
+    """One run: its end, its answers, and which of them were right."""
 
     exit_code: int
     output: str
@@ -28,7 +28,7 @@ class Run:
 
 
 def expectations(document: dict[str, Any]) -> dict[str, Cell]:
-    """Which answer each request of the collection is there for, by its id."""
+    """The expected answer of each request of the collection, by request id."""
     return {
         f"{operation.id}-{number}": (operation.id, call.status, call.code)
         for operation in operations(document)
@@ -44,7 +44,7 @@ def newman(
     expected: Mapping[str, Cell],
     *arguments: str,
 ) -> Run:
-    """Run the collection with these values in the environment that people are given."""
+    """Run the collection with these values in its published environment."""
     report = directory / "report.json"
     report.unlink(missing_ok=True)
     command = [
@@ -62,7 +62,7 @@ def newman(
 
 
 def _executions(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield each request once: Newman reports it anew for each one that was sent before it."""
+    """Yield each request once: Newman reports it again for each request sent before it."""
     executions = {one["item"]["id"]: one for one in report["run"]["executions"]}
     yield from executions.values()
 

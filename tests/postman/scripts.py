@@ -1,4 +1,4 @@
-"""The JavaScript of the collection: what is done before a request, and what is asserted after."""
+"""The JavaScript of the collection: preparations before a request, and assertions after it."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ const filled = (request) => JSON.parse(pm.variables.replaceIn(JSON.stringify(req
 
 
 def before(call: Call) -> list[str]:
-    """The lines that make a request possible: they need nothing that another request left."""
+    """The preparations of a request: they do not depend on other requests."""
     lines = []
     tokens = {call.token, *(step.token for step in call.steps)} & {"otherToken", "expiredToken"}
     for token in sorted(filter(None, tokens)):
@@ -66,7 +66,7 @@ def _steps(steps: tuple[Step, ...], indent: str = "") -> Iterator[str]:
 
 
 def after(document: dict[str, Any], call: Call, response: dict[str, Any]) -> list[str]:
-    """The lines that hold the answer against what the document says of it."""
+    """The assertions that compare the answer with the document."""
     lines = [_test(f"status is {call.status}", f"pm.response.to.have.status({call.status})")]
     content = response.get("content", {})
     if not content:

@@ -1,4 +1,4 @@
-"""The collection that people import, run by Newman: every answer of every operation (SC-008)."""
+"""The published collection, run by Newman: every answer of every operation (SC-008)."""
 
 import json
 from pathlib import Path
@@ -24,23 +24,23 @@ def test_every_assertion_holds(runs: Runs, condition: str) -> None:
 
 
 @pytest.mark.proves("SC-008")
-def test_every_answer_that_is_documented_was_asked_for_and_asserted(runs: Runs) -> None:
+def test_every_documented_answer_was_requested_and_asserted(runs: Runs) -> None:
     asserted = set().union(*(run.asserted for run in runs.values()))
     assert documented() - asserted == UNREACHABLE.keys()
 
 
 @pytest.mark.proves("SC-008", "FR-011")
-def test_every_code_of_a_problem_was_seen(runs: Runs) -> None:
+def test_every_problem_code_was_returned(runs: Runs) -> None:
     seen = {code for run in runs.values() for _, _, code in run.asserted}
     assert seen - {""} == _codes(ApiError)
 
 
-def test_each_trouble_is_made() -> None:
+def test_each_condition_is_created() -> None:
     assert TROUBLES.keys() == CONDITIONS.keys()
 
 
 def test_a_wrong_expectation_fails(run_newman: Newman, dev: dict[str, str], tmp_path: Path) -> None:
-    """Of the status, the code, the shape of the body and what every response carries."""
+    """Expectations of the status, the code, the body's schema and the standard headers."""
     text = COLLECTION.read_text()
     assert run_newman(COLLECTION, dev, *LIVENESS).exit_code == 0
     for good, bad in (
@@ -57,7 +57,7 @@ def test_a_wrong_expectation_fails(run_newman: Newman, dev: dict[str, str], tmp_
         assert run.failed
 
 
-def test_a_request_that_is_left_out_is_missed(
+def test_a_missing_request_is_noticed(
     run_newman: Newman, dev: dict[str, str], tmp_path: Path
 ) -> None:
     content = json.loads(COLLECTION.read_text())
@@ -73,13 +73,13 @@ def test_a_request_that_is_left_out_is_missed(
 
 
 def test_only_a_token_is_needed(run_newman: Newman, dev: dict[str, str]) -> None:
-    """What a person has who pasted the token that `dev` printed: nothing fails, less is sent."""
+    """With only the token that `dev` printed, nothing fails; fewer requests are sent."""
     run = run_newman(COLLECTION, {name: dev[name] for name in ("baseUrl", "token")})
     assert (run.exit_code, run.failed) == (0, []), run.output
     assert {status for _, status, _ in run.asserted} >= {200, 201, 204, 400, 401, 404, 412, 422}
 
 
-def test_who_has_no_token_is_told_what_to_do(run_newman: Newman, dev: dict[str, str]) -> None:
+def test_without_a_token_the_run_says_what_to_do(run_newman: Newman, dev: dict[str, str]) -> None:
     run = run_newman(COLLECTION, {"baseUrl": dev["baseUrl"]}, *LIVENESS)
     assert run.exit_code == 1
     assert "choose the environment and set its token" in " ".join(run.output.split())

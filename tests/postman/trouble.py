@@ -1,4 +1,4 @@
-"""The service in trouble: each condition of the collection, really so, for as long as a run takes."""
+"""The fault conditions of the collection, really created, for the duration of a run."""
 
 import contextlib
 import secrets
@@ -20,7 +20,7 @@ from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 
 Values = dict[str, str]
-FOREVER = 300.0  # seconds: the most that a deadline may be set to, and longer than any run
+FOREVER = 300.0  # seconds: the maximum of the setting, longer than any run
 SOON = 0.5  # seconds
 KEY = "in-use"
 SPOIL = """
@@ -39,7 +39,7 @@ FROM tasks_backend.tasks WHERE id = %s
 
 @dataclass(frozen=True)
 class World:
-    """What the tests have running."""
+    """The running servers of the tests."""
 
     cluster: Cluster
     database: str
@@ -48,7 +48,7 @@ class World:
 
     @contextlib.contextmanager
     def user(self, **changed: Any) -> Iterator[tuple[Values, httpx2.Client]]:
-        """A service with these settings; the values that a run needs, and a client for more."""
+        """A service with these settings; yields the values of a run, and a client."""
         token = self.signer.token(secrets.token_hex(16))
         headers = {"Authorization": f"Bearer {token}"}
         app = create_app(self.settings.model_copy(update=changed))

@@ -1,4 +1,4 @@
-"""Apache with `mod_proxy_http`: compressing, and passing every offer to upgrade on."""
+"""Apache with `mod_proxy_http`: compresses, and forwards every offer to upgrade."""
 
 import os
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def _configured(options: str, extra: str) -> Callable[[Place], list[str]]:
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
         for name in _MODULES.split()
     )
-    user = _USER if os.geteuid() == 0 else ""  # it does not serve as root
+    user = _USER if os.geteuid() == 0 else ""  # it does not run as root
 
     def configure(place: Place) -> list[str]:
         file = place.home / "apache.conf"

@@ -1,4 +1,4 @@
-"""One attack, and what the next one who asks on the same connection got."""
+"""One attack, and the answers to the next client on the same connection."""
 
 import contextlib
 import secrets
@@ -9,20 +9,20 @@ from proxies.people import Person, Victim
 from proxies.running import Running
 from proxies.wire import Answer, Lost, Wire
 
-PATIENCE = 0.4  # seconds for an answer that may never come
+PATIENCE = 0.4  # seconds to wait for an answer that may not come
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of it."""
+    """The result of an attempt."""
 
     form: Form
     signed: bool
     """Whether the attacker had a token."""
     reached: bool
-    """Whether the service was asked; otherwise the proxy refused."""
+    """Whether the request reached the service; otherwise the proxy refused it."""
     shared: bool
-    """Whether the victim's request came on the same connection to the service."""
+    """Whether the victim's request used the same connection to the service."""
     findings: tuple[str, ...]
 
     @property
@@ -32,7 +32,7 @@ class Attempt:
 
 
 def attempt(running: Running, form: Form, attacker: Person, victim: Victim) -> Attempt:
-    """Attack, then ask as the victim."""
+    """Attack, then send the victim's requests."""
     names = Names(secrets.token_hex(6), attacker.credentials, victim.task["id"])
     upstream = running.upstream
     with Wire(running.port) as wire:
@@ -40,7 +40,7 @@ def attempt(running: Running, form: Form, attacker: Person, victim: Victim) -> A
         kept = form.complete and len(answers) == len(form.methods) and not wire.ended()
         findings = _beyond(wire, form, victim, names)
         if not kept:
-            wire.close()  # the proxy need not keep a connection to the service for it
+            wire.close()  # the proxy need not hold a connection to the service for it
         used = upstream.carrying(names.attack)
         if kept and form.buried and running.kind.configure is None:
             findings += _visit_on(wire, running, victim, names)
@@ -54,13 +54,13 @@ def attempt(running: Running, form: Form, attacker: Person, victim: Victim) -> A
     if form.buried and upstream.served(names.hidden):
         findings.append("what hid in the body was served")
     if findings:
-        upstream.cut()  # what is left in them would be found again
+        upstream.cut()  # remaining bytes would be found again
     shared = any(f"{names.victim}1" in known.asked for known in used)
     return Attempt(form, bool(attacker.token), bool(used), shared, tuple(findings))
 
 
 def _attack(wire: Wire, form: Form, names: Names) -> list[Answer]:
-    """Send everything, as far as it is taken, and read the answers to what was sent openly."""
+    """Send everything that is accepted, and read the answers to the openly sent requests."""
     answers: list[Answer] = []
     with contextlib.suppress(OSError):  # it may be refused before everything is sent
         wire.send(form.pieces(names))
@@ -70,7 +70,7 @@ def _attack(wire: Wire, form: Form, names: Names) -> list[Answer]:
 
 
 def _visit(running: Running, victim: Victim, names: Names) -> list[str]:
-    """Ask as the victim on a connection of the victim's own to the proxy."""
+    """Send the victim's requests on a separate connection to the proxy."""
     with Wire(running.port) as wire:
         try:
             return victim.visit(wire, names.victim)
@@ -79,15 +79,15 @@ def _visit(running: Running, victim: Victim, names: Names) -> list[str]:
 
 
 def _visit_on(wire: Wire, running: Running, victim: Victim, names: Names) -> list[str]:
-    """Ask as the victim on the attacker's connection, as a proxy would that passes on bytes."""
+    """Send the victim's requests on the attacker's connection, as a byte-forwarding proxy would."""
     try:
         return victim.visit(wire, names.victim)
-    except Lost:  # the service has hung up
+    except Lost:  # the service has closed
         return _visit(running, victim, names)
 
 
 def _beyond(wire: Wire, form: Form, victim: Victim, names: Names) -> list[str]:
-    """Return what the attacker got beyond the answers to what was sent openly."""
+    """Return the bytes after the answers to the openly sent requests."""
     findings = []
     if victim.sub.encode() in wire.received or names.victim.encode() in wire.received:
         findings.append("the attacker got an answer of the victim's")

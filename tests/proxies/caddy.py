@@ -1,4 +1,4 @@
-"""Caddy with `reverse_proxy`, and one connection to the service for everybody."""
+"""Caddy with `reverse_proxy`; all clients share one connection to the service."""
 
 from proxies.kinds import Kind, Place, executable
 

@@ -1,4 +1,4 @@
-"""All forms of attack, and who tries which."""
+"""All forms of attack, with and without a token."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _ANSWERED_EARLY = len([*upgrades(), *sequences()])
 def attacks() -> Iterator[tuple[Form, bool]]:
     """Yield each form, and whether it is tried with a token.
 
-    Without one, the answer is there before the body: where that matters, both are tried.
+    Without one, the answer comes before the body: where that matters, both are tried.
     """
     for number, form in enumerate(FORMS):
         yield form, True

@@ -1,4 +1,4 @@
-"""The service as processes, and every proxy in front of it, one after the other."""
+"""The service as processes, behind each proxy in turn."""
 
 import os
 import secrets
@@ -21,7 +21,7 @@ from proxies.report import written
 from proxies.running import Running, Services, running_proxy
 
 ORIGIN = "https://app.example.com"
-TEST_TIMEOUT = 300  # seconds, on a machine that has other things to do
+TEST_TIMEOUT = 300  # seconds, on a busy machine
 _REPORT = pytest.StashKey[str]()
 
 
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def services(
     database: str, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
-    """The service, and one that is told that a proxy strips a path."""
+    """The service, and one with `--root-path` for a proxy that strips a path."""
     variables = {
         "DATABASE_URL": database,
         "JWT_ISSUER": ISSUER,
@@ -72,8 +72,8 @@ def running(
 
 
 @pytest.fixture
-def somebody(signer: Signer) -> Person:
-    """A user nobody has seen before."""
+def user(signer: Signer) -> Person:
+    """A new user with a token."""
     sub = secrets.token_hex(16)
     return Person(sub, signer.token(sub))
 
@@ -85,16 +85,16 @@ def victim(signer: Signer, services: Services) -> Victim:
 
 
 @pytest.fixture
-def client(running: Running, somebody: Person) -> Iterator[httpx2.Client]:
-    """A client of the proxy's that sends a token."""
-    headers = {"Authorization": f"Bearer {somebody.token}"}
+def client(running: Running, user: Person) -> Iterator[httpx2.Client]:
+    """A client of the proxy that sends a token."""
+    headers = {"Authorization": f"Bearer {user.token}"}
     with httpx2.Client(base_url=running.url, headers=headers, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Iterator[list[Row]]:
-    """Rows that are put here are shown after the run, and written where an option says."""
+    """Rows of the report: shown after the run, and written to the file of an option."""
     rows: list[Row] = []
     yield rows
     text = written(rows)

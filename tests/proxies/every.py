@@ -1,4 +1,4 @@
-"""All kinds of proxies that the session stands up, and none."""
+"""All kinds of proxies of the session, and the service without a proxy."""
 
 from proxies.apache import APACHE
 from proxies.caddy import CADDY

@@ -1,4 +1,4 @@
-"""What a form of attack is made of: a request that can be misread, and what hides in it."""
+"""The parts of a smuggling attack: an ambiguous request, and the request hidden in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ TASKS = "/api/v1/tasks"
 
 @dataclass(frozen=True)
 class Names:
-    """What tells one attempt from all others."""
+    """The unique request ids of one attempt."""
 
     mark: str
-    """A part of the ids of its requests."""
+    """A part of its request ids."""
     credentials: str
     """The attacker's `Authorization` line; empty for one without a token."""
     target: str
@@ -29,12 +29,12 @@ class Names:
 
     @property
     def hidden(self) -> str:
-        """The id of the request that hides in the first one."""
+        """The id of the request that is hidden in the first one."""
         return f"hidden-{self.mark}"
 
     @property
     def victim(self) -> str:
-        """What the victim's request ids begin with."""
+        """The prefix of the victim's request ids."""
         return f"victim-{self.mark}-"
 
 
@@ -43,19 +43,19 @@ Content = Callable[[Names], bytes]
 
 @dataclass(frozen=True)
 class Form:
-    """One way to send something that may be misread."""
+    """One way to send an ambiguous request."""
 
     name: str
     pieces: Callable[[Names], list[bytes]]
-    """What is sent, each piece as a segment of its own."""
+    """The bytes to send, each piece as a separate segment."""
     methods: tuple[str, ...] = ("POST",)
-    """Of the requests that are sent openly, in their order."""
+    """The methods of the openly sent requests, in order."""
     buried: bool = False
-    """Whether what hides is part of a body by RFC 9112: it must never be served."""
+    """Whether the hidden bytes belong to a body by RFC 9112: they must never be served."""
     refused: bool = False
     """Whether none of its answers may be a success."""
     complete: bool = True
-    """Whether the requests that are sent openly are whole."""
+    """Whether the openly sent requests are complete."""
 
 
 def request(
@@ -66,7 +66,7 @@ def request(
     version: str = "HTTP/1.1",
     request_id: str = "",
 ) -> bytes:
-    """Return the head of a request of the attacker's, with these further lines."""
+    """Return the head of an attacker's request, with these extra lines."""
     own = f"{method} {target} {version}\r\nHost: tasks\r\nX-Request-Id: {request_id or names.attack}\r\n"
     further = "".join(f"{line}\r\n" for line in lines)
     return f"{own}{names.credentials}Content-Type: application/json\r\n{further}\r\n".encode(
@@ -87,13 +87,13 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def whole(names: Names) -> bytes:
-    """A whole request: its answer goes to whoever asks next on the connection."""
+    """A whole request: its answer goes to the next client on the connection."""
     head = f"GET {TASKS} HTTP/1.1\r\nHost: tasks\r\nX-Request-Id: {names.hidden}\r\n"
     return f"{head}{names.credentials}\r\n".encode()
 
 
 def half(names: Names) -> bytes:
-    """Half a head: the next request, with its credentials, is read as its other half."""
+    """Half a head: the next request, with its credentials, becomes the other half."""
     return f"POST {TASKS}/{names.target}/toggle HTTP/1.1\r\nX: ".encode()
 
 
@@ -101,8 +101,7 @@ CONTENTS: dict[str, Content] = {"a whole request": whole, "half a head": half}
 
 
 def padded(content: Content, size: int) -> Content:
-    """Return what hides behind so many bytes that mean nothing between two requests.
-
-    They are more than a proxy sends, or a server reads, in one piece.
+    """Return the hidden bytes after this number of bytes that are ignored between requests.
+    These are more than a proxy sends, or a server reads, at once.
     """
     return lambda names: b"\r\n" * (size // 2) + content(names)

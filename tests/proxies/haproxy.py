@@ -1,4 +1,4 @@
-"""HAProxy, one connection to the service for everybody."""
+"""HAProxy; all clients share one connection to the service."""
 
 from proxies.kinds import Kind, Place, executable
 

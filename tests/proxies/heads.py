@@ -1,4 +1,4 @@
-"""Heads that are odd, long or of another version: they end where they end, or are refused."""
+"""Heads that are odd, long or of another version: read up to their end, or refused."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ LINES = {
     "Connection names the credentials": "Connection: Authorization, X-Request-Id",
     "TE": "TE: trailers, chunked\r\nConnection: TE",
 }
-"""Lines that some take for the length of a body, which is what hides."""
+"""Lines that some parsers read as the length of a body, which is the hidden request."""
 
 TARGETS = {
     "absolute": "http://tasks/api/v1/tasks",
@@ -51,7 +51,7 @@ METHODS = ("get", "GET\t", "GE T", "TRACE", "PRI", "X" * 300, "GET\x00")
 
 
 def heads() -> Iterator[Form]:
-    """Yield the forms. Behind each head comes another request of the attacker's, or half of one."""
+    """Yield the forms. After each head comes another attacker's request, or half of one."""
     for name, line in LINES.items():
         for named, content in CONTENTS.items():
             yield _line(f"line, {name}, {named}", line, content)

@@ -1,4 +1,4 @@
-"""What a kind of proxy is, and where one of it stands."""
+"""A kind of proxy, and the directory and ports of an instance."""
 
 import shutil
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "/backend"
-"""The path that every proxy strips before it asks the service that was told so."""
+"""The path that every proxy strips for the service with `--root-path`."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory of its own, the port to listen at, and the ports of the two services."""
+    """A separate directory, the port to listen on, and the ports of the two services."""
 
     home: Path
     port: int
@@ -20,7 +20,7 @@ class Place:
 
     @property
     def values(self) -> dict[str, object]:
-        """What a template of a configuration may name."""
+        """The variables of a configuration template."""
         return vars(self) | {"prefix": PREFIX}
 
 
@@ -30,15 +30,15 @@ class Kind:
 
     name: str
     configure: Callable[[Place], list[str]] | None
-    """Writes the configuration and returns the command; None where nothing stands in front."""
+    """Writes the configuration and returns the command; None without a proxy."""
     reuses: bool = True
-    """Whether a connection to the service is kept for the next request, whoever's it is."""
+    """Whether a connection to the service is reused for the next request of any client."""
     alters_tags: bool = False
-    """Whether it compresses, and then alters the entity tag."""
+    """Whether it compresses and so changes the entity tag."""
 
 
 def executable(name: str) -> str:
-    """Return where a program is; Debian puts some where only root looks."""
+    """Return the path of a program; Debian installs some outside a user's PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or name
 
 

@@ -1,4 +1,4 @@
-"""Requests whose end can be read in two ways: lengths against chunks, and odd spellings of both."""
+"""Requests with an ambiguous end: length against chunks, and odd spellings of both."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ ENCODINGS = {
     "after a NUL": "X: y\x00\r\nTransfer-Encoding: chunked",
     "with a NUL": "Transfer-Encoding: chunked\x00",
 }
-"""Spellings of `Transfer-Encoding` that some read as chunked, and others not."""
+"""Spellings of `Transfer-Encoding` that only some parsers read as chunked."""
 
 LENGTHS = {
     "+{}", "-{}", "0x{:x}", "{},", "{0}, {0}", "{0}, 0", "0, {0}", "{} {}", "{}.0", "{}e0", "{};",
@@ -46,7 +46,7 @@ CHUNK_SIZES = (
 
 
 def lengths() -> Iterator[Form]:
-    """Yield the forms. What hides may be a request of the attacker's own by some readings."""
+    """Yield the forms. By some readings the hidden bytes are a valid request of the attacker."""
     for named, content in CONTENTS.items():
         yield _form(f"chunks before the length, {named}", content, _ends_early(CHUNKED))
         yield _form(f"a length before the chunks, {named}", content, _short(CHUNKED))
@@ -67,7 +67,7 @@ def lengths() -> Iterator[Form]:
 
 
 def trailers() -> Iterator[Form]:
-    """Yield requests without a token whose trailers say more than their heads."""
+    """Yield requests without a token whose trailers contradict their heads."""
     for named, trailer in {
         "Authorization": lambda names: names.credentials,
         "Content-Length": lambda _: "Content-Length: 5\r\n",
@@ -94,7 +94,7 @@ def _form(name: str, content: Content, pieces: Pieces) -> Form:
 
 
 def _ends_early(line: str) -> Pieces:
-    """The chunks end before what hides; the length ends behind it."""
+    """The chunks end before the hidden bytes, the length ends after them."""
 
     def pieces(names: Names, hidden: bytes) -> list[bytes]:
         body = LAST_CHUNK + hidden
@@ -104,7 +104,7 @@ def _ends_early(line: str) -> Pieces:
 
 
 def _short(line: str) -> Pieces:
-    """The length ends before what hides; the chunks end behind it."""
+    """The length ends before the hidden bytes, the chunks end after them."""
 
     def pieces(names: Names, hidden: bytes) -> list[bytes]:
         body = chunk(hidden) + LAST_CHUNK

@@ -1,4 +1,4 @@
-"""nginx in four forms: as it comes, for WebSockets, without buffers, and compressing."""
+"""nginx in four configurations: default, for WebSockets, without buffers, and compressing."""
 
 import os
 from collections.abc import Callable

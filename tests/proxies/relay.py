@@ -1,4 +1,4 @@
-"""The way from a proxy to the service: it knows which requests shared a connection."""
+"""A relay between a proxy and the service that records which requests share a connection."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ _LONGEST = 100  # bytes of a line with a request id
 
 
 class Connection:
-    """One connection of a proxy's to the service, and the request ids that went over it."""
+    """One connection of a proxy to the service, and the ids of its requests."""
 
     def __init__(self, proxy: socket.socket, service: socket.socket) -> None:
         self.asked: set[str] = set()
@@ -23,7 +23,7 @@ class Connection:
         self._ends = (proxy, service)
 
     def cut(self) -> None:
-        """End it for both sides."""
+        """Close it on both sides."""
         self.open = False
         for end in self._ends:
             try:
@@ -33,9 +33,9 @@ class Connection:
 
 
 class Relay(Background):
-    """Passes on what comes, in the pieces in which it comes.
+    """Forwards all data, in the received pieces.
 
-    `alter` may change what goes to the service: a defect is planted with it.
+    `alter` can change the data for the service, to inject a defect.
     """
 
     def __init__(self, service: int) -> None:
@@ -55,15 +55,15 @@ class Relay(Background):
         self.port: int = self._server.server_address[1]
 
     def carrying(self, request_id: str) -> list[Connection]:
-        """Return the connections on which a request of this id came."""
+        """Return the connections that carried a request with this id."""
         return [known for known in self.connections if request_id in known.asked]
 
     def served(self, request_id: str) -> bool:
-        """Return whether the service answered a request of this id."""
+        """Return whether the service answered a request with this id."""
         return any(request_id in known.answered for known in self.connections)
 
     def cut(self) -> None:
-        """End all connections, so that what is left in them reaches nobody."""
+        """Close all connections, so that their remaining data reaches no client."""
         for known in self.connections:
             known.cut()
 
@@ -96,7 +96,7 @@ class Relay(Background):
 
 
 def _read(source: socket.socket, ids: set[str]) -> Iterator[bytes]:
-    """Yield what comes, each piece after its request ids are noted."""
+    """Yield the received pieces, each after its request ids are recorded."""
     last = b""
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What the session shows, as Markdown."""
+"""The results of the session as Markdown."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A proxy that runs in front of the service, as clients reach it."""
+"""A running proxy in front of the service."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ from proxies.relay import Relay
 
 @dataclass(frozen=True)
 class Services:
-    """The ports of the service, and of one that is told of a path that proxies strip."""
+    """The ports of the service, and of one with `--root-path` for proxies that strip a path."""
 
     plain: int
     prefixed: int
@@ -24,14 +24,14 @@ class Services:
 
 @dataclass(frozen=True)
 class Running:
-    """One proxy, where clients reach it, and its way to the service."""
+    """One proxy, its port for clients, and the relay to the service."""
 
     kind: Kind
     port: int
     upstream: Relay
 
     prefixed_url: str
-    """The address of the service that is told of a path that the proxy strips."""
+    """The address of the service with `--root-path`, for the path that the proxy strips."""
 
     @property
     def url(self) -> str:
@@ -39,7 +39,7 @@ class Running:
 
     @property
     def shares(self) -> bool:
-        """Whether the next request comes on the connection to the service that is there."""
+        """Whether the next request reuses the existing connection to the service."""
         return self.kind.reuses or self.kind.configure is None
 
 

@@ -30,7 +30,7 @@ def sequences() -> Iterator[Form]:
 
 
 def _without_bodies() -> Iterator[Form]:
-    """The head of the answer may speak of a body; none may come, or be waited for."""
+    """The answer's head may announce a body; none may be sent or waited for."""
     own = f"{TASKS}/{{target}}"
     yield _then("HEAD of the list", "HEAD", _following)
     yield _then("HEAD of a task", "HEAD", _following, target=own)
@@ -47,7 +47,7 @@ def _without_bodies() -> Iterator[Form]:
 
 
 def _with_unusual_bodies() -> Iterator[Form]:
-    """A body where there usually is none is a body all the same."""
+    """A body where there usually is none is still a body."""
     for method in ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE"):
         for named, content in CONTENTS.items():
             yield _with_body(f"{method} with {named} as its body", method, content)
@@ -58,7 +58,7 @@ def _with_unusual_bodies() -> Iterator[Form]:
 
 
 def _expectations() -> Iterator[Form]:
-    """`Expect: 100-continue`, whatever is done about it."""
+    """`Expect: 100-continue`, with and without an interim answer."""
     for value in ("100-continue", "100-Continue, x", "x"):
         line = f"Expect: {value}"
         yield _with_body(f"{line}, the body at once", "POST", whole, line)
@@ -68,7 +68,7 @@ def _expectations() -> Iterator[Form]:
 
 
 def _ends() -> Iterator[Form]:
-    """What comes after a request that was the last one."""
+    """Bytes after the last request of a connection."""
     for named, content in CONTENTS.items():
         for line in ("close", "close, keep-alive"):
             name = f"{line}, then {named}"
@@ -80,7 +80,7 @@ def _ends() -> Iterator[Form]:
 
 
 def _early_answers() -> Iterator[Form]:
-    """An answer that is there before the body is: the rest of the body is still a body."""
+    """An answer before the end of the body: the rest of the body is still a body."""
     for size in (LARGE, TOO_LARGE):
         for named, content in CONTENTS.items():
             for method in ("POST", "PUT"):
@@ -99,7 +99,7 @@ def _then(
     version: str = "HTTP/1.1",
     answers: int = 2,
 ) -> Form:
-    """Return a request without a body and, in the same segment, what comes then."""
+    """Return a request without a body and, in the same segment, the following bytes."""
 
     def pieces(names: Names) -> list[bytes]:
         asked = target.format(target=names.target)

@@ -1,4 +1,4 @@
-"""The contract, used through each proxy as a frontend uses it."""
+"""The contract through each proxy, as used by a frontend."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def create(client: httpx2.Client, **fields: Any) -> httpx2.Response:
     return answer
 
 
-def test_a_task_is_made_read_changed_and_deleted(client: httpx2.Client) -> None:
+def test_a_task_is_created_read_changed_and_deleted(client: httpx2.Client) -> None:
     created = create(client, description="Two, é漢🎉")
     path = created.headers["location"]
     assert path == f"{TASKS}/{created.json()['id']}"
@@ -39,7 +39,7 @@ def test_a_task_is_made_read_changed_and_deleted(client: httpx2.Client) -> None:
     assert gone.headers["content-type"] == "application/problem+json"
 
 
-def test_a_list_is_walked_by_its_links(client: httpx2.Client) -> None:
+def test_a_list_is_paged_by_its_links(client: httpx2.Client) -> None:
     ids = [create(client, title=f"{number}").json()["id"] for number in range(3)]
     page, seen = client.get(f"{TASKS}?limit=1"), list[str]()
     while True:
@@ -61,7 +61,9 @@ def _tag_as_altered(running: Running, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.usefixtures("_tag_as_altered")
-def test_a_tag_is_sent_back_as_the_proxy_left_it(running: Running, client: httpx2.Client) -> None:
+def test_an_etag_as_changed_by_the_proxy_is_accepted(
+    running: Running, client: httpx2.Client
+) -> None:
     client.headers["Accept-Encoding"] = "gzip"
     path = create(client).headers["location"]
     read = client.get(path)
@@ -74,7 +76,7 @@ def test_a_tag_is_sent_back_as_the_proxy_left_it(running: Running, client: httpx
     assert (stale.status_code, stale.json()["code"]) == (412, "version_mismatch")
 
 
-def test_a_tag_is_left_alone_for_who_takes_no_compression(client: httpx2.Client) -> None:
+def test_an_etag_is_unchanged_without_compression(client: httpx2.Client) -> None:
     client.headers["Accept-Encoding"] = "identity"
     created = create(client)
     path, tag = created.headers["location"], created.headers["etag"]
@@ -86,7 +88,7 @@ def test_a_tag_is_left_alone_for_who_takes_no_compression(client: httpx2.Client)
 
 
 @pytest.mark.xfail(reason="contract 1.1: HEAD wherever there is GET", strict=True)
-def test_head_is_as_get_without_a_body(client: httpx2.Client) -> None:
+def test_head_is_like_get_without_a_body(client: httpx2.Client) -> None:
     client.headers["Accept-Encoding"] = "identity"
     own = create(client).headers["location"]
     differs = {"date", "x-request-id"}
@@ -98,7 +100,7 @@ def test_head_is_as_get_without_a_body(client: httpx2.Client) -> None:
                 assert asked.headers.get(name) == read.headers.get(name), path
 
 
-def test_a_page_of_another_origin_may_ask(client: httpx2.Client) -> None:
+def test_a_preflight_of_another_origin_passes(client: httpx2.Client) -> None:
     asking = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "PATCH",
@@ -116,14 +118,14 @@ def test_a_page_of_another_origin_may_ask(client: httpx2.Client) -> None:
 
 
 def body_of(size: int) -> bytes:
-    """A task with the longest description in its longest spelling, filled up with white space."""
+    """A task with the longest description in its longest encoding, padded with white space."""
     escaped = "\\ud83c\\udf89" * 10_000
     body = f'{{"title": "Long", "description": "{escaped}"}}'.encode()
     return body + b" " * (size - len(body))
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "in chunks"])
-def test_a_body_is_as_long_as_it_may_be(client: httpx2.Client, chunked: bool) -> None:
+def test_a_body_of_the_maximum_length_is_accepted(client: httpx2.Client, chunked: bool) -> None:
     def post(size: int) -> httpx2.Response:
         body = body_of(size)
         content = _parts(body) if chunked else body
@@ -138,7 +140,7 @@ def test_a_body_is_as_long_as_it_may_be(client: httpx2.Client, chunked: bool) ->
 
 
 @pytest.mark.parametrize("size", [200_000, 900_000])
-def test_a_body_that_is_much_too_long_is_refused(client: httpx2.Client, size: int) -> None:
+def test_a_much_too_long_body_is_refused(client: httpx2.Client, size: int) -> None:
     body = body_of(size)
     answer = client.post(TASKS, content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
@@ -149,9 +151,9 @@ def _parts(body: bytes) -> Iterator[bytes]:
         yield body[at : at + 20_000]
 
 
-def test_addresses_have_the_path_that_the_proxy_strips(running: Running, somebody: Person) -> None:
+def test_addresses_include_the_path_that_the_proxy_strips(running: Running, user: Person) -> None:
     headers = {
-        "Authorization": f"Bearer {somebody.token}",
+        "Authorization": f"Bearer {user.token}",
         "X-Forwarded-Prefix": "/made-up",
         "X-Forwarded-Host": "other.example.com",
     }
@@ -172,11 +174,11 @@ def test_addresses_have_the_path_that_the_proxy_strips(running: Running, somebod
         assert client.get("/openapi.json").json()["servers"][0]["url"] == PREFIX
 
 
-def test_fifty_requests_on_one_connection(running: Running, somebody: Person) -> None:
+def test_fifty_requests_on_one_connection(running: Running, user: Person) -> None:
     with Wire(running.port) as wire:
         for number in range(50):
             head = f"GET {TASKS} HTTP/1.1\r\nHost: tasks\r\nX-Request-Id: many-{number}\r\n"
-            wire.send([f"{head}{somebody.credentials}\r\n".encode()])
+            wire.send([f"{head}{user.credentials}\r\n".encode()])
             answer = wire.answer()
             assert (answer.status, answer.request_id) == (200, f"many-{number}")
         assert not wire.ended()

@@ -1,4 +1,4 @@
-"""Clients that offer HTTP/2 with their first request are served in HTTP/1.1."""
+"""Clients that offer HTTP/2 with their first request are served over HTTP/1.1."""
 
 import shutil
 import subprocess
@@ -21,21 +21,21 @@ JAVA = (
     "Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\n{credentials}"
     "Content-Type: application/json\r\n\r\n"
 )
-"""What Java's client sends."""
+"""The bytes that Java's client sends."""
 
 
-def test_curl_that_offers_http_2(running: Running, somebody: Person) -> None:
+def test_curl_with_an_offer_of_http_2(running: Running, user: Person) -> None:
     status = _run(
         *(executable("curl"), "-sS", "--http2", "-d", BODY.decode(), "-o", "/dev/null"),
-        *("-H", f"Authorization: Bearer {somebody.token}", "-H", "Content-Type: application/json"),
+        *("-H", f"Authorization: Bearer {user.token}", "-H", "Content-Type: application/json"),
         *("-w", "%{http_code}", "--max-time", "20", f"{running.url}{TASKS}"),
     )
     assert status == "201"
 
 
 @pytest.mark.parametrize("pieces", [1, 2], ids=["in one segment", "in two"])
-def test_the_bytes_of_javas_client(running: Running, somebody: Person, pieces: int) -> None:
-    lines = JAVA.format(path=TASKS, length=len(BODY), credentials=somebody.credentials)
+def test_the_bytes_of_the_java_client(running: Running, user: Person, pieces: int) -> None:
+    lines = JAVA.format(path=TASKS, length=len(BODY), credentials=user.credentials)
     head = lines.encode()
     with Wire(running.port) as wire:
         wire.send([head + BODY] if pieces == 1 else [head, BODY])
@@ -44,13 +44,13 @@ def test_the_bytes_of_javas_client(running: Running, somebody: Person, pieces: i
     assert orjson.loads(answer.body)["title"] == orjson.loads(BODY)["title"]
 
 
-def test_javas_client(running: Running, somebody: Person, java_client: list[str]) -> None:
-    assert _run(*java_client, f"{running.url}{TASKS}", somebody.token) == "201"
+def test_the_java_client(running: Running, user: Person, java_client: list[str]) -> None:
+    assert _run(*java_client, f"{running.url}{TASKS}", user.token) == "201"
 
 
 @pytest.fixture(scope="session")
 def java_client(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command that runs the client, where there is a JDK; its bytes are tried everywhere."""
+    """The command that runs the client, if there is a JDK; its bytes are tested without one."""
     if shutil.which("javac") is None:
         pytest.skip("there is no JDK")
     directory = tmp_path_factory.mktemp("java")

@@ -1,4 +1,4 @@
-"""No request's bytes are ever read as another's, whatever stands in front of the service."""
+"""No request's bytes are read as part of another, with any proxy before the service."""
 
 import re
 
@@ -11,15 +11,15 @@ from proxies.people import Person, Victim
 from proxies.report import row
 from proxies.running import Running
 
-LEAST_SHARED = 20  # forms that were tried with a victim on the attacker's connection
+LEAST_SHARED = 20  # forms tried with a victim on the attacker's connection
 
 
-def test_no_request_is_read_as_anothers(
-    running: Running, victim: Victim, somebody: Person, report: list[Row]
+def test_no_request_is_read_as_part_of_another(
+    running: Running, victim: Victim, user: Person, report: list[Row]
 ) -> None:
     nobody = Person("", "")
     attempts = [
-        attempt(running, form, somebody if signed else nobody, victim) for form, signed in attacks()
+        attempt(running, form, user if signed else nobody, victim) for form, signed in attacks()
     ]
     report.append(row(running.kind, attempts))
     found = [made.told for made in attempts if made.findings]
@@ -30,14 +30,14 @@ def test_no_request_is_read_as_anothers(
     assert len(shared) >= LEAST_SHARED or not running.shares
 
 
-def test_what_hides_is_found_behind_a_service_that_reads_no_length(
-    running: Running, victim: Victim, somebody: Person
+def test_a_hidden_request_is_found_if_the_length_is_ignored(
+    running: Running, victim: Victim, user: Person
 ) -> None:
-    """The check can fail: the defect is planted between proxy and service."""
+    """The check can fail: the defect is injected between proxy and service."""
     forms = [_with_body(content) for content in (whole, half)]
     running.upstream.alter = _without_length
     try:
-        attempts = [attempt(running, form, somebody, victim) for form in forms]
+        attempts = [attempt(running, form, user, victim) for form in forms]
     finally:
         running.upstream.alter = bytes
         running.upstream.cut()
@@ -60,10 +60,10 @@ def _without_length(data: bytes) -> bytes:
 
 
 def test_the_connection_to_the_service_is_shared(
-    running: Running, victim: Victim, somebody: Person
+    running: Running, victim: Victim, user: Person
 ) -> None:
     form = Form("a list", lambda names: [request(names, "GET")], ("GET",), buried=True)
-    made = attempt(running, form, somebody, victim)
+    made = attempt(running, form, user, victim)
     assert made.reached
     assert made.findings == ()
     assert made.shared == running.shares

@@ -1,4 +1,4 @@
-"""Requests that offer to upgrade, and have a body: an offer changes nothing about the body."""
+"""Requests with an offer to upgrade and a body: the offer does not change the body."""
 
 from collections.abc import Callable, Iterator
 
@@ -40,11 +40,11 @@ OFFERS = {
 }
 LARGE = 100_000
 PADDINGS = (0, 20_000, LARGE)
-TOO_LARGE = 900_000  # more than the service takes, less than nginx does
+TOO_LARGE = 900_000  # more than the service accepts, less than nginx accepts
 
 
 def upgrades() -> Iterator[Form]:
-    """Yield the forms: how the body comes, how long it is, the method, and what is offered."""
+    """Yield the forms: framing and length of the body, method, and offered protocol."""
     for named, content in CONTENTS.items():
         for framing in FRAMINGS:
             for delivery in (ONE, LATER, SLOWLY):
@@ -102,7 +102,7 @@ _DELIVERIES: dict[str, Callable[[bytes, bytes], list[bytes]]] = {
 
 
 def _connects() -> Iterator[Form]:
-    """CONNECT opens no tunnel: it is a method that nothing here has."""
+    """CONNECT opens no tunnel: no resource has this method."""
     for target in ("tasks:80", "/api/v1/tasks", "http://tasks/api/v1/tasks"):
         for named, content in CONTENTS.items():
             yield _connect(f"CONNECT {target}, {named} in a later segment", target, content)

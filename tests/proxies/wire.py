@@ -1,4 +1,4 @@
-"""A client's connection on which anything can be sent, and from which answers are read one by one."""
+"""A client connection that can send any bytes and reads answers one by one."""
 
 import select
 import socket
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-PAUSE = 0.01  # seconds between two pieces, so that each is a segment of its own
-PATIENCE = 10.0  # seconds for an answer that is bound to come
+PAUSE = 0.01  # seconds between two pieces, so that each is a separate segment
+PATIENCE = 10.0  # seconds to wait for an expected answer
 _BODYLESS = {204, 304}
 
 
 class Lost(Exception):
-    """No whole answer came: the connection ended, or it took too long."""
+    """No complete answer: the connection ended, or the time was over."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Answer:
 
 
 class Wire:
-    """One connection to a port on loopback. All that ever came is in `received`."""
+    """One connection to a port on loopback. `received` has all received bytes."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -58,14 +58,14 @@ class Wire:
         self._socket.close()
 
     def send(self, pieces: Iterable[bytes]) -> None:
-        """Send the pieces one by one. Raises OSError if the other side has hung up."""
+        """Send the pieces one by one. Raises OSError if the other side has closed."""
         for number, piece in enumerate(pieces):
             if number:
                 time.sleep(PAUSE)
             self._socket.sendall(piece)
 
     def answer(self, method: str = "GET", patience: float = PATIENCE) -> Answer:
-        """Return the next final answer, which is one to this method. Raises Lost."""
+        """Return the next final answer, to a request with this method. Raises Lost."""
         give_up = time.monotonic() + patience
         status = 0
         while status < 200 and status != 101:
@@ -83,11 +83,11 @@ class Wire:
 
     @property
     def unread(self) -> bytes:
-        """What came beyond the answers that were taken."""
+        """The bytes after the answers read so far."""
         return bytes(self.received[self._read :])
 
     def ended(self) -> bool:
-        """Take what is there already, and return whether the other side has hung up."""
+        """Read the available bytes, and return whether the other side has closed."""
         while select.select([self._socket], [], [], 0)[0]:
             if not self._more(time.monotonic() + PATIENCE):
                 return True
@@ -122,7 +122,7 @@ class Wire:
         return taken
 
     def _more(self, give_up: float) -> bool:
-        """Take what comes next; return whether there was anything. Raises Lost if it is late."""
+        """Read the next bytes; return whether there were any. Raises Lost on a timeout."""
         self._socket.settimeout(max(give_up - time.monotonic(), 0.001))
         try:
             data = self._socket.recv(65536)

@@ -1,1 +1,1 @@
-"""Every attack that is known at once, beside honest users at work: `nox -s siege`."""
+"""All known attacks at once, while honest users work: `nox -s siege`."""

@@ -13,7 +13,7 @@ from siege.target import Target
 def besiege(
     target: Target, names: tuple[str, ...], begins: float, seconds: float
 ) -> dict[str, Cost]:
-    """Do these attacks from a moment of the monotonic clock on, and return what each cost.
+    """Run these attacks from this monotonic time on, and return the cost of each.
 
     At the end every connection is closed.
     """
@@ -32,7 +32,7 @@ async def _all(
 
 
 async def _keep_at_it(target: Target, attack: Attack, cost: Cost, seconds: float) -> None:
-    """Begin attempts at the attack's rate, while it has connections left."""
+    """Start attempts at the attack's rate, while it has free connections."""
     loop = asyncio.get_running_loop()
     running = set[asyncio.Task[None]]()
     most = attack.most(target)
@@ -57,6 +57,6 @@ async def _attempt(target: Target, attack: Attack, cost: Cost) -> None:
         await line.open()
         await attack.attempt(line, target)
     except (Gone, OSError):
-        pass  # the service has ended it, or takes no more
+        pass  # the service closed it, or accepts no more
     finally:
         line.close()

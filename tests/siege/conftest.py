@@ -1,4 +1,4 @@
-"""How long, which attacks, and where the report goes."""
+"""Options: duration, attacks, workers and the report's file."""
 
 import resource
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from siege.attacks.kinds import NAMES
 from siege.report import HEAD
 
-TIME_TO_FINISH = 600  # seconds, for starting, for the rest of a siege, and for what hangs
+TIME_TO_FINISH = 600  # seconds, for the start, for the rest of a siege, and for hangs
 DESCRIPTORS = 16_384
 SUMMARY = pytest.StashKey[list[str]]()
 
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def summary(pytestconfig: pytest.Config) -> list[str]:
-    """A line for each course is put here, and all are shown after the run."""
+    """A line for each course; all are shown after the run."""
     return pytestconfig.stash.setdefault(SUMMARY, [])
 
 
@@ -64,7 +64,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session", autouse=True)
 def _enough_descriptors() -> None:
-    """Let the service and its attackers have as many descriptors as the system allows."""
+    """Raise the descriptor limit of the service and its attackers to the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,4 +1,4 @@
-"""The course of a siege: work in peace, a rehearsal, the siege, its end, and a stop."""
+"""The phases of a siege: normal work, a rehearsal, the siege, the time after it, and a stop."""
 
 import multiprocessing
 import secrets
@@ -22,28 +22,28 @@ from siege.target import Target
 from siege.watch import Watch
 
 PEACE = 0.5  # of the siege's length
-REHEARSAL = 0.4  # of the siege's length: what is allocated once should be so before it begins
-SOON = 0.5  # seconds until two processes begin together
+REHEARSAL = 0.4  # of the siege's length: one-time allocations should happen before it
+SOON = 0.5  # seconds until two processes start together
 AFTERWARDS = 10.0  # seconds in which the documented bounds pass
-REQUESTS = 150  # on each of a few connections: their lines are more than a pipe holds
+REQUESTS = 150  # on each of a few connections: more log lines than a pipe holds
 FILLERS = 8
 
 
 @dataclass
 class Phase:
-    """A time in which honest users worked."""
+    """A period in which honest users worked."""
 
     history: History
     verdict: Verdict
     used: float
     """CPU of all workers, in cores."""
     waited: float
-    """CPU that all workers were ready to use and did not get, in cores."""
+    """CPU that all workers had to wait for, in cores."""
 
 
 @dataclass
 class Course:
-    """What was done and seen, in this order."""
+    """The actions and measurements, in this order."""
 
     names: tuple[str, ...]
     """Of the attacks."""
@@ -63,7 +63,7 @@ class Course:
 
 Token = Callable[[str], str]
 Rows = Callable[[str], list[Row]]
-"""The tasks of users whose names begin like this, read past the service."""
+"""The tasks of users with this name prefix, read directly from the database."""
 
 
 def take(
@@ -75,7 +75,7 @@ def take(
     names: tuple[str, ...],
     seconds: float,
 ) -> Course:
-    """Go through all of it."""
+    """Run all phases."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, spawn) as pool:
         list(pool.map(_import, range(2)))
@@ -116,7 +116,7 @@ def take(
 
 
 def _import(_: int) -> None:
-    """Let both processes of the pool come to be before they are needed."""
+    """Start both processes of the pool before they are needed."""
     time.sleep(SOON)
 
 
@@ -129,7 +129,7 @@ class _Working:
 
 
 class _Honest:
-    """Sets honest users to work, and judges what they were told."""
+    """Starts the honest users' work and checks their answers."""
 
     def __init__(
         self, service: Service, pool: ProcessPoolExecutor, token: Token, rows: Rows
@@ -146,7 +146,7 @@ class _Honest:
         return _Working(self._pool.submit(work, what), prefix, held(self._service), begins)
 
     def finish(self, working: _Working, lags: Sequence[tuple[float, float]] = ()) -> Phase:
-        """Judge them once they are done; a lag is nobody's fault."""
+        """Check the answers after the end; a delay by the CPU lag is excused."""
         history = working.future.result()
         history.lags += lags
         now, seconds = held(self._service), time.monotonic() - working.began
@@ -168,7 +168,7 @@ def _block_the_log(service: Service, begin: float, end: float) -> None:
 
 
 def _fill_the_pipe(service: Service) -> None:
-    """Send requests whose log lines are more than the pipe of a reader that is stopped holds."""
+    """Send requests whose log lines exceed the pipe of a stopped reader."""
     for _ in range(FILLERS):
         with socket.create_connection(("127.0.0.1", service.port), timeout=1) as filler:
             filler.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * REQUESTS)

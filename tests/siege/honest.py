@@ -1,4 +1,4 @@
-"""The process of the honest users: the load of `faults`, at the pace of people."""
+"""The process of the honest users: the load of `faults`, at a human pace."""
 
 import asyncio
 import gc
@@ -11,26 +11,26 @@ from faults.record import History
 
 USERS = 40
 THINK = 0.33  # seconds between two requests of one user, on average
-SIDE = "direct"  # the load knows its services by the way to their database
+SIDE = "direct"  # the load names its services by their way to the database
 
 
 @dataclass(frozen=True)
 class Work:
-    """What honest users are to do. It can be sent to another process."""
+    """The work of the honest users. It can be pickled for another process."""
 
     port: int
     tokens: dict[str, str]
     """By user; the users are `<prefix>-0` and so on."""
     prefix: str
     begins: float
-    """A moment of the monotonic clock."""
+    """A time of the monotonic clock."""
     seconds: float
     seed: int
 
 
 def work(what: Work) -> History:
-    """Do it, read everything once, and return what everybody asked for and was told."""
-    gc.disable()  # nothing of a history is garbage, and looking for it makes the load late
+    """Do it, read everything once, and return all requests and answers."""
+    gc.disable()  # a history contains no garbage; collecting would delay the load
     try:
         return uvloop.run(_work(what))
     finally:

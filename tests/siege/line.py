@@ -1,4 +1,4 @@
-"""A bare TCP connection on which a client may do what no HTTP client would."""
+"""A TCP connection on which a client can do what no HTTP client does."""
 
 import asyncio
 import contextlib
@@ -9,21 +9,21 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-PATIENCE = 15.0  # seconds that an answer is waited for
-LOOK = 0.5  # seconds between two looks at whether the service has ended a connection
+PATIENCE = 15.0  # seconds to wait for an answer
+LOOK = 0.5  # seconds between two checks whether the service has closed a connection
 ESTABLISHED = 1  # TCP_INFO's first byte (linux/tcp.h)
 FEW = 4096  # bytes of receive buffer of a client that does not read
-LITTLE = 65_536  # bytes of its send buffer: what is sent is then what the service took
+LITTLE = 65_536  # bytes of its send buffer: sent bytes are then received bytes
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: close is a reset
 
 
 class Gone(Exception):
-    """The service has ended the connection, or does not answer."""
+    """The service has closed the connection, or does not answer."""
 
 
 @dataclass
 class Cost:
-    """What one kind of attack spent, and what it got for it."""
+    """The effort of one kind of attack, and its results."""
 
     attempts: int = 0
     sockets: int = 0
@@ -32,11 +32,11 @@ class Cost:
     """Bytes."""
     answers: Counter[str] = field(default_factory=Counter)
     ended: int = 0
-    """Connections that the service ended."""
+    """Connections that the service closed."""
     longest: float = 0.0
-    """Seconds that a connection lasted at the most."""
+    """The longest duration of a connection, in seconds."""
     breaches: Counter[str] = field(default_factory=Counter)
-    """What it got that nobody must get."""
+    """Violations by the service."""
 
 
 class Line:
@@ -63,7 +63,7 @@ class Line:
         self._cost.sockets += 1
 
     async def send(self, data: bytes, requests: int = 0) -> None:
-        """Send bytes, with which so many requests begin. Waits while the service does not read."""
+        """Send bytes that start this number of requests. Waits while the service does not read."""
         self._cost.requests += requests
         await self._loop.sock_sendall(self._socket, data)
         self.sent += len(data)
@@ -92,8 +92,8 @@ class Line:
         return status
 
     async def until(self, *ids: str) -> bytes:
-        """Read on to an answer to a request of one of these ids, or to the end of the connection,
-        and return all that came, in lower case.
+        """Read up to an answer to a request with one of these ids, or to the end of the connection;
+        return all bytes read, in lower case.
         """
         wanted = [f"x-request-id: {request_id}".encode() for request_id in ids]
         with contextlib.suppress(Gone, OSError):
@@ -105,12 +105,12 @@ class Line:
         return self._received.lower()
 
     async def hang(self) -> None:
-        """Do nothing until the service ends the connection."""
-        while self._is_open():  # noqa: ASYNC110 - looked at: nothing may be read
+        """Do nothing until the service closes the connection."""
+        while self._is_open():  # noqa: ASYNC110 - polled, because nothing may be read
             await asyncio.sleep(LOOK)
 
     async def hang_unless_refused(self) -> None:
-        """Do the same, but not behind a refusal: it is small, so the kernel has taken all of it."""
+        """Do the same, but return after a refusal: it is small, so the kernel took all of it."""
         while self._is_open() and not self._peek().startswith(b"HTTP/1.1 5"):  # noqa: ASYNC110 - as above
             await asyncio.sleep(LOOK)
 
@@ -121,7 +121,7 @@ class Line:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     def breach(self, what: str) -> None:
-        """Note that the service did what it must not."""
+        """Record a violation by the service."""
         self._cost.breaches[what] += 1
 
     def close(self) -> None:

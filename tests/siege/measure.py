@@ -1,4 +1,4 @@
-"""What the service holds: memory, descriptors and connections of each worker, tasks, places."""
+"""Resources of the service: each worker's memory, descriptors and connections; tasks, slots."""
 
 import re
 import ssl
@@ -22,20 +22,20 @@ GAUGES = {
     "tasks_backend_database_connections_in_use": 0,
     "tasks_backend_database_waiting": 0,
 }
-"""The metrics that tell of something held, all workers together, and what they are at rest."""
+"""The metrics of held resources, summed over all workers, and their values at rest."""
 NO_TLS = ssl.SSLContext(
     ssl.PROTOCOL_TLS_CLIENT
-)  # made once: a new one for each client would cost more than its requests
+)  # created once: one for each client would cost more than its requests
 PROBES = 16  # connections at once, to find every worker
 PATIENCE = 5.0  # seconds that an answer is waited for
-SETTLE = 15.0  # seconds in which what is still going on may end
+SETTLE = 15.0  # seconds in which running work may end
 PAUSE = 0.25
-LOOKS = 3  # at the least: the fewest tasks that were seen are those that stay
+LOOKS = 3  # at least: the minimum of the observed tasks is permanent
 
 
 @dataclass(frozen=True)
 class Held:
-    """What one worker holds, seen from outside."""
+    """Resources of one worker, measured from outside."""
 
     memory: float
     """Resident, MiB."""
@@ -43,12 +43,12 @@ class Held:
     used: float
     """Seconds of CPU so far."""
     waited: float
-    """Seconds so far in which its event loop was ready to run and other processes had the CPU."""
+    """Seconds so far in which its event loop was ready to run but other processes had the CPU."""
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What all workers hold when nobody asks for anything, by process id."""
+    """Resources of all workers without any request, by process id."""
 
     workers: dict[int, Held]
     connections: dict[int, int]
@@ -59,13 +59,13 @@ class Rest:
 
 
 def asking(service: Service) -> httpx2.Client:
-    """Return a client whose every request has a connection of its own."""
+    """Return a client that opens a new connection for each request."""
     headers = {"Connection": "close"}
     return httpx2.Client(base_url=service.url, headers=headers, timeout=PATIENCE, verify=NO_TLS)
 
 
 def held(service: Service) -> dict[int, Held]:
-    """Look at each worker."""
+    """Measure each worker."""
     found = {}
     for process in service.processes():
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
@@ -78,24 +78,24 @@ def held(service: Service) -> dict[int, Held]:
 
 
 def at_rest(service: Service) -> Rest:
-    """Ask until it is at rest, or for `SETTLE` seconds: then what it still holds is the answer."""
+    """Measure until it is at rest, at most for `SETTLE` seconds; return the last measurement."""
     give_up = time.monotonic() + SETTLE
     tasks, looks = dict[int, int](), 0
     while True:
-        for pid, count in told_tasks(service):
+        for pid, count in task_counts(service):
             tasks[pid] = min(count, tasks.get(pid, count))
-        gauges = told_gauges(service)
+        gauges = gauge_values(service)
         looks += 1
         rests = gauges == GAUGES and len(tasks) == service.workers and looks >= LOOKS
         if rests or time.monotonic() > give_up:
             break
         time.sleep(PAUSE)
-    time.sleep(PAUSE)  # for the connections of these questions to be closed
+    time.sleep(PAUSE)  # until the connections of these requests are closed
     return Rest(held(service), _connections(service), tasks, gauges)
 
 
-def told_tasks(service: Service) -> list[tuple[int, int]]:
-    """Return the id and the number of tasks of each worker that was met, once or more often."""
+def task_counts(service: Service) -> list[tuple[int, int]]:
+    """Return the id and the task counts of each worker that was reached."""
 
     def ask(_: int) -> tuple[int, int] | None:
         try:
@@ -108,8 +108,8 @@ def told_tasks(service: Service) -> list[tuple[int, int]]:
         return [answer for answer in executor.map(ask, range(PROBES)) if answer is not None]
 
 
-def told_gauges(service: Service) -> dict[str, int]:
-    """Return the gauges; -1 where the service does not tell."""
+def gauge_values(service: Service) -> dict[str, int]:
+    """Return the gauges; -1 for those that the service does not report."""
     text = ""
     with asking(service) as client, suppress(httpx2.TransportError):
         text = client.get("/metrics").text

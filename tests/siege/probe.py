@@ -1,4 +1,4 @@
-"""A plugin of the session's own: it tells of its process, and has an answer in many pieces."""
+"""The session's plugin: reports on its process, and has a streaming response."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ router = APIRouter()
 
 @router.get("/siege", include_in_schema=False)
 async def process() -> dict[str, int]:
-    """Say which worker this is, and how many tasks its event loop has."""
+    """Return the worker's process id and the number of tasks of its event loop."""
     return {"pid": os.getpid(), "tasks": len(asyncio.all_tasks())}
 
 

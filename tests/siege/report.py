@@ -1,4 +1,4 @@
-"""What a siege shows, as Markdown."""
+"""The results of a siege as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ P50, P99, CPU = "p50, ms", "p99, ms", "the service's CPU, cores"
 HEAD = """\
 | attacks | workers | honest requests | failed | late | wrong | p50, ms | p99, ms | CPU, cores | grew, MiB | violated |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|"""
-"""Of the lines of a summary. `without → in the siege` where there are two figures."""
+"""The header of a summary. Two figures are `without → in the siege`."""
 
 
 def written(course: Course, workers: int, found: list[str]) -> str:
@@ -88,7 +88,7 @@ def _column(phase: Phase) -> Iterator[tuple[str, str]]:
 
 
 def _held(course: Course) -> Iterator[str]:
-    """What the worker with the most has. Gauges are of all workers together."""
+    """The largest value of any worker. Gauges are sums over all workers."""
     yield "| held | fresh | before | during | after | settled |\n|---|--:|--:|--:|--:|--:|"
     moments = (course.fresh, course.before, None, course.after, course.settled)
     most = course.watch.most.values()

@@ -1,4 +1,4 @@
-"""The service as a process of its own, whose log goes through a pipe to somebody who may stop."""
+"""The service as a separate process; its log goes through a pipe to a reader that can stop."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from support.commands import COMMAND, environment, free_port
 import tasks_backend
 from tasks_backend.serving.server import SHUTDOWN_TIMEOUT
 
-REQUEST_TIMEOUT = 5.0  # seconds, as the honest load has it
+REQUEST_TIMEOUT = 5.0  # seconds, as in the honest load
 SLACK = 5.0  # seconds that a busy machine may add to the grace period
 PATHS = (Path(tasks_backend.__file__).parents[1], Path(__file__).parents[1])
 METADATA = {
@@ -26,7 +26,7 @@ METADATA = {
 
 
 class LogReader:
-    """Whoever reads what the service writes to standard error: it keeps it, and can be stopped."""
+    """Reads and stores the service's standard error; can be stopped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,14 +42,14 @@ class LogReader:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """Read what is left. Nobody may have the pipe open any more."""
+        """Read the rest. No process may have the pipe open any more."""
         self.go_on()
         self.pipe.close()
         self._process.wait(20)
 
 
 class Service:
-    """`tasks-backend serve --workers N`, with the plugins `metrics` and the session's own."""
+    """`tasks-backend serve --workers N`, with the plugin `metrics` and the session's plugin."""
 
     def __init__(self, home: Path, workers: int, variables: dict[str, str]) -> None:
         self.port = free_port()
@@ -84,15 +84,15 @@ class Service:
         wait_until(self._lives, "the service to live")
 
     def processes(self) -> list[psutil.Process]:
-        """Return those that serve."""
+        """Return the processes that serve."""
         process = psutil.Process(self._process.pid)
         if self.workers == 1:
             return [process]
         return [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
 
     def stop(self) -> float:
-        """Tell it to stop, wait as long as it may take, and return how long it took. Whatever is
-        left then is killed; that counts as for ever.
+        """Stop it, wait for at most the allowed time, and return the seconds it took. Processes
+        that are left are killed; the result is then infinity.
         """
         family = psutil.Process(self._process.pid).children(recursive=True)
         began = time.monotonic()
@@ -106,13 +106,13 @@ class Service:
         return took
 
     def kill(self) -> None:
-        """End it at once, if it runs."""
+        """Kill it, if it runs."""
         if self._process.poll() is None:
             self._kill(psutil.Process(self._process.pid).children(recursive=True))
         self.log.end()
 
     def tracebacks(self) -> int:
-        """Count those in the log. The service has ended."""
+        """Count the tracebacks in the log. The service must have ended."""
         self.log.end()
         return self.log.path.read_text(errors="replace").count("Traceback (most recent")
 

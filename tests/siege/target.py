@@ -1,4 +1,4 @@
-"""What the attacks are given: where the service is, and tokens good and bad."""
+"""The data of the attacks: the service's address, and valid and invalid tokens."""
 
 import secrets
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ ATTACKERS = ("hoarder", "crowd", "smuggler", "dawdler", "asker", "leaver")
 
 @dataclass(frozen=True)
 class Target:
-    """The service, as those who attack it know it. It can be sent to another process."""
+    """The service as known to the attackers. It can be pickled for another process."""
 
     port: int
     places: int
-    """How many requests all workers together take at once, by default."""
+    """The default limit of concurrent requests, over all workers."""
     tokens: dict[str, str]
-    """Good tokens of attackers, who are users as well."""
+    """Valid tokens of attackers, who are also users."""
     forged: tuple[str, ...]
-    """Well-formed tokens under a known key id that somebody else signed."""
+    """Well-formed tokens with a known key id and a wrong signature."""
     foreign: tuple[str, ...]
-    """Tokens of the real signer that were issued for something else, or name nobody."""
+    """Tokens of the real signer for another purpose, or without a valid subject."""
     note: str
-    """The path of a task of the hoarder with the longest description."""
+    """The path of a task with the longest description, of the user with the longest tasks."""
 
     def unknown_key(self) -> str:
-        """Return a token under a key id that nobody has seen before."""
+        """Return a token with a new, unknown key id."""
         _, payload, signature = self.tokens["asker"].split(".")
         return (
             f"{segment({'alg': 'EdDSA', 'kid': secrets.token_urlsafe(24)})}.{payload}.{signature}"
@@ -36,13 +36,13 @@ class Target:
 
 
 def token(signer: Signer, name: str) -> str:
-    """Return a good token of this user that outlives the siege."""
+    """Return a valid token of this user that is valid longer than the siege."""
     forger = Forger(AUDIENCE, {"EdDSA": signer})
     return forger.token(sub=name, exp=forger.now + LIFETIME)
 
 
 def forged(signer: Signer) -> tuple[str, ...]:
-    """Return tokens whose signature is a stranger's, or noise."""
+    """Return tokens whose signature is a stranger's or random bytes."""
     forger = Forger(AUDIENCE, {"EdDSA": signer})
     message = forger.token().rpartition(".")[0]
     noise = [f"{message}.{base64url(secrets.token_bytes(64))}" for _ in range(20)]
@@ -50,7 +50,7 @@ def forged(signer: Signer) -> tuple[str, ...]:
 
 
 def foreign(signer: Signer) -> tuple[str, ...]:
-    """Return tokens of the real signer that must not count as a person's own (design, section 2)."""
+    """Return tokens of the real signer that are not user tokens (design, section 2)."""
     forger = Forger(AUDIENCE, {"EdDSA": signer})
     exp = forger.now + LIFETIME
     return (

@@ -1,4 +1,4 @@
-"""The document lists the attacks as they are."""
+"""The document lists the attacks correctly."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Nobody pays for what somebody else sends, withholds or does not read."""
+"""Attackers do not affect honest users."""
 
 import sys
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ SELECT id::text, user_id, title, description, completed, created_at, updated_at,
 FROM tasks_backend.tasks WHERE starts_with(user_id, %s)
 """
 PAGE = 100  # tasks
-LONGEST = "🎉" * 10_000  # of the characters that take most
+LONGEST = "🎉" * 10_000  # of the characters with the longest encoding
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def service(
 
 @pytest.fixture
 def target(service: Service, signer: Signer) -> Target:
-    """What the attackers know; the hoarder among them has a page of the longest tasks."""
+    """The attackers' data; one of their users has a page of the longest tasks."""
     tokens = {name: token(signer, name) for name in ATTACKERS}
     headers = {"Authorization": f"Bearer {tokens['hoarder']}"}
     body = {"title": "x", "description": LONGEST}

@@ -1,4 +1,4 @@
-"""What must be true after a siege. Nothing here is a latency."""
+"""What must be true after a siege. No check is about latency."""
 
 import math
 from collections import Counter
@@ -8,16 +8,14 @@ from siege.attacks.kinds import ATTACKS
 from siege.course import Course, Phase
 from siege.measure import GAUGES, Rest
 
-GROWTH = 100.0  # MiB a worker, while it is besieged
-KEPT = 10.0  # MiB a worker, when all is over
-LATE = (
-    5.0  # seconds after its bound in which a connection may still end, and what workers were denied
-)
-POOL = 10  # connections to the database, which may be made at any time
+GROWTH = 100.0  # MiB per worker, during the siege
+KEPT = 10.0  # MiB per worker, afterwards
+LATE = 5.0  # seconds of grace for a connection's timeout, beside the CPU lag
+POOL = 10  # connections to the database, which may be opened at any time
 
 
 def violations(course: Course) -> list[str]:
-    """Return a sentence for each promise that was not kept."""
+    """Return a sentence for each broken promise."""
     return [
         *(f"in peace: {sentence}" for sentence in _honest(course.peace)),
         *_honest(course.siege),
@@ -28,7 +26,7 @@ def violations(course: Course) -> list[str]:
 
 
 def failures(phase: Phase) -> Counter[str]:
-    """Return what honest users were told instead of what they asked for, by its code."""
+    """Count the failures that honest users got, by problem code."""
     return Counter(
         attempt.code or attempt.error or str(attempt.status)
         for operation in phase.history.operations
@@ -72,7 +70,7 @@ def _held(course: Course) -> Iterator[str]:
 
 
 def _busy(settled: Rest, before: Rest) -> Iterator[str]:
-    """What is held although nobody asks for anything."""
+    """Resources that are still held without any request."""
     for pid, connections in settled.connections.items():
         if connections:
             yield f"a worker kept {connections} connections of clients"

@@ -1,4 +1,4 @@
-"""Looks at the service while it is besieged: from outside, and with a probe's question."""
+"""Monitors the service during a siege: from outside, and with readiness probes."""
 
 import threading
 import time
@@ -8,35 +8,35 @@ from typing import Self
 
 import httpx2
 
-from siege.measure import GAUGES, PATIENCE, Held, asking, held, told_gauges, told_tasks
+from siege.measure import GAUGES, PATIENCE, Held, asking, gauge_values, held, task_counts
 from siege.service import REQUEST_TIMEOUT, Service
 
 BETWEEN_LOOKS = 0.5  # seconds
 BETWEEN_PROBES = 0.5
 BETWEEN_QUESTIONS = 4  # probes
-ENOUGH = 0.5  # of a probe's time: who was denied more of it is excused
+ENOUGH = 0.5  # of a probe's time: a probe with less CPU than this is excused
 
 
 class Watch:
-    """Watches from the block's beginning to its end."""
+    """Monitors from the start of the block to its end."""
 
     def __init__(self, service: Service) -> None:
         self.most = dict[int, Held]()
-        """The most memory and the most descriptors that each worker had."""
+        """The maximum memory and descriptors of each worker."""
         self.tasks = 0
-        """The most that a worker told."""
+        """The maximum that a worker reported."""
         self.gauges = dict.fromkeys(GAUGES, -1)
         self.probes = 0
-        """Requests for /livez, each on a connection of its own."""
+        """Requests for /livez, each on a new connection."""
         self._failed = list[tuple[float, float]]()
         self._denials = list[tuple[float, float]]()
         self._service = service
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._look), threading.Thread(target=self._ask)]
+        self._threads = [threading.Thread(target=self._poll), threading.Thread(target=self._probe)]
 
     def denied(self, begin: float, end: float) -> float:
-        """Return for how many seconds between two moments of the monotonic clock a worker was ready
-        to run and other processes had the CPU. That is not the service's fault.
+        """Return the seconds between two monotonic times in which a worker was ready to run but
+        other processes had the CPU. The service is not responsible for these.
         """
         _, first = self._denials[0]
         before = max((waited for at, waited in self._denials if at <= begin), default=first)
@@ -44,17 +44,17 @@ class Watch:
 
     @property
     def lags(self) -> list[tuple[float, float]]:
-        """What the workers were denied within the time of a request, for a `History`."""
+        """The CPU seconds that workers had to wait during a request, for a `History`."""
         return [(at, self.denied(at - REQUEST_TIMEOUT, at)) for at, _ in self._denials]
 
     @property
     def unanswered(self) -> int:
-        """How many probes were not answered although there was CPU for it."""
+        """Count the unanswered probes for which there was enough CPU."""
         return sum(self.denied(*probe) < ENOUGH * PATIENCE for probe in self._failed)
 
     @property
     def excused(self) -> int:
-        """How many were not answered because there was none."""
+        """Count the unanswered probes without enough CPU."""
         return len(self._failed) - self.unanswered
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class Watch:
         for thread in self._threads:
             thread.join()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._over.wait(BETWEEN_LOOKS):
             self._note(held(self._service))
 
@@ -88,7 +88,7 @@ class Watch:
                 descriptors=max(was.descriptors, now.descriptors),
             )
 
-    def _ask(self) -> None:
+    def _probe(self) -> None:
         with asking(self._service) as client:
             while not self._over.wait(BETWEEN_PROBES):
                 self.probes += 1
@@ -100,10 +100,10 @@ class Watch:
                 if not answered:
                     self._failed.append((asked_at, time.monotonic()))
                 if self.probes % BETWEEN_QUESTIONS == 0:
-                    self._question()
+                    self._measure()
 
-    def _question(self) -> None:
-        counts = [count for _, count in told_tasks(self._service)]
+    def _measure(self) -> None:
+        counts = [count for _, count in task_counts(self._service)]
         self.tasks = max([self.tasks, *counts])
-        for name, value in told_gauges(self._service).items():
+        for name, value in gauge_values(self._service).items():
             self.gauges[name] = max(value, self.gauges[name])

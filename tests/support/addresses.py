@@ -1,4 +1,4 @@
-"""Addresses that do not lead to a database, and names that have the addresses a test gives them."""
+"""Addresses without a database, and host names with the addresses that a test chooses."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ from support.background import Background
 
 @contextlib.contextmanager
 def black_hole(host: str = "127.0.0.1") -> Iterator[int]:
-    """A port at which nothing is answered: the kernel drops each SYN, since the queue is full."""
+    """A port without answers: the kernel drops each SYN because the accept queue is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, 0), backlog=0))
         port = listener.getsockname()[1]
@@ -25,13 +25,13 @@ def black_hole(host: str = "127.0.0.1") -> Iterator[int]:
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[int]:
-    """A port at which connections are accepted, and no byte is answered."""
+    """A port that accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield listener.getsockname()[1]
 
 
 class Refusing(Background):
-    """Answers each start-up message with one error, as a server does, and closes."""
+    """Answers each start-up message with one error, like a server, and closes."""
 
     def __init__(self, state: str, words: bytes, *, severity: bytes = b"FATAL") -> None:
         fields = (b"S" + severity, b"VFATAL", b"C" + state.encode(), b"M" + words)
@@ -65,7 +65,7 @@ Resolver = Callable[[str], list[str]]
 
 
 def resolve_with(monkeypatch: pytest.MonkeyPatch, resolver: Resolver) -> None:
-    """Have the names that end in `.test` answered by a resolver of the test's own."""
+    """Resolve names that end in `.test` with the test's resolver."""
     true = socket.getaddrinfo
 
     def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Something of the test's own that serves in a thread while a block runs."""
+"""A server of a test, in a thread while a block runs."""
 
 from socketserver import BaseServer
 from threading import Thread
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Background:
-    """Serves `self._server` from the block's beginning to its end."""
+    """Runs `self._server` from the start of the block to its end."""
 
     _server: BaseServer
 

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback: it takes spans by OTLP over HTTP and keeps them."""
+"""An OpenTelemetry collector on loopback: receives spans by OTLP over HTTP and keeps them."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ PATIENCE = 20  # seconds until a test that waits for spans fails
 
 
 class Collector(Background):
-    """Answers 200 until `answer` says another status; while `hanging`, it does not answer."""
+    """Answers with the status `answer`, at first 200; while `hanging`, it does not answer."""
 
     def __init__(self) -> None:
         self.answer = 200
@@ -64,6 +64,6 @@ class Collector(Background):
 
 
 def attributes(told: Any) -> dict[str, str]:
-    """The attributes of a span or a resource, as texts."""
+    """The attributes of a span or a resource, as strings."""
     values = {entry.key: entry.value for entry in told.attributes}
     return {key: str(getattr(value, value.WhichOneof("value"))) for key, value in values.items()}

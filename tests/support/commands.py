@@ -1,4 +1,4 @@
-"""The command line in a process of its own, with nothing of this machine's but what it needs."""
+"""The command line in a separate process with a minimal environment."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ COMMAND = (sys.executable, "-m", "tasks_backend")
 def run(
     home: Path, *arguments: str, command: Sequence[str] = COMMAND, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, nobody at the terminal."""
+    """Run a command to its end, without a terminal."""
     return subprocess.run(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def invoked(home: Path, *arguments: str, **variables: str) -> Result:
-    """Run a command in this process, with no other settings."""
+    """Run a command in this process, without other settings."""
     unset: dict[str, str | None] = {name.upper(): None for name in Settings.model_fields}
     with contextlib.chdir(home):
         return CliRunner().invoke(app, arguments, env={**unset, **variables})
@@ -91,6 +91,6 @@ def _answers(url: str) -> bool:
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """Nothing of this machine's but what a process needs; no PostgreSQL on PATH."""
+    """A minimal environment for a process; no PostgreSQL on PATH."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return {"PATH": "/usr/sbin:/sbin", "HOME": str(home), "COLUMNS": "200", **kept, **variables}

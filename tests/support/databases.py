@@ -1,4 +1,4 @@
-"""Logins and databases on the embedded server, as different deployments have them."""
+"""Logins and databases on the embedded server, as in different deployments."""
 
 import contextlib
 import secrets
@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn
 
 @dataclass(frozen=True)
 class Cluster:
-    """The embedded server, seen as its superuser."""
+    """The embedded server, accessed as its superuser."""
 
     url: str
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document by itself: nothing needs to be running for it."""
+"""The OpenAPI document, without a running service."""
 
 from pathlib import Path
 from typing import Any

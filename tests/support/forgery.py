@@ -1,4 +1,4 @@
-"""Tokens that no honest signer makes: any header and any payload, to the byte, really signed."""
+"""Hostile tokens: any header and any payload, exact to the byte, with a real signature."""
 
 import base64
 import hmac
@@ -17,12 +17,12 @@ from jwt.algorithms import get_default_algorithms
 from support.signing import Signer
 
 Json = dict[str, Any] | bytes
-"""A JSON object, or the bytes that stand in its place."""
+"""A JSON object, or bytes in its place."""
 
 
 @dataclass
 class Forger:
-    """The keys that a service trusts, by name, and a stranger's of the same kinds and ids."""
+    """The keys that a service trusts, by name, and a stranger's keys of the same kinds and ids."""
 
     audience: str
     trusted: dict[str, Signer]
@@ -40,39 +40,39 @@ class Forger:
         return {"alg": signer.algorithm, "kid": signer.kid, **changed}
 
     def claims(self, **changed: Any) -> dict[str, Any]:
-        """Better Auth's claims for a user nobody has seen before."""
+        """Better Auth's claims for a new user."""
         claims = self.trusted["EdDSA"].claims(secrets.token_hex(16), aud=self.audience)
         return {**claims, **changed}
 
     def token(self, by: str = "EdDSA", header: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A token as a trusted signer makes them, but for the members that are given."""
+        """A token of a trusted signer, with the given members replaced."""
         return self.signed(self.header(by, **(header or {})), self.claims(**claims), by)
 
     def signed(
         self, header: Json, payload: Json, by: str = "EdDSA", algorithm: str | None = None
     ) -> str:
-        """This header and this payload under a trusted signature, whatever they say."""
+        """A token with exactly this header and payload and a trusted signature."""
         return sealed(segment(header), segment(payload), self.trusted[by], algorithm)
 
     def by_stranger(self, by: str = "EdDSA", **header: Any) -> str:
-        """A token of the stranger's, under the id of a trusted key unless another is given."""
+        """A token of the stranger, with the id of a trusted key unless another is given."""
         return sealed(segment(self.header(by, **header)), segment(self.claims()), self.stranger[by])
 
     def keyed(
         self, secret: bytes, by: str = "EdDSA", algorithm: str = "HS256", **header: Any
     ) -> str:
-        """A token whose signature is a MAC under something that is no secret."""
+        """A token whose signature is a MAC with a key that is not secret."""
         header = self.header(by, alg=algorithm, **header)
         message = f"{segment(header)}.{segment(self.claims())}"
         digest = hmac.digest(secret, message.encode(), f"sha{algorithm[2:]}")
         return f"{message}.{base64url(digest)}"
 
     def of_length(self, length: int) -> str:
-        """A trusted token of exactly so many characters."""
+        """A trusted token with exactly this number of characters."""
         claims = self.claims()
         spare = length - len(self.signed(self.header(), claims))
         for more in count(max(0, spare * 3 // 4 - 8)):
-            for spaces in range(3):  # not every length of a segment exists
+            for spaces in range(3):  # some segment lengths cannot occur
                 header = json.dumps(self.header()).encode() + b" " * spaces
                 token = self.signed(header, {**claims, "name": claims["name"] + "x" * more})
                 if len(token) == length:
@@ -82,7 +82,7 @@ class Forger:
 
 
 def sealed(header: str, payload: str, signer: Signer, algorithm: str | None = None) -> str:
-    """Two segments as they stand, and the signer's signature over them."""
+    """Two unchanged segments and the signer's signature over them."""
     kind: Any = get_default_algorithms()[algorithm or signer.algorithm]
     message = f"{header}.{payload}"
     return f"{message}.{base64url(kind.sign(message.encode(), signer.private))}"
@@ -101,7 +101,7 @@ def segment(content: Json) -> str:
 
 
 def with_stray_bits(text: str) -> str:
-    """Another spelling of the same bytes: the last character has a bit that no byte takes in."""
+    """Another base64url form of the same bytes: an unused bit of the last character is set."""
     assert len(text) % 4 in {2, 3}, "every bit counts"
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
@@ -115,18 +115,18 @@ def pem(signer: Signer) -> bytes:
     return public_bytes(signer, Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-# --- Recipes: what a table of hostile tokens is made of ---------------------------------------
+# --- Recipes for tables of hostile tokens -------------------------------------------------------
 
 Forge = Callable[[Forger], str]
 
 
 def header(**members: Any) -> Forge:
-    """A trusted token, but for these members of its header."""
+    """A trusted token with these header members."""
     return lambda forger: forger.token(header=members)
 
 
 def header_text(text: str, encoding: str = "utf-8") -> Forge:
-    """A token with this header as it stands; KID is the id of the key that signs it."""
+    """A token with exactly this header; KID is replaced by the id of the signing key."""
     return lambda forger: forger.signed(
         text.replace("KID", forger.trusted["EdDSA"].kid).encode(encoding, "surrogatepass"),
         forger.claims(),
@@ -134,24 +134,24 @@ def header_text(text: str, encoding: str = "utf-8") -> Forge:
 
 
 def header_and(text: str, encoding: str = "utf-8") -> Forge:
-    """A token whose header begins as it should, and ends with this text."""
+    """A token whose header starts correctly and ends with this text."""
     return header_text('{"alg":"EdDSA","kid":"KID",' + text, encoding)
 
 
 def claim(**changed: Any) -> Forge:
-    """A trusted token, but for these claims."""
+    """A trusted token with these claims."""
     return lambda forger: forger.token(**changed)
 
 
 def without(name: str) -> Forge:
-    """A trusted token that lacks this claim."""
+    """A trusted token without this claim."""
     return lambda forger: forger.signed(
         forger.header(), {k: v for k, v in forger.claims().items() if k != name}
     )
 
 
 def at(**offsets: float) -> Forge:
-    """A trusted token whose times are so many seconds from now."""
+    """A trusted token whose times are these seconds from now."""
 
     def forge(forger: Forger) -> str:
         now = forger.now
@@ -162,7 +162,7 @@ def at(**offsets: float) -> Forge:
 
 
 def time_text(name: str, text: str) -> Forge:
-    """A trusted token with this JSON as the time; SECONDS is a time that would do."""
+    """A trusted token with this JSON as a time; SECONDS is replaced by a valid one."""
 
     def forge(forger: Forger) -> str:
         seconds = forger.now + (600 if name == "exp" else -5)
@@ -174,19 +174,19 @@ def time_text(name: str, text: str) -> Forge:
 
 
 def payload_text(change: Callable[[str], str], encoding: str = "utf-8") -> Forge:
-    """A token whose payload is the text that becomes of a good one."""
+    """A token whose payload is a valid one after this change of its text."""
     return lambda forger: forger.signed(
         forger.header(), change(json.dumps(forger.claims())).encode(encoding, "surrogatepass")
     )
 
 
 def payload_and(text: str, encoding: str = "utf-8") -> Forge:
-    """A token whose payload begins as it should, and ends with this text."""
+    """A token whose payload starts correctly and ends with this text."""
     return payload_text(lambda good: good[:-1] + text, encoding)
 
 
 def spelled(template: str) -> Forge:
-    """A trusted token taken apart, and put together as the template says."""
+    """A trusted token, split and reassembled by the template."""
 
     def forge(forger: Forger) -> str:
         names = ("HEADER", "PAYLOAD", "SIGNATURE")
@@ -197,7 +197,7 @@ def spelled(template: str) -> Forge:
 
 
 def with_signature(by: str, change: Callable[[bytes], bytes]) -> Forge:
-    """A trusted token with what becomes of its signature."""
+    """A trusted token after this change of its signature."""
 
     def forge(forger: Forger) -> str:
         message, _, signature = forger.token(by).rpartition(".")

@@ -1,4 +1,4 @@
-"""An endpoint on loopback that may break any rule of HTTP: it sends bytes, when and as it likes."""
+"""An endpoint on loopback that can break any rule of HTTP: it sends arbitrary bytes at any time."""
 
 import socket
 import struct
@@ -10,18 +10,18 @@ from threading import Event
 
 from support.background import Background
 
-PATIENCE = 5  # seconds until an endpoint gives up on a client that neither reads nor leaves
+PATIENCE = 5  # seconds until an endpoint drops a client that neither reads nor closes
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One connection. Whatever is done with it, it is closed afterwards."""
+    """One connection. It is always closed afterwards."""
 
     connection: socket.socket
     over: Event
 
     def path(self) -> str:
-        """Read the request and return what it asks for."""
+        """Read the request and return its target."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = self.connection.recv(4096)
@@ -34,17 +34,17 @@ class Visit:
         self.connection.sendall(data)
 
     def send_for_ever(self, data: bytes, pause: float = 0) -> None:
-        """Repeat this until the client leaves."""
+        """Repeat this until the client disconnects."""
         while not self.over.wait(pause):
             self.send(data)
 
     def hang(self) -> None:
-        """Keep silent until the client leaves."""
+        """Send nothing until the client disconnects."""
         with suppress(ConnectionError):
             self.connection.recv(1)
 
     def reset(self) -> None:
-        """Break off in the rudest way that TCP has."""
+        """Reset the TCP connection."""
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
@@ -76,7 +76,7 @@ class HostileEndpoint(Background):
         self.url = f"http://127.0.0.1:{self.port}/api/auth/jwks"
 
     def stop(self) -> None:
-        """Stop, once every connection is done with."""
+        """Stop, once every connection is closed."""
         self._over.set()
         super().stop()
 
@@ -84,14 +84,14 @@ class HostileEndpoint(Background):
 def answer(
     body: bytes, *headers: str, status: str = "200 OK", length: int | None = None
 ) -> Behaviour:
-    """Answer with the right Content-Length, or with the one that is given."""
+    """Answer with the right Content-Length, or with the given one."""
     head = [f"HTTP/1.1 {status}", "Content-Type: application/json", *headers]
     head.append(f"Content-Length: {len(body) if length is None else length}")
     return raw("\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
 
 def raw(*pieces: bytes, pause: float = 0) -> Behaviour:
-    """Send these bytes, whatever they mean, and hang up."""
+    """Send exactly these bytes and close."""
 
     def behave(visit: Visit) -> None:
         visit.path()
@@ -103,7 +103,7 @@ def raw(*pieces: bytes, pause: float = 0) -> Behaviour:
 
 
 def endless(start: bytes, repeated: bytes, pause: float = 0) -> Behaviour:
-    """Begin, and never come to an end."""
+    """Send a first part, then repeat without an end."""
 
     def behave(visit: Visit) -> None:
         visit.path()
@@ -114,7 +114,7 @@ def endless(start: bytes, repeated: bytes, pause: float = 0) -> Behaviour:
 
 
 def silent(start: bytes = b"") -> Behaviour:
-    """Begin, and say no more."""
+    """Send a first part, then nothing more."""
 
     def behave(visit: Visit) -> None:
         visit.path()
@@ -125,7 +125,7 @@ def silent(start: bytes = b"") -> Behaviour:
 
 
 def break_off(start: bytes) -> Behaviour:
-    """Begin, and reset the connection."""
+    """Send a first part, then reset the connection."""
 
     def behave(visit: Visit) -> None:
         visit.path()
@@ -136,7 +136,7 @@ def break_off(start: bytes) -> Behaviour:
 
 
 def redirect(status: str, location: str, body: bytes) -> Behaviour:
-    """Send the client elsewhere; `/elsewhere` on this server has the body."""
+    """Redirect the client to `/elsewhere` on this server, which has the body."""
 
     def behave(visit: Visit) -> None:
         path = visit.path()
@@ -151,9 +151,9 @@ def redirect(status: str, location: str, body: bytes) -> Behaviour:
 
 
 def hang_up(visit: Visit) -> None:
-    """Accept the connection and close it, whatever was asked."""
+    """Accept the connection and close it."""
 
 
 def never_read(visit: Visit) -> None:
-    """Accept the connection and leave it at that."""
+    """Accept the connection and do nothing."""
     visit.over.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""A key set endpoint on loopback that answers as a test tells it to."""
+"""A key set endpoint on loopback whose answers the test chooses."""
 
 import asyncio
 import ssl
@@ -29,7 +29,7 @@ def failing_answer(request: BaseHTTPRequestHandler) -> None:
 
 
 def held_answer(answer: Answer, released: Event) -> Answer:
-    """The same answer, decided on at once and sent when it is released."""
+    """The same answer, determined at once and sent after the event."""
 
     def hold(request: BaseHTTPRequestHandler) -> None:
         released.wait(PATIENCE)
@@ -39,7 +39,7 @@ def held_answer(answer: Answer, released: Event) -> Answer:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what is bound to happen."""
+    """Wait until a condition holds."""
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it did not happen in time"
@@ -47,7 +47,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 async def soon(condition: Callable[[], bool]) -> None:
-    """Wait for what is bound to happen, while the event loop goes on."""
+    """Wait until a condition holds, while the event loop runs."""
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it did not happen in time"

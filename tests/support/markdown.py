@@ -1,4 +1,4 @@
-"""A table as Markdown, its first column to the left and the others to the right."""
+"""A Markdown table: the first column left-aligned, the others right-aligned."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-"""The API as plain dicts: what design section 1 says that each request is answered.
+"""The API as plain dicts: the answer to each request by design section 1.
 
-What only the service can choose, ids and times, the model takes from the answer, once it has been
-checked. It shares the failures' classes with the service and nothing else.
+Ids and times, which only the service can choose, the model takes from the answer after a check.
+It shares only the failure classes with the service.
 """
 
 import uuid
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a request fails, and with which entries of `errors`, as (location, field, code)."""
+    """The failure of a request, with its `errors` as (location, field, code)."""
 
     kind: type[ApiError]
     errors: tuple[tuple[str, str, str], ...] = ()
@@ -44,7 +44,7 @@ MALFORMED_KEY = "two words"
 
 @dataclass(frozen=True)
 class Cursor:
-    """A `next_cursor`, with the query that it belongs to and the last task that it has seen."""
+    """A `next_cursor`, with its query and the last task before it."""
 
     text: str
     last: str
@@ -54,7 +54,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Condition:
-    """An `If-Match`, spelled for the version that the task really has."""
+    """An `If-Match`, written for the task's current version."""
 
     spelling: str | None = None
     met: bool = True
@@ -62,7 +62,7 @@ class Condition:
 
 @dataclass
 class Task:
-    """One task: as it is shown, and its version."""
+    """One task: its JSON and its version."""
 
     shown: Json
     version: int = 1
@@ -70,7 +70,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Written:
-    """The answer of a write, or of reading one task."""
+    """The answer to a write, or to a read of one task."""
 
     shown: Json
     version: int
@@ -79,7 +79,7 @@ class Written:
 
 @dataclass
 class Model:
-    """Everybody's tasks by id, in the order of creation, and what each key was first used for."""
+    """All users' tasks by id, in creation order, and the first use of each key."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[object, Written]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Model:
         return Written(task.shown, task.version)
 
     def listed(self, user: str, *, order: str, completed: str | None) -> list[Json]:
-        """All of a user's tasks that a filter lets through, in order."""
+        """A user's tasks that match a filter, in order."""
         wanted = {"true": (True,), "false": (False,), None: (True, False)}[completed]
         shown = [self.tasks[task_id].shown for task_id in self.ids(owner=user, own=True)]
         shown = [task for task in shown if task["completed"] in wanted]
@@ -104,7 +104,7 @@ class Model:
     def page(
         self, user: str, *, limit: int, order: str, completed: str | None, after: Cursor | None
     ) -> tuple[list[Json], bool]:
-        """A page, and whether there is a next one."""
+        """A page, and whether another one follows."""
         rest = self.listed(user, order=order, completed=completed)
         if after is not None:
             if (after.order, after.completed) != (order, completed):
@@ -118,7 +118,7 @@ class Model:
     def create(
         self, user: str, fields: Json | Refusal, key: str | None, made: Callable[[], Json]
     ) -> Written:
-        """A creation. `made` gives the service's id and times, checked, if it should make a task."""
+        """A creation. `made` returns the service's id and times, checked, if a task is created."""
         fields = _good(fields)
         default = {"description": None, "completed": False}
         fields = {**default, **fields, "title": fields["title"].strip()}
@@ -160,7 +160,7 @@ class Model:
         key: str | None,
         updated_at: Callable[[], str],
     ) -> Written:
-        """A toggle: a replay needs the task, but not the version that it was first asked for in."""
+        """A toggle: a replay needs the task, but not its earlier version."""
         task = self._own(user, task_id)
         remembered = (user, str(key)) in self.keys
         fingerprint = ("toggle", task_id)

@@ -1,4 +1,4 @@
-"""Node's programs, each as its package.json pins it, installed in a directory of their own."""
+"""Node programs in the versions that package.json pins, each set in a separate directory."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ _QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", 
 
 
 def installed(package: Path, directory: Path) -> Path:
-    """Install what a package.json names into a directory; return where the programs are.
+    """Install the packages of a package.json into a directory; return the programs' directory.
 
-    Skips the test where there is no Node.js, unless this is CI: then it fails.
+    Skips the test without Node.js; in CI it fails.
     """
     if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
         reason = f"Node.js is needed: {' and '.join(missing)} not found"
@@ -37,7 +37,7 @@ def installed(package: Path, directory: Path) -> Path:
 def run(
     directory: Path, *command: str | Path, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, in a directory; what it says is in `stdout`."""
+    """Run a program to its end, in a directory; `stdout` has all its output."""
     done = subprocess.run(
         command,
         cwd=directory,

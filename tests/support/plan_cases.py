@@ -1,7 +1,7 @@
-"""The service's messages, what each may take of PostgreSQL, and a table on which that shows.
+"""The service's messages, their limits in PostgreSQL, and a table that reveals bad plans.
 
-The table is skewed on purpose. One user's many tasks lie together in time, with others' before and
-after them, so that a plan that walks through everybody's tasks in the order of creation shows.
+The table is skewed on purpose. One user's many tasks are adjacent in time, with other users'
+before and after. So a plan that scans all users' tasks in creation order is noticed.
 """
 
 import uuid
@@ -13,7 +13,7 @@ from typing import Any
 from tasks_backend.db.statements import Statement
 from tasks_backend.tasks import account_statements, statements
 
-LIMIT = 51  # of the default page: one more than it shows
+LIMIT = 51  # of the default page: one more than is shown
 PEOPLE = 200
 EACH = 100  # tasks, a third of them completed
 LARGE = 20_000
@@ -56,11 +56,11 @@ ONCE = {
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent, with values that depend on the user's tasks, and what it may take.
+    """A message, with values that depend on the user's tasks, and its limits.
 
-    Each statement may use these indexes and nothing else. The blocks are those of tasks, users and
-    keys with their indexes, found in memory or not, also by planner, functions and foreign keys.
-    The bounds leave room, as for a page that is split; the whole table has 900 and more.
+    Each statement may use only these indexes. The blocks are those of tasks, users and keys with
+    their indexes, cached or not, also those read by planner, functions and foreign keys.
+    The limits leave room, for example for a page split; the whole table has over 900.
     """
 
     statement: Statement
@@ -84,7 +84,7 @@ def page(
     limit: int = LIMIT,
     blocks: int,
 ) -> Message:
-    """A page of a list: the first, or the one after the task at that share of all tasks."""
+    """A page of a list: the first, or the one after this share of all tasks."""
 
     def values(own: list[str]) -> Values:
         start = None if after is None else own[int(after * len(own))]
@@ -120,8 +120,8 @@ MESSAGES = {
         frozenset({"pk_users", *KEYS}),
         blocks=150,
     ),
-    # Counting reads the large user's 20,000 entries of the index: 120 pages, and what they show of
-    # the table if it was not vacuumed since.
+    # Counting reads the large user's 20,000 index entries: 120 pages, and their table pages if the
+    # table was not vacuumed since.
     "create, counted": Message(
         statements.CREATE_COUNTED,
         lambda _: {**NEW, **LIMITS},
@@ -129,13 +129,13 @@ MESSAGES = {
         blocks=250,
     ),
     "create once, counted": Message(
-        statements.CREATE_ONCE_COUNTED,
+        statements.CREATE_IDEMPOTENT_COUNTED,
         lambda _: {**NEW, **ONCE, **LIMITS},
         frozenset({"pk_users", "ix_tasks_list", *KEYS}),
         blocks=350,
     ),
     "toggle once, counted": Message(
-        statements.TOGGLE_ONCE_COUNTED,
+        statements.TOGGLE_IDEMPOTENT_COUNTED,
         lambda own: {"id": own[len(own) // 2], **ANY, **ONCE, **LIMITS},
         frozenset({"pk_tasks", "ix_tasks_list", "pk_users", *KEYS}),
         blocks=200,

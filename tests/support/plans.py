@@ -1,4 +1,4 @@
-"""How PostgreSQL does what a message of the service's asks: its plans, and what it counted."""
+"""How PostgreSQL executes a message of the service: its plans and its counts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ Node = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What EXPLAIN says of one statement of a message; times in milliseconds."""
+    """The EXPLAIN output for one statement of a message; times in milliseconds."""
 
     nodes: list[Node]
     buffers: int
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the server's statistics say of a whole message: functions, policies and keys included."""
+    """The server's statistics for a whole message, with functions, policies and keys."""
 
     sequential_scans: Counter[str]
     index_scans: Counter[str]
@@ -52,8 +52,8 @@ class Counts:
 class Messages:
     """Sends the service's messages in transactions that are rolled back.
 
-    The cursor's login is one that the service could have. What it did before in the transaction,
-    such as dropping an index, is rolled back too.
+    The cursor's login must be suitable for the service. Earlier changes in the transaction,
+    such as a dropped index, are rolled back too.
     """
 
     def __init__(self, cursor: Any) -> None:
@@ -75,7 +75,7 @@ class Messages:
         return plans
 
     def counts(self, statement: Statement, user_id: str, **parameters: Any) -> Counts:
-        """Send the message as it is and return what it added to the counts of this transaction."""
+        """Send the message unchanged and return what it added to this transaction's counts."""
         self.cursor.execute("SAVEPOINT message")
         before = self._counted()
         self.cursor.execute(statement.message, self._values(statement, user_id, parameters))

@@ -1,4 +1,4 @@
-"""A program as a child process, ended by its own id."""
+"""A program as a child process, ended by its process id."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ STOP_TIMEOUT = 30  # seconds
 def process(
     command: Sequence[str], directory: Path, variables: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a server until the block ends. Its log is in its directory."""
+    """Run a server until the block ends. Its log is in the given directory."""
     with (directory / LOG).open("wb") as output:
         started = subprocess.Popen(
             command,
@@ -33,7 +33,7 @@ def process(
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End it in order, and then by force whatever is left of the session that it leads."""
+    """End it with SIGTERM, then kill the rest of its session."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT)

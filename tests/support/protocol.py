@@ -1,4 +1,4 @@
-"""The service's HTTP/1.1 without a socket: bytes in, requests as the application got them out."""
+"""The service's HTTP/1.1 without a socket: bytes in, the application's requests out."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ Request = tuple[bytes, bytes, bytes]
 
 
 class Recorder(asyncio.Transport):
-    """A transport that keeps what is written."""
+    """A transport that stores all written bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,19 +36,19 @@ class Recorder(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        """Read on: a test decides what comes."""
+        """Do nothing: the test decides what is received."""
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Do nothing."""
 
     def get_write_buffer_size(self) -> int:
         return 0
 
 
 def as_read_by_the_service(pieces: Iterable[bytes]) -> tuple[list[Request], bytes]:
-    """The requests that the application gets of these pieces, and all that is answered.
+    """The requests that the application gets from these pieces, and all bytes of the answers.
 
-    A request whose body does not come is none.
+    A request without its complete body does not count.
     """
     return asyncio.run(_read(pieces))
 
@@ -90,7 +90,7 @@ async def _read(pieces: Iterable[bytes]) -> tuple[list[Request], bytes]:
 
 
 def as_read_by_h11(data: bytes) -> list[Request]:
-    """The requests that h11, a stricter and slower reader by other people, finds in the bytes."""
+    """The requests that h11, an independent, stricter and slower parser, finds in the bytes."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
     found: list[Request] = []

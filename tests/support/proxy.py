@@ -1,4 +1,4 @@
-"""A proxy in front of the embedded PostgreSQL, which counts messages and can play a bad network."""
+"""A proxy before the embedded PostgreSQL that counts messages and can simulate a bad network."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ CHUNK = 65536
 
 
 class PostgresProxy(Background):
-    """Listens on loopback. Every message of a client, but for its start, is counted by type."""
+    """Listens on loopback. Counts each client message by type, except the start-up."""
 
     def __init__(self, url: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         target = parse_dsn(url)
@@ -35,7 +35,7 @@ class PostgresProxy(Background):
         self.url = make_dsn(url, host=host, port=self.port, sslmode="disable")
 
     def refuse(self) -> None:
-        """Break all connections and accept none."""
+        """Reset all connections and accept none."""
         self._refusing = True
         self._listener.close()
         self.cut()
@@ -47,21 +47,21 @@ class PostgresProxy(Background):
             try:
                 self._listener = socket.create_server((self._host, self.port), backlog=64)
                 break
-            except OSError:  # the thread has not yet noticed that the last listener is closed
+            except OSError:  # the thread has not yet seen that the last listener is closed
                 assert time.monotonic() < give_up, "the port is not free"
                 time.sleep(0.01)
         self._listener.settimeout(0.1)
         self._refusing = False
 
     def freeze(self) -> None:
-        """Let nothing through, without a word to either side."""
+        """Forward nothing; keep all connections open."""
         self._flowing.clear()
 
     def thaw(self) -> None:
         self._flowing.set()
 
     def cut(self) -> None:
-        """Break all connections."""
+        """Reset all connections."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
@@ -70,7 +70,7 @@ class PostgresProxy(Background):
                     end.shutdown(socket.SHUT_RDWR)
 
     def wait_until_closed(self) -> None:
-        """Return when no connection is left, neither to a client nor to the server."""
+        """Return when no connection to a client or to the server is left."""
         give_up = time.monotonic() + 20
         while self._pairs:
             assert time.monotonic() < give_up, "connections stay open"

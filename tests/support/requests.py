@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the parts of a request, each with what the model has to know of it."""
+"""Hypothesis strategies for the parts of a request, with their meaning for the model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from tasks_backend.errors import MalformedJson, UnsupportedMediaType, Validation
 
 @dataclass(frozen=True)
 class Body:
-    """A body as it is sent, and the fields that it means, or why it is refused."""
+    """A body, and its fields or the reason for its refusal."""
 
     content: bytes
     fields: Json | Refusal
@@ -50,7 +50,7 @@ _REFUSED_BY_ALL = [
 
 
 def _bodies(fields: st.SearchStrategy[Json], *refused: Body) -> st.SearchStrategy[Body]:
-    """Mostly good ones."""
+    """Mostly valid bodies."""
     good, bad = fields.map(_json), st.sampled_from([*_REFUSED_BY_ALL, *refused])
     return st.integers(0, 5).flatmap(lambda number: bad if number == 5 else good)
 
@@ -71,17 +71,14 @@ wholes = _bodies(
     _json({"title": "x"}, _invalid(("description", "missing"), ("completed", "missing"))),
 )
 keys = st.sampled_from([*[None] * 4, *["k1", "k2"] * 3, MALFORMED_KEY])
-"""Few, so that they meet."""
+"""Few keys, so that requests share them."""
 targets = st.tuples(
     st.sampled_from([*["own"] * 6, *["foreign"] * 3, "gone", "unknown", "malformed"]),
     st.integers(0, 4),
 )
-"""Whose task, and which of them."""
+"""The owner of the task, and its number."""
 conditions = st.sampled_from(
-    [
-        *["none", "right"] * 6,
-        *("stale", "next", "any", "list", "stale list", "weak", "no tag"),
-    ]
+    [*["none", "right"] * 6, "stale", "next", "any", "list", "stale list", "weak", "no tag"]
 )
 
 

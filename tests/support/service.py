@@ -1,4 +1,4 @@
-"""The service as it is served: uvicorn on a loopback port, in a thread so that coverage sees it."""
+"""The service on uvicorn at a loopback port, in a thread so that coverage includes it."""
 
 import contextlib
 import socket
@@ -18,13 +18,13 @@ from tasks_backend.serving.server import HTTP
 
 @dataclass
 class User:
-    """Somebody with a token, and an HTTP client that sends it."""
+    """A user with a token, and an HTTP client that sends it."""
 
     sub: str
     client: httpx2.Client
 
     def create(self, **fields: Any) -> dict[str, Any]:
-        """A task of this user's, made over HTTP."""
+        """Create a task of this user over HTTP."""
         response = self.client.post("/api/v1/tasks", json={"title": "Buy milk", **fields})
         assert response.status_code == 201, response.text
         task: dict[str, Any] = response.json()
@@ -61,7 +61,7 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    """Return once it holds; a process that starts on a busy machine takes long."""
+    """Return once the condition holds; on a busy machine a process starts slowly."""
     give_up = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < give_up, "it does not come to hold"
@@ -69,7 +69,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def at_rest(app: FastAPI) -> None:
-    """Return once an application holds nothing for anybody: whatever was sent, all was given back."""
+    """Return once an application holds no slots, connections or queued requests any more."""
 
     def held() -> dict[str, int]:
         limiter, pool = app.state.bounds.limiter, app.state.database.pool
@@ -86,20 +86,27 @@ def at_rest(app: FastAPI) -> None:
 
 
 def connected(url: str) -> socket.socket:
-    """A bare connection to a service, for what no HTTP client would send."""
+    """A TCP connection to a service, for bytes that no HTTP client sends."""
     address = urlsplit(url)
     return socket.create_connection((address.hostname or "", address.port or 0), timeout=20)
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The body of a failure, once it has been held against the one shape (FR-011)."""
+    """Return the body of a failure after a check of the problem format (FR-011)."""
     assert (response.status_code, response.json().get("code")) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
     body: dict[str, Any] = response.json()
     assert list(body) == [
-        *("type", "title", "status", "detail", "instance", "code", "request_id", "errors")
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        "request_id",
+        "errors",
     ]
     assert body["type"] == f"/problems/{code.replace('_', '-')}"
     assert body["status"] == status

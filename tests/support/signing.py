@@ -1,4 +1,4 @@
-"""Real keys and really signed tokens, in the form of Better Auth's."""
+"""Real keys and really signed tokens, in Better Auth's form."""
 
 import json
 import secrets
@@ -27,7 +27,7 @@ def private_key(algorithm: str) -> PrivateKey:
 
 @dataclass
 class Signer:
-    """One signing key. `token` takes any claim and any header, None to leave one out."""
+    """One signing key. `token` takes any claims and headers; None omits one."""
 
     algorithm: str = "EdDSA"
     kid: str = field(default_factory=lambda: secrets.token_urlsafe(24))
@@ -38,7 +38,7 @@ class Signer:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The public key as Better Auth serves it: `alg` present, `use` absent."""
+        """The public key as served by Better Auth: with `alg`, without `use`."""
         public: Any = self.private.public_key()
         kind: Any = {"E": OKPAlgorithm, "R": RSAAlgorithm, "P": RSAAlgorithm}[self.algorithm[0]]
         if self.algorithm.startswith("ES"):

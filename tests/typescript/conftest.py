@@ -1,4 +1,4 @@
-"""A real Better Auth and the real service, as in tests/better_auth, and a Next.js app in front."""
+"""A real Better Auth and the real service, as in tests/better_auth, and a Next.js app."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ from typescript.project import NEXT, Project, lay_out
 __all__ = ["_title", "deployment", "owner", "people", "say", "template"]
 
 GENERATOR_TIMEOUT = 120  # seconds
-TEST_TIMEOUT = NPM_TIMEOUT + GENERATOR_TIMEOUT + 300  # whichever runs first has them to wait for
+TEST_TIMEOUT = NPM_TIMEOUT + GENERATOR_TIMEOUT + 300  # the first test waits for the installation
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,13 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
-    """The service's own document."""
+    """The service's document."""
     return dict(document())
 
 
 @pytest.fixture(scope="session")
 def project(openapi: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The app, with its packages installed and its client generated."""
+    """The app, with installed packages and the generated client."""
     directory = tmp_path_factory.mktemp("next")
     started = time.monotonic()
     installed(NEXT / "package.json", directory)
@@ -49,5 +49,5 @@ def project(openapi: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def node(project: Project) -> Path:
-    """Where a deployment finds the programs of tests/better_auth."""
+    """The directory of the programs of tests/better_auth."""
     return project.programs

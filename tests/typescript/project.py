@@ -1,4 +1,4 @@
-"""A Next.js app made of what the documents show, with a client generated from this service."""
+"""A Next.js app from the code of the documents, with a client generated from this service."""
 
 import json
 import os
@@ -19,7 +19,7 @@ QUIET = {"NEXT_TELEMETRY_DISABLED": "1", "CI": "true"}
 
 @dataclass(frozen=True)
 class Project:
-    """The app's directory. `programs` has those of tests/better_auth, on the same packages."""
+    """The app's directory. `programs` has those of tests/better_auth, with the same packages."""
 
     directory: Path
 
@@ -36,7 +36,7 @@ class Project:
     def attempt(
         self, *command: str, timeout: float, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the app to its end, whatever comes of it."""
+        """Run a command in the app to its end; a failure raises nothing."""
         return subprocess.run(
             command,
             cwd=self.directory,
@@ -48,7 +48,7 @@ class Project:
         )
 
     def generate(self, openapi: Mapping[str, object], *more: str, timeout: float) -> bool:
-        """Generate the client with the documented command; whether the command was content."""
+        """Generate the client with the documented command; return whether it succeeded."""
         (self.directory / "openapi.json").write_text(json.dumps(openapi))
         return self.attempt(*documented_command(), *more, timeout=timeout).returncode == 0
 
@@ -60,7 +60,7 @@ def documented_command() -> list[str]:
 
 
 def lay_out(directory: Path) -> Project:
-    """Copy the app, with the lines of docs/auth.md where docs/clients.md says that they go."""
+    """Copy the app, with the lines of docs/auth.md at the places that docs/clients.md names."""
     shutil.copytree(NEXT, directory, dirs_exist_ok=True)
     shown = BETTER_AUTH / "app"
     (directory / "lib/auth.ts").write_text((shown / "auth.mjs").read_text())

@@ -1,4 +1,4 @@
-"""The compiler's word on the client: what is right compiles, and what is wrong does not."""
+"""The client and the compiler: correct code compiles, and wrong code does not."""
 
 import copy
 from collections.abc import Callable
@@ -14,7 +14,7 @@ REFUSED = "driver/refused.ts"
 
 
 def tsc(project: Project) -> str:
-    """What the compiler complains about."""
+    """The compiler's errors."""
     return project.attempt("npm", "run", "--silent", "check", timeout=TIMEOUT).stdout
 
 
@@ -32,9 +32,7 @@ def test_the_client_compiles_under_the_strictest_settings(project: Project, say:
     )
 
 
-def test_a_client_that_is_out_of_date_is_noticed(
-    project: Project, openapi: dict[str, Any], say: Say
-) -> None:
+def test_an_outdated_client_is_noticed(project: Project, openapi: dict[str, Any], say: Say) -> None:
     assert project.generate(openapi, "--check", timeout=TIMEOUT)
     other = copy.deepcopy(openapi)
     _another_code(other)
@@ -62,7 +60,7 @@ def _a_title_may_be_left_out(openapi: dict[str, Any]) -> None:
         pytest.param(_a_title_may_be_left_out, f"{REFUSED}(", id="a field that is optional"),
     ],
 )
-def test_the_compiler_sees_a_contract_that_has_changed(
+def test_the_compiler_finds_a_changed_contract(
     project: Project,
     openapi: dict[str, Any],
     say: Say,

@@ -1,4 +1,4 @@
-"""The generated client against the real service, with a session at a real Better Auth."""
+"""The generated client and the real service, with a session at a real Better Auth."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The pages of docs/clients.md in a real Next.js, which is the Better Auth server as well."""
+"""The pages of docs/clients.md in a real Next.js, which is also the Better Auth server."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from better_auth.programs import AuthServer, Deployment
 from typescript.project import QUIET, Project
 
 BUILD_TIMEOUT = 300  # seconds
-MANY = 101  # one more than a page can have
+MANY = 101  # one more than the maximum page size
 
 
 @contextmanager
 def next_app(deployment: Deployment, project: Project) -> Iterator[AuthServer]:
-    """`next build` and `next start`, told what .env of such an app has."""
+    """`next build` and `next start`, with the variables of such an app's .env."""
     environment = {
         **QUIET,
         **deployment.auth_environment,
@@ -33,7 +33,7 @@ def next_app(deployment: Deployment, project: Project) -> Iterator[AuthServer]:
 
 
 def submit(person: Person, page: str, **fields: str) -> httpx2.Response:
-    """Fill in the page's form and send it as a browser without JavaScript does."""
+    """Fill in the page's form and send it like a browser without JavaScript."""
     html = person.browser.get(page).raise_for_status().text
     hidden = re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', html)
     parts = {name: (None, value) for name, value in [*hidden, *fields.items()]}

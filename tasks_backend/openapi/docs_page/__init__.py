@@ -1,7 +1,7 @@
-"""The page at `/docs`: Swagger UI, all of it served from here, under a strict policy.
+"""The page at `/docs`: Swagger UI, served entirely by the service under a strict policy.
 
-Swagger UI itself is the package `fastapi-swagger`'s, unchanged; the four files beside this one make
-a page of it. Every address in it is relative, so that it is right under any prefix.
+Swagger UI comes unchanged from the package `fastapi-swagger`; the files in this directory build the
+page. All its URLs are relative, so that they work under any prefix.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ POLICY = (
     "img-src 'self' data:; "  # Swagger UI's icons are in its style sheet
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: nothing inline, nothing evaluated, no other host."""
+"""The page's Content-Security-Policy: no inline code, no `eval`, no other host."""
 
 _SWAGGER_UI = "fastapi_swagger.resources"
-_OURS = __name__
+_PACKAGE = __name__
 _ASSETS = {
     "swagger-ui.css": (_SWAGGER_UI, "text/css"),
-    "page.css": (_OURS, "text/css"),
+    "page.css": (_PACKAGE, "text/css"),
     "swagger-ui-bundle.js": (_SWAGGER_UI, "text/javascript"),
-    "start.js": (_OURS, "text/javascript"),
+    "start.js": (_PACKAGE, "text/javascript"),
     "favicon-32x32.png": (_SWAGGER_UI, "image/png"),
 }
-_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PAGE_HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
@@ -66,7 +66,7 @@ def routes(
 
 def _asset(path: str, package: str, media_type: str, name: str) -> Route:
     async def answer(_: Request) -> Response:
-        return Response(_content(package, name), media_type=media_type, headers=_FOR_EVER)
+        return Response(_content(package, name), media_type=media_type, headers=_CACHE_HEADERS)
 
     return Route(path, answer)
 
@@ -78,7 +78,7 @@ def _content(package: str, name: str) -> bytes:
 
 @cache
 def _digest() -> str:
-    """Return what names this state of all assets, so that a browser may keep them for ever."""
+    """Return a digest of all assets. It is in their URLs, so browsers may cache them forever."""
     digest = hashlib.sha256()
     for name, (package, _) in _ASSETS.items():
         digest.update(_content(package, name))
@@ -88,5 +88,5 @@ def _digest() -> str:
 def _page(title: str, addresses: dict[str, str], *, development: bool) -> str:
     extra = '<script src="docs/development.js" defer></script>\n' if development else ""
     names = {name.replace("-", "_").replace(".", "_"): url for name, url in addresses.items()}
-    template = Template(_content(_OURS, "page.html").decode())
+    template = Template(_content(_PACKAGE, "page.html").decode())
     return template.substitute(names, title=html.escape(title), development=extra)

@@ -2,12 +2,12 @@
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", follow);
-follow();
+const applyTheme = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", applyTheme);
+applyTheme();
 
-/** Put the id of what was just created where the other operations ask for one. */
-function tryTheOthersOn(created) {
+/** Fill in the id of the created resource as the path parameter of the other operations. */
+function fillInCreatedId(created) {
   const collection = new URL(created.url).pathname;
   const id = created.headers.location.split("/").at(-1);
   for (const [path, methods] of Object.entries(ui.specSelectors.specJson().toJS().paths)) {
@@ -20,7 +20,7 @@ function tryTheOthersOn(created) {
   }
 }
 
-/** Show a documented failure as one line that opens: there are many, all of one shape. */
+/** Show each documented failure as one line that expands: there are many, all of one shape. */
 const foldedFailures = {
   wrapComponents: {
     response: (Response, { React: { createElement, useState } }) => (props) => {
@@ -48,13 +48,13 @@ window.ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   displayRequestDuration: true,
   docExpansion: "list",
-  tagsSorter: (one, other) => (one === "health") - (other === "health"), // last: for machines
+  tagsSorter: (one, other) => (one === "health") - (other === "health"), // health last: it is for programs
   defaultModelsExpandDepth: 0,
   plugins: [foldedFailures],
-  persistAuthorization: false, // a token outlives the page in no storage
+  persistAuthorization: false, // no token is stored beyond the page
   validatorUrl: null,
   responseInterceptor: (response) => {
-    if (response.status === 201 && response.headers.location) tryTheOthersOn(response);
+    if (response.status === 201 && response.headers.location) fillInCreatedId(response);
     return response;
   },
   onComplete: () => dispatchEvent(new Event("ui-ready")),

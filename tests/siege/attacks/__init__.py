@@ -1,1 +1,1 @@
-"""The attacks, by what they are after. Each is one attempt on one connection."""
+"""The attacks, by target. Each is one attempt on one connection."""

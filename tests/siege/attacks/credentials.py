@@ -1,4 +1,4 @@
-"""Tokens of nobody, and one token as if it were many."""
+"""Invalid tokens, and one token in many spellings."""
 
 import random
 
@@ -12,17 +12,17 @@ async def unknown_key(line: Line, target: Target) -> None:
 
 
 async def forged_signature(line: Line, target: Target) -> None:
-    """A3: a known key id, and a signature of somebody else's."""
+    """A3: a known key id with a stranger's signature."""
     await _ask(line, random.choice(target.forged), "a forged token counted")
 
 
 async def foreign_token(line: Line, target: Target) -> None:
-    """B2, B8: a token that was issued to a client, or that names nobody."""
+    """B2, B8: a token that was issued to a client, or without a valid subject."""
     await _ask(line, random.choice(target.foreign), "a token for something else counted")
 
 
 async def spelled_upload(line: Line, target: Target) -> None:
-    """A4: a body that never comes to its end, under one more spelling of one token."""
+    """A4: an unfinished body, with another spelling of one token."""
     scheme = "".join(random.choice((letter, letter.upper())) for letter in "bearer")
     spelling = f"{scheme}{' ' * random.randint(1, 20)}{target.tokens['crowd']}"
     headers = ("Content-Type: application/json", "Content-Length: 100")
@@ -32,7 +32,7 @@ async def spelled_upload(line: Line, target: Target) -> None:
 
 
 async def keyed_toggle(line: Line, target: Target) -> None:
-    """B7: a key that the service has to remember, with a task that is long."""
+    """B7: an idempotency key that the service must store, with a long task."""
     key = f"Idempotency-Key: {random.getrandbits(64):x}"
     token = target.tokens["hoarder"]
     await line.send(request("POST", f"{target.note}/toggle", key, token=token), requests=1)

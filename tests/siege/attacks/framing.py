@@ -1,4 +1,4 @@
-"""Requests whose end is somewhere else than it seems."""
+"""Requests with a misleading end."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ OFFERS = (
 
 
 async def hide_a_request(line: Line, target: Target) -> None:
-    """A1: a body that is a request, behind an offer to upgrade."""
+    """A1: a body that is a request, after an offer to upgrade."""
     method = random.choice(("POST", "PUT", "PATCH", "GET", "DELETE"))
     chunked = random.random() < 0.5
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(HIDDEN)}"
@@ -33,7 +33,7 @@ async def hide_a_request(line: Line, target: Target) -> None:
 
 
 async def head_while_busy(line: Line, target: Target) -> None:
-    """A10: HEAD of a sender who is refused, then another request."""
+    """A10: a refused HEAD, then another request."""
     await line.send(request("HEAD", TASKS, token=target.tokens["crowd"]) + LAST, requests=2)
     _, _, behind = (await line.until("last")).partition(b"\r\n\r\n")
     if behind and not behind.startswith(b"http/1.1 "):
@@ -41,7 +41,7 @@ async def head_while_busy(line: Line, target: Target) -> None:
 
 
 async def late_body(line: Line, target: Target) -> None:
-    """A11: a POST of a sender who is refused, its body in a segment of its own."""
+    """A11: a refused POST with its body in a separate segment."""
     headers = ("Content-Type: application/json", "Content-Length: 13")
     await line.send(request("POST", TASKS, *headers, token=target.tokens["crowd"]), requests=1)
     await asyncio.sleep(PAUSE)
@@ -51,7 +51,7 @@ async def late_body(line: Line, target: Target) -> None:
 
 
 async def half_close(line: Line, target: Target) -> None:
-    """A15: the client closes its sending half after the request, as it may."""
+    """A15: the client closes its sending half after the request, which is allowed."""
     await line.send(request("GET", TASKS, token=target.tokens["leaver"]), requests=1)
     line.half_close()
     await line.answer()

@@ -11,8 +11,8 @@ from siege.target import Target
 
 @dataclass(frozen=True)
 class Attack:
-    """One kind of attack: what one attempt does, how many begin a second, on how many connections
-    at once. It may need another one beside it.
+    """One kind of attack: the attempt, attempts per second, and the limit of simultaneous
+    connections. It may need another kind at the same time.
     """
 
     name: str
@@ -23,14 +23,14 @@ class Attack:
     reads: bool = True
     beside: str | None = None
     crowds: bool = False
-    """`sockets` is too few: there must be more of them than places."""
+    """`sockets` is too low: it must exceed the number of slots."""
     answer: str = ""
-    """A status that some attempts get: otherwise it is no attack, or somebody is not answered."""
+    """A status that some attempts must get; otherwise the attack did not work, or got no answer."""
     ends: float | None = None
-    """Seconds after which the service ends such a connection (docs/reliability.md)."""
+    """Seconds after which the service closes such a connection (docs/reliability.md)."""
 
     def most(self, target: Target) -> int:
-        """Return how many connections it has at once, at the most."""
+        """Return the maximum number of simultaneous connections."""
         return self.sockets + target.places if self.crowds else self.sockets
 
 
@@ -86,12 +86,12 @@ ATTACKS = {
     )
 }
 BLOCKED_LOG = "blocked log"
-"""An attack on the process, not on its socket: whoever reads the log stops (A12)."""
+"""An attack on the process, not on its socket: the log reader stops (A12)."""
 NAMES = (*ATTACKS, BLOCKED_LOG)
 
 
 def with_companions(names: tuple[str, ...]) -> list[Attack]:
-    """Return the attacks of these names, and what they need beside them."""
+    """Return the attacks with these names, and the attacks they need."""
     chosen = [ATTACKS[name] for name in names if name in ATTACKS]
     needed = {attack.beside for attack in chosen if attack.beside} - {a.name for a in chosen}
     return chosen + [ATTACKS[name] for name in sorted(needed)]

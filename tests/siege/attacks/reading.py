@@ -1,12 +1,12 @@
-"""Clients that ask for much and read nothing."""
+"""Clients that request much and read nothing."""
 
 import asyncio
 
 from siege.line import Line, request
 from siege.target import TASKS, Target
 
-MOST = 16 * 1024 * 1024  # bytes: what two kernels may hold, and more
-BATCH = 60  # requests that are sent at a time
+MOST = 16 * 1024 * 1024  # bytes: more than two kernels buffer
+BATCH = 60  # requests per batch
 PAUSE = 0.02  # seconds between two batches
 
 
@@ -17,13 +17,13 @@ async def unread_page(line: Line, target: Target) -> None:
 
 
 async def unread_stream(line: Line, target: Target) -> None:
-    """A7: an answer that a plugin makes piece by piece."""
+    """A7: a streaming response of a plugin."""
     await line.send(request("GET", "/siege/stream"), requests=1)
     await line.hang()
 
 
 async def unread_refusals(line: Line, target: Target) -> None:
-    """A8: one request behind the other, of a sender who is refused."""
+    """A8: pipelined requests of a refused sender."""
     batch = request("GET", TASKS, token=target.tokens["crowd"]) * BATCH
     while line.sent < MOST:
         await line.send(batch, requests=BATCH)

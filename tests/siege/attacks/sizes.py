@@ -1,4 +1,4 @@
-"""More of something than anybody needs: characters, parameters, fields, tags."""
+"""Excessive sizes and counts: characters, parameters, fields, tags."""
 
 import asyncio
 import secrets
@@ -11,11 +11,11 @@ LONG = "a" * 65_600
 PARAMETERS = "&".join(f"{number:x}" for number in range(12_000))
 FIELDS = ("{" + ",".join(f'"{number:x}":0' for number in range(14_000)) + "}").encode()
 TAGS = ", ".join(['"1"'] * 8_800)
-SEGMENT = 40_000  # bytes; less than a head may have
+SEGMENT = 40_000  # bytes; less than the limit of a head
 
 
 async def long_url(line: Line, target: Target) -> None:
-    """A2: a head in two segments whose URL is too long, of a sender nobody has seen."""
+    """A2: a head in two segments with a too long URL, from a new sender."""
     head = request("GET", f"/api/{LONG}", token=secrets.token_hex(8))
     await line.send(head[:SEGMENT], requests=1)
     await asyncio.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Connections on which little or nothing happens, or something without an end."""
+"""Connections with little or no traffic, or with an endless body."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ import random
 from siege.line import Line, request
 from siege.target import TASKS, Target
 
-MOST = 16 * 1024 * 1024  # bytes of a body that nobody wants: what two kernels may hold, and more
+MOST = 16 * 1024 * 1024  # bytes of an unread body: more than two kernels buffer
 PIECE = b"x" * 65_536
 PAUSE = 0.01  # seconds between two pieces
 DRIP = 0.5  # seconds between two bytes
@@ -34,7 +34,7 @@ async def one_byte_more(line: Line, target: Target) -> None:
 
 
 async def refused_and_unfinished(line: Line, target: Target) -> None:
-    """A9: a body that does not go on after its request was refused."""
+    """A9: a body that stops after its request was refused."""
     head = request("POST", TASKS, JSON, "Content-Length: 1000", token="nobody")
     await line.send(head + b'{"title":', requests=1)
     await line.answer()
@@ -53,19 +53,19 @@ async def refused_and_endless(line: Line, target: Target) -> None:
 
 
 async def slow_head(line: Line, target: Target) -> None:
-    """A head that comes byte by byte."""
+    """A head sent byte by byte."""
     await _drip(line, request("GET", TASKS, token=target.tokens["dawdler"]))
 
 
 async def slow_body(line: Line, target: Target) -> None:
-    """A body that comes byte by byte."""
+    """A body sent byte by byte."""
     head = request("POST", TASKS, JSON, "Content-Length: 2000", token=target.tokens["dawdler"])
     await line.send(head, requests=1)
     await _drip(line, b" " * 2000)
 
 
 async def reset(line: Line, target: Target) -> None:
-    """A connection that is reset, at any moment of a request."""
+    """A connection that is reset at a random moment of a request."""
     whole = request("POST", TASKS, JSON, "Content-Length: 13", token=target.tokens["leaver"])
     whole += b'{"title":"x"}'
     line.reset_on_close()

@@ -1,4 +1,4 @@
-"""A constant answer with no framework at all: what any Python server pays for HTTP."""
+"""A constant answer without a framework: the cost of HTTP for any Python server."""
 
 BODY = b'{"hello":"world"}'
 START = {

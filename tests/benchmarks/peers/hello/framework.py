@@ -1,4 +1,4 @@
-"""FastAPI's own hello, at the address of a task."""
+"""FastAPI's hello world, at the address of a task."""
 
 from fastapi import FastAPI
 

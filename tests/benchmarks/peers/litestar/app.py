@@ -1,4 +1,4 @@
-"""Litestar with asyncpg: SQL by hand, msgspec in and out, an authentication middleware."""
+"""Litestar with asyncpg: handwritten SQL, msgspec in and out, authentication middleware."""
 
 import os
 import uuid
@@ -83,7 +83,10 @@ async def create_task(data: TaskCreate, request: AnyRequest, state: State) -> Ta
         await state.pool.fetchrow(
             "INSERT INTO tasks (user_id, title, description, completed)"
             f" VALUES ($1, $2, $3, $4) RETURNING {COLUMNS}",
-            *(request.user, data.title, data.description, data.completed),
+            request.user,
+            data.title,
+            data.description,
+            data.completed,
         )
     )
 
@@ -97,7 +100,9 @@ async def list_tasks(
 ) -> TaskPage:
     rows = await state.pool.fetch(
         f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-        *(request.user, cursor or uuid.UUID(int=2**128 - 1), limit + 1),
+        request.user,
+        cursor or uuid.UUID(int=2**128 - 1),
+        limit + 1,
     )
     following = rows[limit - 1]["id"] if len(rows) > limit else None
     return TaskPage([Task(**row) for row in rows[:limit]], following)
@@ -122,7 +127,9 @@ async def patch_task(
         await state.pool.fetchrow(
             f"UPDATE tasks SET {assignments}updated_at = now()"
             f" WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}",
-            *(task_id, request.user, *changed.values()),
+            task_id,
+            request.user,
+            *changed.values(),
         )
     )
 
@@ -133,7 +140,8 @@ async def toggle_task(task_id: uuid.UUID, request: AnyRequest, state: State) -> 
         await state.pool.fetchrow(
             "UPDATE tasks SET completed = NOT completed, updated_at = now()"
             f" WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}",
-            *(task_id, request.user),
+            task_id,
+            request.user,
         )
     )
 

@@ -1,7 +1,7 @@
-"""As FastAPI's full-stack template has it: a Session on psycopg 3, the caller's row on each request.
+"""FastAPI's full-stack template: a Session on psycopg 3, and the caller's row on each request.
 
-Two things are as the job wants them: EdDSA against a key set instead of a secret, and pages after
-a cursor, without a count of all, instead of an offset. The owner has an index.
+Two things differ, for the same job: EdDSA with a key set instead of a secret, and pages after a
+cursor, without a total count, instead of an offset. The owner column has an index.
 """
 
 import os
@@ -18,7 +18,7 @@ from models import Task, TaskCreate, TaskPublic, TasksPublic, TaskUpdate, TokenP
 from pydantic import ValidationError
 from sqlmodel import Session, col, create_engine, select
 
-engine = create_engine("postgresql+psycopg://")  # libpq's variables say where
+engine = create_engine("postgresql+psycopg://")  # from libpq's variables
 keys = jwt.PyJWKClient(os.environ["JWKS_URL"])
 reusable_oauth2 = OAuth2PasswordBearer(tokenUrl="/api/v1/login/access-token")
 

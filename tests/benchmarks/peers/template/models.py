@@ -1,4 +1,4 @@
-"""The tables, and what goes in and out."""
+"""The tables, and the request and response models."""
 
 import uuid
 from datetime import UTC, datetime

@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import DateTime, func, text
 from sqlmodel import Field, Session, SQLModel, col, create_engine, select
 
-engine = create_engine("postgresql+psycopg2://")  # libpq's variables say where
+engine = create_engine("postgresql+psycopg2://")  # from libpq's variables
 keys = jwt.PyJWKClient(os.environ["JWKS_URL"])
 bearer = HTTPBearer()
 app = FastAPI()

@@ -1,4 +1,4 @@
-"""A version that is none."""
+"""A plugin with an invalid version."""
 
 from fastapi import APIRouter
 

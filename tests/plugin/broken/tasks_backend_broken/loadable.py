@@ -1,4 +1,4 @@
-"""Plugins that can be loaded, and not used."""
+"""Plugins that can be loaded but not used."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

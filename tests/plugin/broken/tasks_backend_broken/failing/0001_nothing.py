@@ -1,4 +1,4 @@
-"""A table, and then something that fails: neither must be left behind."""
+"""Create a table, then fail: the table must not remain."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What one connection tells: of the server, of the way to it, and of the login."""
+"""Inspect a connection: the server, the network path and the login."""
 
 import ipaddress
 import time
@@ -8,8 +8,8 @@ from psycopg2.extensions import parse_dsn
 
 from tasks_backend.db.connection import Connection
 from tasks_backend.db.statements import ROLE_OF_LOGIN
-from tasks_backend.doctor.clocks import ahead
-from tasks_backend.doctor.connecting import opened
+from tasks_backend.doctor.clocks import clock_offset
+from tasks_backend.doctor.connecting import open_connection
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.statements import SERVER
 
@@ -17,22 +17,22 @@ _POOLER = "-pooler."
 
 
 @dataclass(frozen=True)
-class Path:
-    """The way to the server, as libpq sees it. Times are in seconds."""
+class ConnectionInfo:
+    """The connection to the server, as libpq sees it. Times are in seconds."""
 
     host: str
     port: int
     tls: str | None
     sslmode: str
     is_bound: bool
-    """Whether the channel is bound to the password, which names the server as well."""
+    """Whether channel binding is required, which also authenticates the server."""
     is_pooled: bool
     connecting: float
     round_trip: float
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is a file rather than a network."""
+        """Whether it is a Unix domain socket."""
         return not self.host or self.host.startswith(("/", "@"))
 
     @property
@@ -45,7 +45,7 @@ class Path:
 
     @property
     def is_private(self) -> bool:
-        """Whether it stays within a network of one's own, going by the address or a bare name."""
+        """Whether it stays in a private network, judged by the address or an undotted name."""
         try:
             return ipaddress.ip_address(self.host).is_private
         except ValueError:
@@ -54,7 +54,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Server:
-    """The server at the end of one address."""
+    """The server that a URL leads to."""
 
     version: int
     database: str
@@ -63,13 +63,13 @@ class Server:
     has_schema: bool
     clock_ahead: float
     login: Login
-    path: Path
+    connection: ConnectionInfo
 
 
-async def look(url: str) -> Server:
-    """Return what is to be seen at an address. Raises DatabaseFailure."""
+async def inspect(url: str) -> Server:
+    """Connect to the URL and read the server's properties. Raises DatabaseFailure."""
     began = time.time()
-    async with opened(url) as connection:
+    async with open_connection(url) as connection:
         connected = time.time()
         (
             (version, database, login, pid, started_at, clock, read_only, *rights),
@@ -83,26 +83,28 @@ async def look(url: str) -> Server:
             started_at=started_at,
             is_read_only=read_only,
             has_schema=has_schema,
-            clock_ahead=ahead(clock, clock, before=connected, after=answered),
+            clock_ahead=clock_offset(clock, clock, before=connected, after=answered),
             login=Login(login, is_superuser, app_role, role),
-            path=_path(connection, pid, connected - began, answered - connected),
+            connection=_connection_info(connection, pid, connected - began, answered - connected),
         )
 
 
-def named_as_pooled(url: str) -> bool:
-    """Whether the address says that it is a pooler's, as Neon's do; `migrate` refuses such ones."""
+def is_pooler_url(url: str) -> bool:
+    """Whether the host name is a Neon pooler's; `migrate` refuses it."""
     return _POOLER in parse_dsn(url).get("host", "")
 
 
-def _path(connection: Connection, pid: int, connecting: float, round_trip: float) -> Path:
-    info = connection._raw.info  # noqa: SLF001 - libpq alone knows whether its own end is encrypted
-    given = info.dsn_parameters
-    return Path(
+def _connection_info(
+    connection: Connection, pid: int, connecting: float, round_trip: float
+) -> ConnectionInfo:
+    info = connection._raw.info  # noqa: SLF001 - only libpq knows whether its connection is encrypted
+    parameters = info.dsn_parameters
+    return ConnectionInfo(
         host=info.host,
         port=info.port,
         tls=info.ssl_attribute("protocol") if info.ssl_in_use else None,
-        sslmode=given["sslmode"],
-        is_bound=given.get("channel_binding") == "require",
+        sslmode=parameters["sslmode"],
+        is_bound=parameters.get("channel_binding") == "require",
         is_pooled=_POOLER in info.host or info.backend_pid != pid,
         connecting=connecting,
         round_trip=round_trip,

@@ -1,4 +1,4 @@
-"""What `tasks-backend dev` does: everything that the service needs, started and stopped with it."""
+"""Run the service for `tasks-backend dev`, with PostgreSQL, keys and reload."""
 
 import os
 from contextlib import ExitStack
@@ -22,34 +22,35 @@ def run(
 ) -> None:
     """Serve on loopback until interrupted; the data stays in the directory.
 
-    `seed` gives the demonstration user so many tasks. With `reload_dirs`, the service starts anew
-    when a source of its own or in one of these is saved; PostgreSQL and the keys stay up.
-    Raises DevelopmentError, PortTaken or MigrationError.
+    `seed` is the number of tasks to create for the demonstration user. With `reload_dirs`, the
+    service restarts when a source of its own or in one of these changes; PostgreSQL and the key
+    server keep running. Raises DevelopmentError, PortTaken or MigrationError.
     """
     server.require_free("127.0.0.1", port)
-    with data_directory(directory) as data, ExitStack() as running:
+    with data_directory(directory) as data, ExitStack() as stack:
         with progress("Starting PostgreSQL"):
-            url = running.enter_context(embedded(data / "postgres"))
+            url = stack.enter_context(embedded(data / "postgres"))
             settings: DatabaseSettings = load(DatabaseSettings, database_url=url)
             migrations.upgrade(url, load_plugins(settings.plugins))
         if seed is not None:
-            with progress(f"Making {seed:,} tasks"):
+            with progress(f"Creating {seed:,} tasks"):
                 demonstration.seed(url, USER, seed)
         issuer = Issuer(data)
         issuer.make_key()
-        keys = issuer.serve()
+        key_server = issuer.serve()
         os.environ |= {
             "DATABASE_URL": url,
             "JWT_ISSUER": ORIGIN,
             "JWT_AUDIENCE": ORIGIN,
             DATA_DIRECTORY: str(data),
-            "JWKS_URL": f"http://127.0.0.1:{keys.server_port}{KEYS_PATH}",
+            "JWKS_URL": f"http://127.0.0.1:{key_server.server_port}{KEYS_PATH}",
         }
         welcome(port, directory, url, issuer.token(USER, ttl=DAY), seed)
         reload: dict[str, Any] = {"reload": False}
         if reload_dirs is not None:
-            own = Path(tasks_backend.__file__).parent
-            reload = {"reload": True, "reload_dirs": [str(path) for path in (own, *reload_dirs)]}
+            package = Path(tasks_backend.__file__).parent
+            directories = [str(path) for path in (package, *reload_dirs)]
+            reload = {"reload": True, "reload_dirs": directories}
         try:
             server.run(
                 "tasks_backend.dev.app:create",
@@ -59,4 +60,4 @@ def run(
                 **reload,
             )
         finally:
-            keys.shutdown()
+            key_server.shutdown()
