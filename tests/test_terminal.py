@@ -116,7 +116,7 @@ def test_the_version(tmp_path: Path) -> None:
 LOG = """
 import logging.config
 from tasks_backend.serving import log_format
-logging.config.dictConfig(log_format.config("info", "auto"))
+logging.config.dictConfig(log_format.logging_config("info", "auto"))
 logging.getLogger("tasks_backend").warning("the database is away")
 """
 

@@ -42,7 +42,7 @@ class Wishes:
 
     def operation(self, kind: str, **fields: object) -> Operation:
         number = next(self._numbers)
-        return Operation(number, self._user.sub, self._side, kind, **fields)  # type: ignore[arg-type] # as it is
+        return Operation(number, self._user.sub, self._side, kind, **fields)  # type: ignore[arg-type] # the dataclass checks the field names
 
     def next(self) -> Operation:
         kind = self._random.choices(list(MIX), list(MIX.values()))[0]

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from siege.attacks.kinds import ATTACKS
 from siege.course import Course, Phase
 from siege.measure import GAUGES, Rest
+from siege.watch import Watch
 
 GROWTH = 100.0  # MiB per worker, during the siege
 KEPT = 10.0  # MiB per worker, afterwards
 LATE = 5.0  # seconds of grace for a connection's timeout, beside the CPU lag
+ENOUGH_DENIED = 0.5  # seconds without CPU that excuse a refusal after POOL_TIMEOUT, which is 2 s
 POOL = 10  # connections to the database, which may be opened at any time
 
 
@@ -18,7 +20,7 @@ def violations(course: Course) -> list[str]:
     """Return a sentence for each broken promise."""
     return [
         *(f"in peace: {sentence}" for sentence in _honest(course.peace)),
-        *_honest(course.siege),
+        *_honest(course.siege, course.watch),
         *_attacks(course),
         *_held(course),
         *_alive(course),
@@ -35,11 +37,22 @@ def failures(phase: Phase) -> Counter[str]:
     )
 
 
-def _honest(phase: Phase) -> Iterator[str]:
-    for said, times in failures(phase).items():
+def _honest(phase: Phase, watch: Watch | None = None) -> Iterator[str]:
+    excused = _refused_without_cpu(phase, watch) if watch else 0
+    for said, times in (failures(phase) - Counter(overloaded=excused)).items():
         yield f"honest requests failed: {times} times {said}"
     for kind, found in phase.verdict.findings.items():
         yield f"honest requests, {kind}: {len(found)}, such as {found[0]}"
+
+
+def _refused_without_cpu(phase: Phase, watch: Watch) -> int:
+    """Count the requests that waited too long because other processes had the CPU."""
+    return sum(
+        attempt.code == "overloaded"
+        and watch.denied(attempt.sent_at, attempt.answered_at) > ENOUGH_DENIED
+        for operation in phase.history.operations
+        for attempt in operation.attempts
+    )
 
 
 def _attacks(course: Course) -> Iterator[str]:
