@@ -52,7 +52,7 @@ def dependencies(*extras: str) -> list[str]:
 def require_node(session: nox.Session) -> None:
     """Skip the session if Node.js is missing; in CI, fail."""
     if shutil.which("npm") is None:
-        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail = session.error if os.environ.get("CI") else session.skip
         skip_or_fail("Node.js and npm are not installed")
 
 
@@ -71,7 +71,7 @@ def tests(session: nox.Session) -> None:
     """
     install(session)
     parallel = ["-n", "4"]  # also on two cores: many tests mostly wait
-    if not session.env.get("CI"):
+    if not os.environ.get("CI"):
         session.run("pytest", *parallel, *session.posargs)
         return
     session.run("coverage", "erase")
@@ -139,7 +139,7 @@ def fuzz(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the documentation page and CORS in a real browser (needs chromium; --screenshots DIR)."""
     if shutil.which("chromium") is None:
-        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail = session.error if os.environ.get("CI") else session.skip
         skip_or_fail("chromium is not installed: apt-get install chromium")
     install(session)
     screenshots = f"--screenshots={session.virtualenv.location}/screenshots"
@@ -150,7 +150,7 @@ def browser(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Break PostgreSQL, PgBouncer, network and workers under load (needs pgbouncer; --faults-seconds)."""
     if shutil.which("pgbouncer") is None and shutil.which("pgbouncer", path="/usr/sbin") is None:
-        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail = session.error if os.environ.get("CI") else session.skip
         skip_or_fail("PgBouncer is not installed: apt-get install pgbouncer")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
@@ -163,7 +163,7 @@ def proxies(session: nox.Session) -> None:
     names = ("nginx", "caddy", "haproxy", "apache2", "curl")
     system = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian installs some there
     if absent := [name for name in names if shutil.which(name, path=system) is None]:
-        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail = session.error if os.environ.get("CI") else session.skip
         skip_or_fail(f"not installed: {', '.join(absent)}")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
@@ -188,7 +188,7 @@ def siege(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     if shutil.which("wrk") is None:
-        skip_or_fail = session.error if session.env.get("CI") else session.skip
+        skip_or_fail = session.error if os.environ.get("CI") else session.skip
         skip_or_fail("wrk is not installed: apt-get install wrk")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"

@@ -19,7 +19,7 @@ from tasks_backend._version import __version__
 from tasks_backend.auth.gate import Bounds
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
-from tasks_backend.db.database import Database, install
+from tasks_backend.db.database import Database
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import MalformedJson
 from tasks_backend.http import access_log
@@ -32,7 +32,7 @@ from tasks_backend.http.problem_details import (
 from tasks_backend.http.receive import BodyReader
 from tasks_backend.http.router import Router
 from tasks_backend.http.validation import validation_failed
-from tasks_backend.lifespan import StartupErrorMiddleware, lifespan
+from tasks_backend.lifespan import LifespanMiddleware, lifespan
 from tasks_backend.mounting import build_routes
 from tasks_backend.openapi import docs_page
 from tasks_backend.plugin import Plugin, ensure_unique_names, load_plugins
@@ -86,7 +86,7 @@ def create_app(
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
-    install(app, database)
+    app.state.database = database
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
     app.state.bounds = bounds
     routes = build_routes(all_plugins, _page(app, settings), verifier, bounds)
@@ -151,7 +151,7 @@ def _middleware(
     )
     of_plugins = [middleware for plugin in plugins for middleware in plugin.middleware]
     return [
-        Middleware(StartupErrorMiddleware, limiter),
+        Middleware(LifespanMiddleware, limiter),
         Middleware(ProblemDetailsMiddleware, access_log.user_hasher(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         *([Middleware(UnhandledErrorMiddleware), *of_plugins] if of_plugins else []),

@@ -34,7 +34,7 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
     return run_lifespan
 
 
-class StartupErrorMiddleware:
+class LifespanMiddleware:
     """Give the server the limiter, for cheap refusals (decision 0017), and a PluginError at the
     start as one sentence instead of the framework's traceback.
     """

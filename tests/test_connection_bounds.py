@@ -5,7 +5,6 @@ The bounds are small here; docs/reliability.md has the real values.
 
 import contextlib
 import logging
-import re
 import resource
 import select
 import socket
@@ -21,7 +20,7 @@ import psycopg2
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
-from support.service import at_rest, connected, eventually, problem, served
+from support.service import at_rest, connected, eventually, one_answer, problem, served
 from support.signing import Signer
 
 from tasks_backend import Plugin, Settings, create_app
@@ -82,17 +81,6 @@ def ended(connection: socket.socket) -> bytes:
         while part := connection.recv(1 << 20):
             parts.append(part)
     return b"".join(parts)
-
-
-def one_answer(connection: socket.socket) -> bytes:
-    """Read one response with its body, which may come in segments of its own."""
-    answer = b""
-    while (end := answer.find(b"\r\n\r\n")) < 0:
-        answer += connection.recv(65536)
-    length = int(re.search(rb"content-length: (\d+)", answer[:end].lower())[1])  # type: ignore[index] # every answer here has one
-    while len(answer) < end + 4 + length:
-        answer += connection.recv(65536)
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -298,14 +286,14 @@ def test_unread_output_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_streaming_response_stops_while_the_client_does_not_read(base: str) -> None:
-    """Flow control applies to a plugin's streaming response (findings A7)."""
+    """Flow control applies to a plugin's streaming response."""
     with unread(base, "/api/v1/much/endless") as connection:
         eventually(lambda: is_reset(connection))
     assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel buffers for a socket
 
 
 def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Signer) -> None:
-    """Findings A15: it got no answer, and the request was not executed."""
+    """In 0.1: it got no answer, and the request was not executed."""
     body = b'{"title":"Half closed"}'
     with connected(base) as connection:
         connection.sendall(
@@ -345,7 +333,7 @@ def test_half_a_request_then_a_half_close_ends_the_connection(base: str, sent: b
 def test_silent_connections_make_room_for_others(
     base: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Findings A9: all descriptors were used up, and nothing was logged."""
+    """In 0.1: all descriptors were used up, and nothing was logged."""
     monkeypatch.setattr(connection_bounds, "HEAD_TIMEOUT", 60.0)
     monkeypatch.setattr(connection_bounds, "max_connections", lambda: 8)
     with caplog.at_level(logging.WARNING), contextlib.ExitStack() as stack:

@@ -19,14 +19,14 @@ def entry(response: httpx2.Response) -> tuple[str, str, str]:
 def test_a_query_with_too_many_parameters_is_refused(alice: User, count: int) -> None:
     task = alice.create()
     query = "&".join(f"p{number}=" for number in range(count))
-    for method, path in (
-        ("GET", TASKS),
-        ("POST", TASKS),
-        ("GET", f"{TASKS}/{task['id']}"),
-        ("POST", f"{TASKS}/{task['id']}/toggle"),
-        ("DELETE", f"{TASKS}/{task['id']}"),
+    for method, path, body in (
+        ("GET", TASKS, None),
+        ("POST", TASKS, {"title": "x"}),
+        ("GET", f"{TASKS}/{task['id']}", None),
+        ("POST", f"{TASKS}/{task['id']}/toggle", None),
+        ("DELETE", f"{TASKS}/{task['id']}", None),
     ):
-        response = alice.client.request(method, f"{path}?{query[:60_000]}")
+        response = alice.client.request(method, f"{path}?{query[:60_000]}", json=body)
         assert entry(response) == ("query", "", "too_many_parameters")
     assert alice.read(task["id"]) == task
 
@@ -35,6 +35,11 @@ def test_the_maximum_number_of_parameters_is_validated(alice: User) -> None:
     query = "&".join(f"p{number}=" for number in range(32))
     errors = problem(alice.client.get(f"{TASKS}?{query}"), 422, "validation_error")["errors"]
     assert {error["code"] for error in errors} == {"extra_forbidden"}
+
+
+def test_the_media_type_comes_before_the_count_of_parameters(alice: User) -> None:
+    response = alice.client.post(f"{TASKS}?{'&' * 40}", content=b"x")
+    problem(response, 415, "unsupported_media_type")
 
 
 def test_authentication_comes_before_the_count_of_parameters(anonymous: httpx2.Client) -> None:

@@ -275,7 +275,7 @@ def test_a_parse_error_does_not_replace_the_answer_of_an_earlier_request(
 
 
 def test_many_pipelined_requests_are_answered_in_order(base: str, alice: User) -> None:
-    """Most of them wait unparsed (findings A8); the answers are the same."""
+    """Most of them wait unparsed; the answers are the same."""
     tasks = [alice.create(title=f"{number}") for number in range(5)] * 30
     with Connection(base) as connection:
         connection.socket.sendall(

@@ -28,7 +28,8 @@ from support.key_server import (
 )
 from support.signing import Signer, key_set
 
-from tasks_backend.auth.key_set import MAX_BYTES, KeySet
+from tasks_backend.auth.key_endpoint import MAX_BYTES
+from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX, MAX_KEYS, NotAKeySet, parse_key_set
 from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS
@@ -574,13 +575,18 @@ def test_a_change_of_state_is_logged(signer: Signer, caplog: pytest.LogCaptureFi
             server.answer = answer
             asyncio.run(fetch(20))
     assert server.requests == 60
+    reason = "it answers with status 500: check the log of the auth server"
+    unavailable = f"the key set at {server.url} is not usable: {reason}"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "the key set was fetched; usable keys: 1; refused: 0"),
         (
             "WARNING",
             "the key set was fetched; usable keys: 1; refused: 200 malformed, 2 without a proper id",
         ),
-        ("WARNING", "the key set could not be fetched: status 500"),
+        (
+            "WARNING",
+            unavailable,
+        ),
     ]
 
 

@@ -197,7 +197,7 @@ def test_a_refusal_honours_connection_close(busy: FastAPI, signer: Signer) -> No
 
 @pytest.mark.proves("EDGE-9", "FR-018")
 def test_an_invalid_head_keeps_no_slot(busy: FastAPI) -> None:
-    """Findings A2: each took a slot that was never released."""
+    """In 0.1: each took a slot that was never released."""
     with served(busy) as base:
         for number in range(3 * LIMIT):
             with connected(base) as connection:
@@ -213,7 +213,7 @@ def test_an_invalid_head_keeps_no_slot(busy: FastAPI) -> None:
 
 @pytest.mark.proves("EDGE-9", "FR-018")
 def test_unfinished_bodies_do_not_block_other_users(busy: FastAPI, signer: Signer) -> None:
-    """Findings A4: one user with many tokens in many spellings; none of them holds a slot."""
+    """In 0.1: one user with many tokens in many spellings; none of them holds a slot."""
     busy.state.release()
     head = "POST {path} HTTP/1.1\r\nHost: x\r\n{name}: {scheme} {token}\r\nContent-Type: application/json\r\n"
     with served(busy) as base:
@@ -266,7 +266,7 @@ def test_the_oldest_upload_of_the_busiest_sender_is_refused_for_another(
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_a_refusal_of_head_has_no_body(busy: FastAPI, signer: Signer, method: str) -> None:
-    """Findings A10: it had one, and the client misread the next answer."""
+    """In 0.1: it had one, and the client misread the next answer."""
     token = signer.token("flood")
     with served(busy) as base:
         warm(base, signer)

@@ -142,7 +142,7 @@ def environment(settings: Settings) -> dict[str, str]:
 def test_a_service_with_an_unread_log_answers_and_stops(
     settings: Settings, tmp_path: Path, workers: str
 ) -> None:
-    """Findings A12: after about 190 requests everything hung, and SIGTERM had no effect."""
+    """In 0.1: after about 190 requests everything hung, and SIGTERM had no effect."""
     port = free_port()
     command = [*COMMAND, "serve", "--port", str(port), "--workers", workers]
     process = subprocess.Popen(
@@ -190,7 +190,7 @@ def test_the_last_lines_are_written(settings: Settings, tmp_path: Path, workers:
 
 
 def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: Path) -> None:
-    """`2>&-`: the next socket must not get file descriptor 2 (findings A13)."""
+    """`2>&-`: the next socket must not get file descriptor 2."""
     port = free_port()
     words = " ".join([*COMMAND, "serve", "--port", str(port)])
     process = subprocess.Popen(

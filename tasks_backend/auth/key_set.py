@@ -19,24 +19,17 @@ import logging
 import math
 import time
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
-import httpx2
 from jwt import PyJWK
 
+from tasks_backend.auth.key_endpoint import KeyEndpoint, KeysUnavailable
 from tasks_backend.auth.keys import NotAKeySet, parse_key_set
 from tasks_backend.errors import AuthUnavailable, InvalidToken
 
 logger = logging.getLogger("tasks_backend.auth")
 
-MAX_BYTES = 256 * 1024
 CONFIRM_TIMEOUT = 1.0  # seconds
 _COLD_START_FACTOR = 8  # more may wait while no key is known: no request is served then
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": "tasks_backend",  # some networks block the default names of clients
-}
 
 
 class KeySet:
@@ -57,7 +50,7 @@ class KeySet:
         max_waiting: int,
         development: bool = False,
     ) -> None:
-        self._url = url
+        self._endpoint = KeyEndpoint(url)
         self._algorithms = tuple(algorithms)
         self._timeout = timeout
         self._cooldown = cooldown
@@ -65,7 +58,6 @@ class KeySet:
         self._max_age = max_age
         self._max_waiting = max_waiting
         self._development = development
-        self._tls = httpx2.create_ssl_context()  # here: it would block the event loop for 20 ms
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at = -math.inf
         self._fetch: asyncio.Task[bool] | None = None
@@ -211,15 +203,12 @@ class KeySet:
         """Fetch the keys and return whether that succeeded; if not, the keys stay unchanged."""
         started = time.monotonic()  # the age of the answer, even if the process was frozen
         try:
-            async with asyncio.timeout(self._timeout):
-                body = await self._download()
-            parsed = parse_key_set(body, self._algorithms, development=self._development)
-        except NotAKeySet as error:
-            self._log(logging.WARNING, f"the key set could not be fetched: {error}")
-            self.fetches["failed"] += 1
-            return False
-        except Exception as error:  # noqa: BLE001 - a hostile endpoint may cause any error
-            self._log(logging.WARNING, f"the key set could not be fetched: {type(error).__name__}")
+            response = await self._endpoint.fetch(self._timeout)
+            parsed = parse_key_set(response.body, self._algorithms, development=self._development)
+        except (KeysUnavailable, NotAKeySet) as error:
+            self._log(
+                logging.WARNING, f"the key set at {self._endpoint.address} is not usable: {error}"
+            )
             self.fetches["failed"] += 1
             return False
         self._keys, self._fetched_at = parsed.keys, started
@@ -230,28 +219,6 @@ class KeySet:
             f"the key set was fetched; usable keys: {len(parsed.keys)}; refused: {refused or 0}",
         )
         return True
-
-    async def _download(self) -> bytes:
-        async with (
-            httpx2.AsyncClient(
-                follow_redirects=False,
-                timeout=None,  # the timeout of `_refresh` covers the whole download
-                verify=self._tls,
-                # Use the environment's proxy for https only: it could change plain http, and
-                # loopback needs no proxy.
-                trust_env=urlsplit(self._url).scheme == "https",
-            ) as client,
-            client.stream("GET", self._url, headers=_HEADERS) as response,
-        ):
-            if response.status_code != httpx2.codes.OK:
-                raise NotAKeySet(f"status {response.status_code}")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise NotAKeySet(f"more than {MAX_BYTES} bytes")
-                await asyncio.sleep(0)  # many small chunks must not block the loop
-            return bytes(body)
 
     def _log(self, level: int, message: str) -> None:
         """Log a message unless it equals the last one: an unchanged state is logged once."""

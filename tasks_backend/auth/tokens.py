@@ -1,4 +1,4 @@
-"""Token verification: the rules of design section 2 on top of PyJWT (RFC 7519, 8725, 9068).
+"""Token verification: the rules of docs/auth.md on top of PyJWT (RFC 7519, 8725, 9068).
 
 PyJWT verifies the signature and checks issuer, audience and times. This module adds checks:
 - before the key is looked up: size, form and header;

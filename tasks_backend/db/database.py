@@ -15,7 +15,7 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
 from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
-from tasks_backend.errors import DatabaseUnavailable, DeadlineExceeded
+from tasks_backend.errors import ApiError, DatabaseUnavailable, DeadlineExceeded
 from tasks_backend.http.caller import Caller, require_caller
 
 logger = logging.getLogger("tasks_backend.db")
@@ -32,7 +32,9 @@ class LockTimeout(DatabaseUnavailable):
 
 
 class Database:
-    """The service's database. Errors are those of `tasks_backend.errors`, ready to send."""
+    """The service's database. Its errors are those of `tasks_backend.errors`, ready to send; only
+    an unexpected one, which is a bug, stays a DatabaseFailure.
+    """
 
     def __init__(
         self,
@@ -50,8 +52,9 @@ class Database:
         """Send one statement as the caller and return its rows.
 
         Parameters cannot replace a literal of the statement; `user_id` is always the caller's id.
-        Raises DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or LockTimeout, and
-        ClientDisconnect if the client disconnects, which also ends its wait for a connection.
+        Raises DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or LockTimeout;
+        DatabaseFailure for an unexpected error of the statement; and ClientDisconnect if the client
+        disconnects, which also ends its wait for a connection.
         """
         parameters |= statement.fixed
         parameters[CALLER] = caller.user_id
@@ -66,6 +69,8 @@ class Database:
         except DatabaseFailure as failure:
             if failure.failure in _UNREACHABLE:
                 self.readiness.mark_suspect()
+            if failure.failure is Failure.UNEXPECTED:
+                raise
             raise _api_error(failure) from failure
         self.readiness.mark_healthy()
         self._retries.earn()
@@ -128,11 +133,6 @@ class CallerDatabase:
         return await self._database.run(statement, self.caller, **parameters)
 
 
-def install(app: Any, database: Database) -> None:
-    """Set the database that this application's requests use."""
-    app.state.database = database
-
-
 async def _caller_database(request: Request) -> CallerDatabase:
     return CallerDatabase(request.app.state.database, require_caller(request.scope))
 
@@ -141,13 +141,11 @@ OwnRows = Annotated[CallerDatabase, Depends(_caller_database)]
 """The dependency that gives a route access to the caller's own rows."""
 
 
-def _api_error(failure: DatabaseFailure) -> Exception:
+def _api_error(failure: DatabaseFailure) -> ApiError:
     if failure.failure is Failure.LOCKED:
         return LockTimeout()
     if failure.failure is Failure.TIMED_OUT:
         return DeadlineExceeded()
-    if failure.failure is Failure.UNEXPECTED:
-        return failure
     level = logging.ERROR if failure.failure in _NEEDS_OPERATOR else logging.WARNING
     logger.log(level, "the database failed: %s", failure)
     return DatabaseUnavailable()

@@ -4,18 +4,15 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 from jwt import PyJWK
 
+from tasks_backend.auth.key_endpoint import KeyEndpoint, KeysResponse, KeysUnavailable
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import NotAKeySet, Published, parse_key_set
+from tasks_backend.doctor.clocks import clock_offset
 from tasks_backend.doctor.findings import Finding, note, ok, pluralise, problem
-from tasks_backend.doctor.key_endpoint import (
-    KeysResponse,
-    KeysUnavailable,
-    fetch_keys,
-    public_address,
-)
 from tasks_backend.errors import AuthUnavailable, InvalidToken
 from tasks_backend.settings import Settings
 
@@ -36,9 +33,9 @@ class Keys:
 
 async def examine(settings: Settings, key_set: KeySet) -> tuple[list[Finding], Keys]:
     """Return the findings on the service's key set, and the keys."""
-    check, where = "keys.endpoint", public_address(settings.keys_url)
-    timeout = min(settings.jwks_timeout, FETCH_TIMEOUT)
-    fetch = asyncio.create_task(fetch_keys(settings.keys_url, timeout=timeout))
+    endpoint = KeyEndpoint(settings.keys_url)
+    check, where = "keys.endpoint", endpoint.address
+    fetch = asyncio.create_task(endpoint.fetch(min(settings.jwks_timeout, FETCH_TIMEOUT)))
     available = await _service_has_keys(key_set)
     try:
         response = await fetch
@@ -51,7 +48,7 @@ async def examine(settings: Settings, key_set: KeySet) -> tuple[list[Finding], K
     findings = [_endpoint(where, response, available=available), _usable(published)]
     ids = _ids(response.body)
     return findings, Keys(
-        are_known=True, usable=published.keys, ids=ids, clock_ahead=response.clock_ahead
+        are_known=True, usable=published.keys, ids=ids, clock_ahead=_clock_ahead(response)
     )
 
 
@@ -70,7 +67,20 @@ def _endpoint(where: str, response: KeysResponse, *, available: bool) -> Finding
     check = "keys.endpoint"
     if not available:
         return problem(check, f"{where} answers only sometimes: check the auth server.")
-    return ok(check, f"{where} answers in {max(1, round(response.seconds * 1000))} ms.")
+    milliseconds = max(1, round((response.received_at - response.sent_at) * 1000))
+    return ok(check, f"{where} answers in {milliseconds} ms.")
+
+
+def _clock_ahead(response: KeysResponse) -> float | None:
+    """Compare clocks by the response's `Date`, and its `Age` if it was cached (RFC 9110, 9111)."""
+    headers = response.headers
+    try:
+        date = parsedate_to_datetime(headers["date"]).timestamp() + int(headers.get("age", "0"))
+    except (KeyError, ValueError):
+        return None
+    return clock_offset(  # a date has whole seconds only
+        date, date + 1, before=response.sent_at, after=response.received_at
+    )
 
 
 def _usable(published: Published) -> Finding:

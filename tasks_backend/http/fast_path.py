@@ -18,6 +18,8 @@ from fastapi.routing import RouteContext
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tasks_backend.http.validation import require_few_parameters
+
 _IGNORED_FIELDS = {"name", "call", "path", "use_cache", "scope", "request_param_name"}
 
 
@@ -46,6 +48,7 @@ def compile_endpoint(operation: RouteContext) -> Callable[[Request], Awaitable[R
             value = await call(**({parameter: request} if parameter else {}))
             if dependency.name:
                 values[dependency.name] = value
+        require_few_parameters(request.scope["query_string"])  # after 415, which comes first
         parsed, errors = request_params_to_args(dependant.path_params, request.path_params)
         values |= parsed
         if dependant.query_params:

@@ -1,4 +1,4 @@
-"""Limits the requests in progress, and chooses which ones to refuse (FR-012)."""
+"""Limits the requests in progress, and chooses which ones to refuse (EDGE-9)."""
 
 import logging
 from collections.abc import Hashable
@@ -17,10 +17,10 @@ LIMITER = "tasks_backend.limiter"
 class ConcurrencyLimiter:
     """At most `limit` requests in progress; further ones are refused early, at low cost.
 
-    A sender may have as many requests in progress as there are places left (the dynamic threshold
-    of Choudhury and Hahne, 1998). One flooding sender gets at most half of the places, k of them
-    1/(k+1) each, and a new sender always finds a place. A request has two senders: its credential
-    and, after verification, its user.
+    A sender may hold no more places than are free (the dynamic threshold of Choudhury and Hahne,
+    1998). So one flood holds at most half of them, and k floods 1/(k+1) each: a new sender finds a
+    place unless as many others hold one as there are places. A request has two senders: its
+    credential and, after verification, its user.
     """
 
     def __init__(self, limit: int) -> None:

@@ -33,8 +33,8 @@ _BODY_HEADERS = ("content-length", "content-type", "content-encoding", "etag")
 class ProblemDetailsMiddleware:
     """Add standard headers to responses, make failures problem documents (FR-011), log requests.
 
-    A response before the end of the request's body closes the connection (RFC 9112, 9.6): the
-    rest of the body must not be read as the next request, nor without limit.
+    If a response begins before the whole body has arrived, the connection is closed (RFC 9112, 9.6):
+    otherwise the rest could be read as the next request, or without limit.
     """
 
     def __init__(self, app: ASGIApp, hash_user: Callable[[str], str]) -> None:
@@ -42,7 +42,7 @@ class ProblemDetailsMiddleware:
         self._hash_user = hash_user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -100,7 +100,7 @@ class UnhandledErrorMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection. If the response has begun, the exception ends the connection."""
+        """Handle one request. If the response has begun, the exception ends the connection."""
         started = False
 
         async def send_watched(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""One path of the API and its methods, in the order of checks: 404, 405, then the gate.
+"""One path of the API and its methods, in the order of checks: 405, then the gate.
 
 FastAPI's own routes read a body before any dependency runs, and list only the first of several
 routes in `Allow`. A `Resource` holds all operations of one path, so `Allow` is complete, and calls
@@ -15,17 +15,15 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
-from tasks_backend.errors import MethodNotAllowed, ValidationFailed
+from tasks_backend.errors import MethodNotAllowed
 from tasks_backend.http.fast_path import compile_endpoint
 from tasks_backend.http.limiter import Place
 from tasks_backend.http.receive import ReceivedBody
 from tasks_backend.http.request_record import get_record
-from tasks_backend.http.validation import field_error
+from tasks_backend.http.validation import require_few_parameters
 
 Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
 """Checks a request or raises; returns its body and the place that it has until the response."""
-
-MAX_PARAMETERS = 32  # of a query, counted before they are parsed
 
 
 class Resource(BaseRoute):
@@ -71,12 +69,9 @@ class Resource(BaseRoute):
         scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
         body, place = await self._gate(scope, receive)
         with place:
-            if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
-                raise ValidationFailed(
-                    [field_error("query", "", "too_many_parameters", most=MAX_PARAMETERS)]
-                )
             endpoint = self._fast_paths.get(scope["method"])
             if endpoint is None or scope["app"].dependency_overrides:
+                require_few_parameters(scope["query_string"])
                 await operation.app(scope, body, send)
                 return
             response = await endpoint(Request(scope, body, send))

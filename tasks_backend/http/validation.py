@@ -34,6 +34,7 @@ _MESSAGES = {
     "dict_type": "must be a JSON object",
     "visible_ascii": "must be 1 to 255 visible ASCII characters, given once",
 }
+MAX_PARAMETERS = 32  # of a query, counted before they are parsed
 _LOCATIONS = {"body", "query", "path", "header", "cookie"}
 
 
@@ -43,11 +44,19 @@ def field_error(location: str, field: str, code: str, /, **limits: object) -> di
     return {"field": field, "location": location, "code": code, "message": message}
 
 
+def require_few_parameters(query: bytes) -> None:
+    """Raise ValidationFailed for a query with more than MAX_PARAMETERS parameters."""
+    if query.count(b"&") >= MAX_PARAMETERS:
+        raise ValidationFailed(
+            [field_error("query", "", "too_many_parameters", most=MAX_PARAMETERS)]
+        )
+
+
 def validation_failed(
     errors: Sequence[Mapping[str, Any]], location: str | None = None
 ) -> ValidationFailed:
-    """Return the failure for pydantic's errors, whose `loc` starts with the location unless it is
-    given. The name of an unknown field is left out, because it is the client's text.
+    """Return the failure for pydantic's errors. Without `location`, the first item of an error's
+    `loc` is the location. The name of an unknown field is left out: it is the client's text.
     """
     entries: list[dict[str, str]] = []
     for error in errors:

@@ -23,9 +23,9 @@ MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 MAX_HEADERS = 100
 
 _LIMITED_PATHS = re.compile(rb"/api/[A-Za-z0-9/_-]*")
-"""Paths that are refused under overload. Probes and documents are always answered."""
-_REFUSED_BY_THE_GATE = {b"content-length", b"transfer-encoding", b"expect", b"origin"}
-"""Only the gate refuses these: a body may follow the response; a browser needs CORS headers."""
+"""Paths that may be refused here under overload. Probes and documents are always answered."""
+_LEFT_TO_THE_GATE = {b"content-length", b"transfer-encoding", b"expect", b"origin"}
+"""With these headers only the gate refuses: a body may follow, or a browser needs CORS headers."""
 
 _TRANSFER_ENCODING = b"transfer-encoding"
 _END_OF_HEAD = b"\r\n\r\n"
@@ -136,15 +136,15 @@ class Protocol(BoundedConnection):
         self._write_problem(HTTPException(400), "", request_id([]), closing=True)
 
     def _is_to_be_refused(self) -> bool:
-        """Return whether to refuse the request here: the gate would refuse it at four times the cost
-        (decision 0017). Acquires no place, and decides only for requests without a body.
+        """Return whether to refuse the request here, at half of what it costs in the gate (decision
+        0017). Acquires no place, and decides only for requests without a body.
         """
         limiter = self._limiter
         if limiter is None or limiter.has_room or self.in_request or self.flow.write_paused:
             return False
         if self.parser.get_method() == b"HEAD" or not _LIMITED_PATHS.fullmatch(self._path):
             return False
-        if any(name in _REFUSED_BY_THE_GATE for name, _ in self.headers):
+        if any(name in _LEFT_TO_THE_GATE for name, _ in self.headers):
             return False
         if limiter.has_place(bearer_credential(self.headers) or ""):
             return False
@@ -152,7 +152,7 @@ class Protocol(BoundedConnection):
         return True
 
     def _refuse(self) -> None:
-        """Answer Overloaded (FR-012), and keep the connection if the client does."""
+        """Answer Overloaded (EDGE-9), and keep the connection if the client does."""
         self.head_since = None
         keep_alive = (
             not self._stopping

@@ -32,7 +32,6 @@ from tasks_backend.tasks import examples
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
 USER_ID_LENGTH = 255
-KEY_LENGTH = 255
 
 _SPACES = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _NOT_IN_A_TITLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"

@@ -1,4 +1,4 @@
-"""Tasks over HTTP, version 1: exactly design section 1.
+"""Tasks over HTTP, version 1: exactly docs/api.md.
 
 A route parses the body, sends one statement and returns its row. If the statement finds nothing or
 the request is invalid, a second statement determines the first error in the order of checks.

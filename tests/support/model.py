@@ -1,4 +1,4 @@
-"""The API as plain dicts: the answer to each request by design section 1.
+"""The API as plain dicts: the answer to each request by docs/api.md.
 
 Ids and times, which only the service can choose, the model takes from the answer after a check.
 It shares only the failure classes with the service.

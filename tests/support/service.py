@@ -1,6 +1,7 @@
 """The service on uvicorn at a loopback port, in a thread so that coverage includes it."""
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,17 @@ def connected(url: str) -> socket.socket:
     """A TCP connection to a service, for bytes that no HTTP client sends."""
     address = urlsplit(url)
     return socket.create_connection((address.hostname or "", address.port or 0), timeout=20)
+
+
+def one_answer(connection: socket.socket) -> bytes:
+    """Read one response with its body, which may come in segments of its own."""
+    answer = b""
+    while (end := answer.find(b"\r\n\r\n")) < 0:
+        answer += connection.recv(65536)
+    length = int(re.search(rb"content-length: (\d+)", answer[:end].lower())[1])  # type: ignore[index] # every answer here has one
+    while len(answer) < end + 4 + length:
+        answer += connection.recv(65536)
+    return answer
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:

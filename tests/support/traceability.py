@@ -86,7 +86,7 @@ def _document(specified: dict[str, Requirement], proofs: dict[str, set[str]]) ->
         "",
         "From each requirement of the [specification](specification.md) to its design and to the tests that",
         "prove it. This page is made by `pytest --write-traceability` from the specification and from",
-        "the marker `proves`. The test session fails if a requirement has no test or this page is not current.",
+        "the marker `proves`. The tests fail if a requirement that is not planned has no test, or if this page is not current.",
         "",
         "| requirement | text | designed in | proved by |",
         "|---|---|---|---|",
