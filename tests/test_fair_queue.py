@@ -17,7 +17,7 @@ def anyio_backend() -> str:
 
 
 async def served_in_order(turns: FairSemaphore, arrivals: str) -> str:
-    """The order in which users (one letter each) get the only slot, which is taken at first."""
+    """The order in which users (one letter each) get the only place, which is taken at first."""
     order: list[str] = []
 
     async def stand(user: str) -> None:

@@ -56,7 +56,7 @@ async def test_a_slot_is_always_released() -> None:
 
 @pytest.fixture
 def busy(settings: Settings, database: str) -> Iterator[FastAPI]:
-    """The application with few slots, while no API request can end."""
+    """The application with few places, while no API request can end."""
     few = {"max_concurrent_requests": LIMIT, "pool_size": 1, "pool_timeout": 30.0}
     app = create_app(settings.model_copy(update=few))
     blocker = psycopg2.connect(database)
@@ -89,7 +89,7 @@ def warm(base: str, signer: Signer) -> None:
 
 
 def settled(app: FastAPI, left: int) -> None:
-    """Return when this number of slots is free."""
+    """Return when this number of places is free."""
     give_up = time.monotonic() + 20
     limiter = app.state.bounds.limiter
     while limiter.left != left:
@@ -197,7 +197,7 @@ def test_a_refusal_honours_connection_close(busy: FastAPI, signer: Signer) -> No
 
 @pytest.mark.proves("EDGE-9", "FR-018")
 def test_an_invalid_head_keeps_no_slot(busy: FastAPI) -> None:
-    """In 0.1: each took a slot that was never released."""
+    """In 0.1: each took a place that was never released."""
     with served(busy) as base:
         for number in range(3 * LIMIT):
             with connected(base) as connection:
@@ -213,7 +213,7 @@ def test_an_invalid_head_keeps_no_slot(busy: FastAPI) -> None:
 
 @pytest.mark.proves("EDGE-9", "FR-018")
 def test_unfinished_bodies_do_not_block_other_users(busy: FastAPI, signer: Signer) -> None:
-    """In 0.1: one user with many tokens in many spellings; none of them holds a slot."""
+    """In 0.1: one user with many tokens in many spellings; none of them holds a place."""
     busy.state.release()
     head = "POST {path} HTTP/1.1\r\nHost: x\r\n{name}: {scheme} {token}\r\nContent-Type: application/json\r\n"
     with served(busy) as base:

@@ -291,18 +291,18 @@ def test_the_number_of_uncounted_writes(most: int, left: int, uncounted: int) ->
     limit = Limit(most)
     assert writes_until_counted(limit, "x") == most // 5000
     assert writes_until_counted(limit, "x") == 0, "until it has been counted"
-    limit.counted("x", left)
+    limit.set_remaining("x", left)
     assert writes_until_counted(limit, "x") == uncounted
     assert uncounted <= min(left / 64, most / 200)
-    limit.counted("x", 0)
+    limit.set_remaining("x", 0)
     assert [limit.must_count("x") for _ in range(3)] == [True] * 3
 
 
 def test_the_number_of_cached_users_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quota, "KNOWN_USERS", 2)
     limit = Limit(100_000)
-    limit.counted("a", 0)
-    limit.counted("b", 0)
+    limit.set_remaining("a", 0)
+    limit.set_remaining("b", 0)
     assert limit.must_count("a"), "and is the last who was seen"
     assert not limit.must_count("c")
     assert limit.must_count("a")
@@ -322,7 +322,7 @@ def test_counting_adds_less_than_a_twentieth_to_a_creation(cluster: Cluster) -> 
         counting = messages.counts(statements.CREATE_COUNTED, "x", max_tasks=100_000, **NEW)
     assert counting.blocks > plain.blocks
     limit = Limit(100_000)
-    limit.counted("x", 99_000)
+    limit.set_remaining("x", 99_000)
     uncounted = writes_until_counted(limit, "x")
     share = (counting.blocks - plain.blocks) / (uncounted + 1) / plain.blocks
     assert share < 0.05

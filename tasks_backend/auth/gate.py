@@ -1,4 +1,4 @@
-"""The gate in front of an operation: verify the token, read the whole body, acquire a place.
+"""The gate in front of an operation: refuse under overload, verify the token, read the body, take a place.
 
 The place comes last: a request that waits for a key or a body must not block another request.
 """

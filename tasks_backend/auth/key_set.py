@@ -6,9 +6,9 @@
         └───── unknown ─► the next fetch, shared by all waiting requests ─► the key, or InvalidToken
                                   └── it failed ─► AuthUnavailable
 
-There is at most one fetch per cool-down, successful or not, and one at a time. A key id is rejected
-only if a fetch that started after the request does not contain it: the key may have been created
-during an earlier fetch. The rejection is cached for the rest of the fetch's cool-down.
+At most one fetch runs, and at most one starts per cool-down, even after a failure. An unknown id is
+rejected only after a fetch that began after the request: an earlier fetch may miss a new key. The
+rejection is cached for the rest of that fetch's cool-down.
 
 A key that is due for a refresh is fetched in the background. A process that is frozen between two
 requests never finishes that fetch, so a request with an overdue key waits for a fetch.

@@ -23,9 +23,9 @@ async def first_success(
 ) -> C:
     """Return the first connection that `connect` makes to one of the addresses.
 
-    The next address is tried when the previous one has failed, or has not answered for `STAGGER`
-    seconds or its share of `timeout`; the previous one may still succeed. After a refusal by a
-    server no other address is tried. Raises DatabaseFailure, or TimeoutError after `timeout` seconds.
+    The next address is tried when the last attempt has failed, or after `STAGGER` seconds or an equal
+    share of `timeout`, whichever is less. Attempts go on side by side. A server's refusal stops new
+    ones. Raises DatabaseFailure, or TimeoutError after `timeout` seconds.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

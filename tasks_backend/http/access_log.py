@@ -25,7 +25,7 @@ def user_hasher(salt: str) -> Callable[[str], str]:
 def write(record: RequestRecord, *, duration: float, user: str | None) -> None:
     """Log a finished request, unless a counted warning includes it.
 
-    Its only client text is a valid request id: no token, no claim, no body, path or parameter.
+    Its only client texts are the method and a valid request id: no token, no claim, no body, path or parameter.
     """
     level = logging.INFO if (record.status or 0) < 500 else logging.WARNING  # noqa: PLR2004 - RFC 9110
     if record.counted or not logger.isEnabledFor(level):

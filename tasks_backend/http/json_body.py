@@ -1,4 +1,4 @@
-"""A JSON body in two steps, because of the order of checks: read first, parsed later."""
+"""A JSON body in two steps, because of the order of checks: its media type first, its content later."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tasks_backend.errors import MEDIA_TYPE, InternalError, code_of, problem
 from tasks_backend.http import access_log, request_record
 from tasks_backend.http.caller import get_caller
-from tasks_backend.http.receive import BODY_READ, arrived, discard, has_body
+from tasks_backend.http.receive import BODY_READ, discard, drain_arrived, has_body
 from tasks_backend.http.request_record import RequestRecord
 
 logger = logging.getLogger("tasks_backend")
@@ -63,7 +63,11 @@ class ProblemDetailsMiddleware:
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 if message["status"] >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
                     replacement = _replace(scope, message["status"], headers)
-                if BODY_READ not in scope and has_body(scope) and not await arrived(scope, receive):
+                if (
+                    BODY_READ not in scope
+                    and has_body(scope)
+                    and not await drain_arrived(scope, receive)
+                ):
                     closing = scope["http_version"].startswith("1")  # HTTP/2 ends only the stream
                     if closing:
                         headers["Connection"] = "close"

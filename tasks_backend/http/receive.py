@@ -23,8 +23,8 @@ _LENGTH = re.compile(rb"[0-9]{1,19}")  # int() raises for thousands of digits, z
 class BodyReader:
     """Reads bodies of at most `max_bytes`.
 
-    At most `max_waiting` bodies are awaited: the next one ends the longest wait of the sender with
-    the most, so that it is not blocked. A body that has already arrived is never refused.
+    At most `max_waiting` bodies are awaited. When one more comes, the sender with the most waits loses
+    its oldest one (503). A body that has already arrived is never refused.
     """
 
     def __init__(self, *, max_bytes: int, max_waiting: int) -> None:
@@ -132,8 +132,8 @@ def has_body(scope: Scope) -> bool:
     )
 
 
-async def arrived(scope: Scope, receive: Receive) -> bool:
-    """Return whether an unread body has arrived completely, without waiting."""
+async def drain_arrived(scope: Scope, receive: Receive) -> bool:
+    """Read what has arrived of a body, without waiting. Return whether that was all of it."""
     if any(name == b"expect" for name, _ in scope["headers"]):
         return False  # receive() would send 100 Continue (RFC 9110, 10.1.1)
     try:

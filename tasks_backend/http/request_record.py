@@ -51,7 +51,9 @@ class RequestRecord:
         return self.database_calls
 
 
-_current: ContextVar[RequestRecord | None] = ContextVar("tasks_backend.observation", default=None)
+_current: ContextVar[RequestRecord | None] = ContextVar(
+    "tasks_backend.request_record", default=None
+)
 
 
 def set_record(record: RequestRecord) -> None:

@@ -16,9 +16,9 @@ INTERVAL = 5.0  # seconds between two calls of malloc_trim
 def give_memory_back() -> None:
     """Keep glibc's thresholds at their initial value, and call malloc_trim in a thread.
 
-    glibc raises them when the first large block is freed: after a minute of 4 MB pages a worker
-    kept 49 MiB, with fixed ones 5. It never returns free pages below used ones by itself: after a
-    siege these were 15 MiB, with malloc_trim 5.
+    glibc raises both thresholds when the first large block is freed. A worker then kept 49 MiB after a
+    minute of 4 MB pages, and 5 with fixed thresholds. Free pages below used ones return only through
+    malloc_trim: a worker kept 15 MiB after a siege without it, and 5 with it.
     """
     try:
         glibc = ctypes.CDLL(None)

@@ -70,7 +70,9 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*args, **options)
         now = self.loop.time()
         self.head_since: float | None = now
-        """When the wait for a head began; None in a request, and between two in keep-alive."""
+        """When the service began to wait for the rest of a head. None while a request runs, and after
+        a response until the next byte.
+        """
         self._half_closed_since: float | None = None
         self.unsent = 0
         self._unsent_since = self.last_read_at = now

@@ -95,7 +95,7 @@ require_attributes("uvicorn", Multiprocess, "timeout_worker_healthcheck")
 
 @overrides("uvicorn", Multiprocess, "keep_subprocess_alive", "restart_all", "terminate_all")
 class Workers(Multiprocess):
-    """uvicorn's supervisor, with a longer start timeout and with closed sockets after a stop."""
+    """uvicorn's supervisor, with a longer start timeout, a warning for a dead worker, and closed sockets after a stop."""
 
     def restart_all(self) -> None:
         """Replace the workers. The usual health-check timeout is too short for a worker that starts

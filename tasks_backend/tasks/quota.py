@@ -18,10 +18,10 @@ KNOWN_USERS = 10_000  # per process; about 1 MB
 class Limit:
     """The maximum number of rows of one kind per user; 0 means no limit.
 
-    Counting a user's rows costs more than 5 % of a write. So after each count, some writes are not
-    counted: 1/64 of the remaining rows, so that fewer than 64 processes together keep the limit; at
-    most 0.5 % of the limit, because rows may have another source, such as an import. Close to the
-    limit, and for a small limit, each write is counted.
+    Counting a user's rows costs more than 5 % of a write. So after a count with n rows left, the next
+    n/64 writes are not counted, at most 0.5 % of the limit. Fewer than 64 processes together keep the
+    limit so; the 0.5 % covers rows from elsewhere, such as an import. Close to the limit, and for a
+    small limit, each write is counted.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +29,7 @@ class Limit:
         self._uncounted: OrderedDict[str, int] = OrderedDict()
 
     def must_count(self, user_id: str) -> bool:
-        """Return whether this write must count; if not, use up one uncounted write."""
+        """Return whether this write must be counted; if not, use up one uncounted write."""
         if self.most is None:
             return False
         # A user unknown to this process may already be at the limit.
@@ -39,7 +39,7 @@ class Limit:
             self._uncounted.popitem(last=False)
         return left == 0
 
-    def counted(self, user_id: str, left: int) -> None:
+    def set_remaining(self, user_id: str, left: int) -> None:
         """Store how many more rows the user may have."""
         if self.most is not None:
             self._uncounted[user_id] = min(left // 64, self.most // 200)

@@ -1,8 +1,7 @@
 """All the SQL of tasks, compiled at import.
 
-Every statement filters by owner; row-level security excludes other users' rows even if one does not
-(SC-003). A change takes its time after waiting for locks, so a later version of a task never has an
-earlier time.
+Statements filter by owner; row-level security excludes other users' rows even if one does not
+(SC-003). `updated_at` is read after the locks are held, so a later version never has an earlier time.
 """
 
 from typing import Any
@@ -208,7 +207,7 @@ _claimed_by_this_message = and_(
 )
 _is_long = func.coalesce(func.octet_length(task.description) > MAX_COPIED_DESCRIPTION, false())
 
-# Runs just before the result is read: a message that locks others' expired keys must not wait.
+# Runs last in its message: it locks expired keys of other users, and must not wait for anything then.
 DELETE_EXPIRED_KEYS = select(getattr(func, SCHEMA).delete_expired_keys())
 
 

@@ -228,7 +228,7 @@ async def _create(own: CallerDatabase, quota: Quota, values: dict[str, Any]) -> 
     if not rows:
         raise QuotaExceeded
     *task, left = rows[0]
-    quota.tasks.counted(user_id, left)
+    quota.tasks.set_remaining(user_id, left)
     return tuple(task)
 
 
@@ -260,7 +260,7 @@ async def _run_idempotent(
     size = len(statements.FIELDS) + 1
     row, (attempt, fingerprint, *remaining) = rows[0][:size], rows[0][size:]
     for limit, left in zip(limits.values(), remaining, strict=False):
-        limit.counted(user_id, left)
+        limit.set_remaining(user_id, left)
     return row, attempt, fingerprint
 
 

@@ -1,4 +1,4 @@
-"""Resources of the service: each worker's memory, descriptors and connections; tasks, slots."""
+"""Resources of the service: each worker's memory, descriptors and connections; tasks, places."""
 
 import re
 import ssl

@@ -70,7 +70,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def at_rest(app: FastAPI) -> None:
-    """Return once an application holds no slots, connections or queued requests any more."""
+    """Return once an application holds no places, connections or queued requests any more."""
 
     def held() -> dict[str, int]:
         limiter, pool = app.state.bounds.limiter, app.state.database.pool

@@ -23,7 +23,7 @@ class Attack:
     reads: bool = True
     beside: str | None = None
     crowds: bool = False
-    """`sockets` is too low: it must exceed the number of slots."""
+    """`sockets` is too low: it must exceed the number of places."""
     answer: str = ""
     """A status that some attempts must get; otherwise the attack did not work, or got no answer."""
     ends: float | None = None
