@@ -23,7 +23,7 @@ from tasks_backend.db.database import Database
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import MalformedJson
 from tasks_backend.http import access_log
-from tasks_backend.http.limiter import ConcurrencyLimiter
+from tasks_backend.http.limiter import ConcurrencyLimiter, OverloadPolicy
 from tasks_backend.http.problem_details import (
     ProblemDetailsMiddleware,
     UnhandledErrorMiddleware,
@@ -149,9 +149,15 @@ def _middleware(
         allow_headers=REQUEST_HEADERS,
         expose_headers=RESPONSE_HEADERS,
     )
+    prefixes = tuple(
+        f"/api/{version}/{plugin.name}/".encode()
+        for plugin in plugins
+        if not plugin.public
+        for version in plugin.routers
+    )
     of_plugins = [middleware for plugin in plugins for middleware in plugin.middleware]
     return [
-        Middleware(LifespanMiddleware, limiter),
+        Middleware(LifespanMiddleware, OverloadPolicy(limiter, prefixes)),
         Middleware(ProblemDetailsMiddleware, access_log.user_hasher(settings.pseudonym_salt)),
         *([cors] if settings.cors_origins else []),
         *([Middleware(UnhandledErrorMiddleware), *of_plugins] if of_plugins else []),

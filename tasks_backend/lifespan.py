@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
-from tasks_backend.http.limiter import LIMITER, ConcurrencyLimiter
+from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy
 from tasks_backend.plugin import Plugin, PluginError
 
 
@@ -35,13 +35,13 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
 
 
 class LifespanMiddleware:
-    """Give the server the limiter, for cheap refusals (decision 0017), and a PluginError at the
+    """Give the server the overload policy, for cheap refusals (decision 0017), and a PluginError at the
     start as one sentence instead of the framework's traceback.
     """
 
-    def __init__(self, app: ASGIApp, limiter: ConcurrencyLimiter) -> None:
+    def __init__(self, app: ASGIApp, overload: OverloadPolicy) -> None:
         self.app = app
-        self._limiter = limiter
+        self._overload = overload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the lifespan; pass everything else on."""
@@ -49,7 +49,7 @@ class LifespanMiddleware:
             await self.app(scope, receive, send)
             return
         if "state" in scope:
-            scope["state"][LIMITER] = self._limiter
+            scope["state"][OVERLOAD_POLICY] = self._overload
 
         async def send_short_error(message: Message) -> None:
             error = sys.exception()

@@ -12,11 +12,16 @@ from starlette.types import Receive, Scope
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.errors import InvalidToken, MissingToken
 from tasks_backend.http.caller import Caller, bearer_credential, set_caller
-from tasks_backend.http.limiter import ConcurrencyLimiter, Place
+from tasks_backend.http.limiter import (
+    ConcurrencyLimiter,
+    Place,
+    credential_sender,
+    user_sender,
+)
 from tasks_backend.http.receive import BodyReader, ReceivedBody
 from tasks_backend.http.resource import Gate
 
-PUBLIC = "public"
+PUBLIC = ("public",)
 """The limiter's sender of all requests that need no token."""
 
 
@@ -53,10 +58,10 @@ def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
     async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
         deadline = bounds.deadline()
         token = _bearer_token(scope)
-        bounds.limiter.require_place(token)  # before the expensive verification
+        bounds.limiter.require_place(credential_sender(token))  # before the expensive verification
         user_id = await verifier.subject(token, deadline=deadline)
-        body = await bounds.bodies.read(scope, receive, user_id, deadline)
-        place = bounds.limiter.acquire(token, user_id)
+        body = await bounds.bodies.read(scope, receive, user_sender(user_id), deadline)
+        place = bounds.limiter.acquire(credential_sender(token), user_sender(user_id))
         set_caller(scope, Caller(user_id, deadline, body.disconnected))
         return body, place
 

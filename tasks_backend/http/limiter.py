@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable
+from dataclasses import dataclass
 from types import TracebackType
 
 from tasks_backend.errors import Overloaded
@@ -10,8 +11,27 @@ from tasks_backend.http.counted_warning import CountedWarning
 
 logger = logging.getLogger("tasks_backend")
 
-LIMITER = "tasks_backend.limiter"
-"""The key of the service's limiter in the lifespan's state."""
+OVERLOAD_POLICY = "tasks_backend.overload_policy"
+"""The key of the OverloadPolicy in the lifespan's state."""
+
+
+@dataclass(frozen=True)
+class OverloadPolicy:
+    """What a server needs in order to refuse requests before the application sees them."""
+
+    limiter: "ConcurrencyLimiter"
+    prefixes: tuple[bytes, ...]
+    """Where paths begin whose requests need a token, and so have the credential as their sender."""
+
+
+def credential_sender(token: str | None) -> Hashable:
+    """Return the sender that a credential is, before it is verified."""
+    return "credential", token
+
+
+def user_sender(user_id: str) -> Hashable:
+    """Return the sender that a user is: never equal to a credential, whatever a client sends."""
+    return "user", user_id
 
 
 class ConcurrencyLimiter:

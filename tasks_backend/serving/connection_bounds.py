@@ -9,7 +9,7 @@ import logging
 import socket
 import struct
 from functools import cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -65,6 +65,8 @@ class BoundedConnection(HttpToolsProtocol):
     """uvicorn's protocol with timeouts for idle, slow and non-reading clients."""
 
     transport: asyncio.Transport
+    _summed_at: ClassVar[float] = 0.0
+    """When the process last summed up what its clients have not read."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -125,6 +127,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request."""
+        self._unset_keepalive_if_required()  # armed while the head was parsed, it would end the answer
         self.head_since = None
         super().on_headers_complete()
         if not self.pipeline:
@@ -154,6 +157,8 @@ class BoundedConnection(HttpToolsProtocol):
         connected = self.transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._stop_running()
+        if self._check is not None:
+            self._check.cancel()  # it would record the unsent bytes again
         self.unsent, self.head_since = 0, None  # not chosen again before it is closed
         self.transport.abort()
 
@@ -174,6 +179,9 @@ class BoundedConnection(HttpToolsProtocol):
         now = self.loop.time()
         self._check = self.loop.call_later(CHECK_INTERVAL, self._check_times)
         self._record_unsent()
+        if self.unsent and now - BoundedConnection._summed_at > CHECK_INTERVAL / 2:
+            BoundedConnection._summed_at = now
+            self._limit_unsent()
         if self.unsent and (
             now - self.last_read_at > WRITE_STALL or now - self._unsent_since > WRITE_TIMEOUT
         ):

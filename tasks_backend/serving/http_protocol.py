@@ -4,26 +4,28 @@ httptools treats an offered upgrade as accepted: it skips the body, whose bytes 
 as the next request. Here the offer is ignored (RFC 9110, 7.8; decision 0017).
 """
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Any
 
 import httptools
 from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tasks_backend.compatibility import overrides, require_attributes
 from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
 from tasks_backend.http.caller import bearer_credential
-from tasks_backend.http.limiter import LIMITER, ConcurrencyLimiter
+from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy, credential_sender
 from tasks_backend.http.problem_details import request_id
 from tasks_backend.serving.connection_bounds import BoundedConnection
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
 MAX_HEADERS = 100
 
-_LIMITED_PATHS = re.compile(rb"/api/[A-Za-z0-9/_-]*")
-"""Paths that may be refused here under overload. Probes and documents are always answered."""
+_PLAIN_PATH = re.compile(rb"[A-Za-z0-9/_-]*")
+"""Paths that may be refused here, and so are part of the answer."""
 _LEFT_TO_THE_GATE = {b"content-length", b"transfer-encoding", b"expect", b"origin"}
 """With these headers only the gate refuses: a body may follow, or a browser needs CORS headers."""
 
@@ -32,6 +34,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _BODY_PIECE = 1024  # bytes of a body to parse before checking whether the next request has begun
 
 
+require_attributes("uvicorn", FlowControl, "read_paused", "write_paused")
 require_attributes("uvicorn", HttpToolsProtocol, "app_state", "headers", "parser", "scope", "url")
 
 
@@ -51,11 +54,17 @@ class Protocol(BoundedConnection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._limiter: ConcurrencyLimiter | None = self.app_state.get(LIMITER)
+        self._overload: OverloadPolicy | None = self.app_state.get(OVERLOAD_POLICY)
         self._unparsed = b""
+        self._head_is_alone = False  # it came in one piece, and nothing follows it
         self._unfinished = 0  # bytes since the last complete head or piece of a body
         self._in_head = True
         self._reparsing = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP's
+        """Start the connection, with a flow control that knows what is unparsed."""
+        super().connection_made(transport)
+        self.flow = _InputFlow(transport, self)
 
     def data_received(self, data: bytes) -> None:
         """Parse the data. While a request waits behind another, the rest is kept unparsed."""
@@ -125,34 +134,44 @@ class Protocol(BoundedConnection):
         if self._unparsed:
             self.record_data()
         self._parse()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's text is not sent
         """Answer a request that cannot be parsed, and close. A running request is answered first."""
         self._unparsed = b""
-        if self.in_request and (self.cycle.response_started or not self.cycle.more_body):
-            self.cycle.keep_alive = False
+        running = self._running
+        if running is not None and (
+            self.pipeline or running.response_started or not running.more_body
+        ):
+            self.pipeline.clear()
+            running.keep_alive = False
             self.flow.pause_reading()
             return
         self._write_problem(HTTPException(400), "", request_id([]), closing=True)
 
     def _is_to_be_refused(self) -> bool:
         """Return whether to refuse the request here, at half of what it costs in the gate (decision
-        0017). Acquires no place, and decides only for requests without a body.
+        0017). Acquires no place, and decides only for a request without a body that came alone: so
+        one refusal is made for each time that data arrives, and nothing is parsed after it.
         """
-        limiter = self._limiter
-        if limiter is None or limiter.has_room or self.in_request or self.flow.write_paused:
+        overload = self._overload
+        if overload is None or overload.limiter.has_room or not self._head_is_alone:
             return False
-        if self.parser.get_method() == b"HEAD" or not _LIMITED_PATHS.fullmatch(self._path):
+        if self.in_request or self.flow.write_paused or self.parser.get_method() == b"HEAD":
+            return False
+        if not (
+            _PLAIN_PATH.fullmatch(self._path) and (self._path + b"/").startswith(overload.prefixes)
+        ):
             return False
         if any(name in _LEFT_TO_THE_GATE for name, _ in self.headers):
             return False
-        if limiter.has_place(bearer_credential(self.headers) or ""):
-            return False
-        limiter.count_refusal()
-        return True
+        return not overload.limiter.has_place(credential_sender(bearer_credential(self.headers)))
 
     def _refuse(self) -> None:
         """Answer Overloaded (EDGE-9), and keep the connection if the client does."""
+        if self._overload is not None:
+            self._overload.limiter.count_refusal()
         self.head_since = None
         keep_alive = (
             not self._stopping
@@ -162,6 +181,11 @@ class Protocol(BoundedConnection):
         path = self.root_path + self._path.decode("ascii")
         self._write_problem(Overloaded(), path, request_id(self.headers), closing=not keep_alive)
         super().on_response_complete()
+
+    @property
+    def has_unparsed(self) -> bool:
+        """Whether received data waits behind a running request."""
+        return bool(self._unparsed)
 
     @property
     def _path(self) -> bytes:
@@ -201,9 +225,11 @@ class Protocol(BoundedConnection):
                 self._unparsed = data[position:]
                 return
             end = position + _BODY_PIECE
+            self._head_is_alone = False
             if self._in_head:
                 head_end = data.find(_END_OF_HEAD, position)
                 end = len(data) if head_end < 0 else head_end + len(_END_OF_HEAD)
+                self._head_is_alone = self._unfinished == 0 and end == len(data)
             piece = data[position:end]
             self._unfinished += len(piece)
             if self._unfinished > MAX_HEAD or not self._feed(piece):
@@ -240,6 +266,19 @@ class Protocol(BoundedConnection):
         except httptools.HttpParserError:
             return False
         return True
+
+
+class _InputFlow(FlowControl):
+    """uvicorn's flow control, which does not read on while received data is unparsed."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: Protocol) -> None:
+        super().__init__(transport)
+        self._protocol = protocol
+
+    def resume_reading(self) -> None:
+        """Resume, unless data is waiting: uvicorn resumes for each body and after each response."""
+        if not self._protocol.has_unparsed:
+            super().resume_reading()
 
 
 def _new_parser(protocol: object) -> httptools.HttpRequestParser:
