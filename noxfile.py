@@ -60,7 +60,13 @@ def require_node(session: nox.Session) -> None:
 def dev(session: nox.Session) -> None:
     """Start the service on an embedded PostgreSQL, with a token to try (arguments: tasks-backend dev --help)."""
     install(session, "dev")
-    session.run("tasks-backend", "dev", *session.posargs)
+    session.run(
+        "tasks-backend",
+        "dev",
+        *session.posargs,
+        interrupt_timeout=30.0,  # with nox's own 0.3 s, PostgreSQL outlives it
+        terminate_timeout=30.0,
+    )
 
 
 @nox.session
