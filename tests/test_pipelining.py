@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response, StreamingResponse
-from support.service import at_rest, connected, served
+from support.service import at_rest, connected, overloaded, served
 from support.signing import Signer
 
 from tasks_backend import Plugin, Settings, create_app
@@ -68,15 +68,6 @@ def refused(signer: Signer) -> bytes:
     return (
         f"GET /api/v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     )
-
-
-@contextlib.contextmanager
-def overloaded(app: FastAPI) -> Iterator[None]:
-    """No place is free."""
-    limiter = app.state.bounds.limiter
-    limiter.left, left = 0, limiter.left
-    yield
-    limiter.left = left
 
 
 def everything(connection: socket.socket, timeout: float = 5.0) -> bytes:

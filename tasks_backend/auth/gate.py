@@ -58,10 +58,12 @@ def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
     async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:
         deadline = bounds.deadline()
         token = _bearer_token(scope)
-        bounds.limiter.require_place(credential_sender(token))  # before the expensive verification
+        credential = credential_sender(token)
+        bounds.limiter.require_place(credential)  # before the expensive verification
         user_id = await verifier.subject(token, deadline=deadline)
-        body = await bounds.bodies.read(scope, receive, user_sender(user_id), deadline)
-        place = bounds.limiter.acquire(credential_sender(token), user_sender(user_id))
+        user = user_sender(user_id)
+        body = await bounds.bodies.read(scope, receive, user, deadline)
+        place = bounds.limiter.acquire(credential, user)
         set_caller(scope, Caller(user_id, deadline, body.disconnected))
         return body, place
 

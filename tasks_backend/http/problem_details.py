@@ -25,6 +25,9 @@ from tasks_backend.http.request_record import RequestRecord
 
 logger = logging.getLogger("tasks_backend")
 
+STANDARD_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""What every response carries beside its request id; a route may set its own `Cache-Control`."""
+
 _REQUEST_ID = "tasks_backend.request_id"
 _ACCEPTED_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _BODY_HEADERS = ("content-length", "content-type", "content-encoding", "etag")
@@ -58,9 +61,7 @@ class ProblemDetailsMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = identity
-                headers.setdefault("Cache-Control", "no-store")
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                _add_standard(headers, identity)
                 if message["status"] >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
                     replacement = _replace(scope, message["status"], headers)
                 if (
@@ -137,6 +138,13 @@ def problem_response(scope: Scope, error: HTTPException) -> Response:
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)
+
+
+def _add_standard(headers: MutableHeaders, identity: str) -> None:
+    """Add what every response carries."""
+    headers["X-Request-Id"] = identity
+    for name, value in STANDARD_HEADERS.items():
+        headers.setdefault(name, value)
 
 
 def _replace(scope: Scope, status: int, headers: MutableHeaders) -> bytes:

@@ -18,7 +18,7 @@ from tasks_backend.compatibility import overrides, require_attributes
 from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
 from tasks_backend.http.caller import bearer_credential
 from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy, credential_sender
-from tasks_backend.http.problem_details import request_id
+from tasks_backend.http.problem_details import STANDARD_HEADERS, request_id
 from tasks_backend.serving.connection_bounds import BoundedConnection
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
@@ -68,7 +68,6 @@ class Protocol(BoundedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data. While a request waits behind another, the rest is kept unparsed."""
-        self.record_data()
         self._unparsed = self._unparsed + data if self._unparsed else data
         self._parse()
         if self._unparsed:
@@ -108,7 +107,8 @@ class Protocol(BoundedConnection):
             raise ValueError("unknown or ambiguous transfer coding")
         self._reparsing = self._in_head = False
         self._unfinished = 0
-        if self._is_to_be_refused():
+        if self._overload is not None and self._is_to_be_refused(self._overload):
+            self._overload.limiter.count_refusal()
             self._refuse()
         else:
             super().on_headers_complete()
@@ -131,8 +131,6 @@ class Protocol(BoundedConnection):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self._unparsed:
-            self.record_data()
         self._parse()
         if not self.pipeline:
             self.flow.resume_reading()
@@ -150,19 +148,17 @@ class Protocol(BoundedConnection):
             return
         self._write_problem(HTTPException(400), "", request_id([]), closing=True)
 
-    def _is_to_be_refused(self) -> bool:
+    def _is_to_be_refused(self, overload: OverloadPolicy) -> bool:
         """Return whether to refuse the request here, at half of what it costs in the gate (decision
         0017). Acquires no place, and decides only for a request without a body that came alone: so
         one refusal is made for each time that data arrives, and nothing is parsed after it.
         """
-        overload = self._overload
-        if overload is None or overload.limiter.has_room or not self._head_is_alone:
+        if overload.limiter.has_room or not self._head_is_alone:
             return False
         if self.in_request or self.flow.write_paused or self.parser.get_method() == b"HEAD":
             return False
-        if not (
-            _PLAIN_PATH.fullmatch(self._path) and (self._path + b"/").startswith(overload.prefixes)
-        ):
+        path = self._path
+        if not (_PLAIN_PATH.fullmatch(path) and (path + b"/").startswith(overload.prefixes)):
             return False
         if any(name in _LEFT_TO_THE_GATE for name, _ in self.headers):
             return False
@@ -170,8 +166,6 @@ class Protocol(BoundedConnection):
 
     def _refuse(self) -> None:
         """Answer Overloaded (EDGE-9), and keep the connection if the client does."""
-        if self._overload is not None:
-            self._overload.limiter.count_refusal()
         self.head_since = None
         keep_alive = (
             not self._stopping
@@ -201,8 +195,7 @@ class Protocol(BoundedConnection):
             "content-type": MEDIA_TYPE,
             "content-length": str(len(body)),
             "x-request-id": identity,
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
+            **STANDARD_HEADERS,
             **(error.headers or {}),
             **({"connection": "close"} if closing else {}),
         }
@@ -229,7 +222,7 @@ class Protocol(BoundedConnection):
             if self._in_head:
                 head_end = data.find(_END_OF_HEAD, position)
                 end = len(data) if head_end < 0 else head_end + len(_END_OF_HEAD)
-                self._head_is_alone = self._unfinished == 0 and end == len(data)
+                self._head_is_alone = not self._unfinished and head_end >= 0 and end == len(data)
             piece = data[position:end]
             self._unfinished += len(piece)
             if self._unfinished > MAX_HEAD or not self._feed(piece):
@@ -268,6 +261,7 @@ class Protocol(BoundedConnection):
         return True
 
 
+@overrides("uvicorn", FlowControl, "resume_reading")
 class _InputFlow(FlowControl):
     """uvicorn's flow control, which does not read on while received data is unparsed."""
 

@@ -89,8 +89,9 @@ def run(
         raise NotStarted("the service did not start, for the reason above")
 
 
-require_attributes("uvicorn", Multiprocess, "config", "processes", "sockets")
-require_attributes("uvicorn", Multiprocess, "timeout_worker_healthcheck")
+require_attributes(
+    "uvicorn", Multiprocess, "config", "processes", "sockets", "timeout_worker_healthcheck"
+)
 
 
 @overrides("uvicorn", Multiprocess, "keep_subprocess_alive", "restart_all", "terminate_all")

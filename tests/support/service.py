@@ -86,6 +86,17 @@ def at_rest(app: FastAPI) -> None:
     eventually(lambda: not any(held().values()))
 
 
+@contextlib.contextmanager
+def overloaded(app: FastAPI) -> Iterator[None]:
+    """In the block, no place is free."""
+    limiter = app.state.bounds.limiter
+    limiter.left, left = 0, limiter.left
+    try:
+        yield
+    finally:
+        limiter.left = left
+
+
 def connected(url: str) -> socket.socket:
     """A TCP connection to a service, for bytes that no HTTP client sends."""
     address = urlsplit(url)
