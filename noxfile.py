@@ -29,10 +29,11 @@ LOCKS: dict[str, list[str]] = {
 """The files in .ci/locks, and what each of them locks beside the package's dependencies."""
 
 
-def install(session: nox.Session, lock: str = "all") -> None:
-    """Install the project, and its dependencies at their locked versions."""
+def install(session: nox.Session, lock: str = "all", *, project: bool = True) -> None:
+    """Install the dependencies at their locked versions, and the project."""
     session.install("--require-hashes", "-r", f".ci/locks/{lock}.txt")
-    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+    if project:
+        session.install("--no-deps", "--no-build-isolation", "-e", ".")
 
 
 def group(name: str) -> list[str]:
@@ -49,11 +50,12 @@ def dependencies(*extras: str) -> list[str]:
     ]
 
 
-def require_node(session: nox.Session) -> None:
-    """Skip the session if Node.js is missing; in CI, fail."""
-    if shutil.which("npm") is None:
-        skip_or_fail = session.error if os.environ.get("CI") else session.skip
-        skip_or_fail("Node.js and npm are not installed")
+def require(session: nox.Session, *programs: str) -> None:
+    """Skip the session if a program is not installed; in CI, fail."""
+    path = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian installs some there
+    if absent := [name for name in programs if shutil.which(name, path=path) is None]:
+        refuse = session.error if os.environ.get("CI") else session.skip
+        refuse(f"not installed: {', '.join(absent)}")
 
 
 @nox.session
@@ -122,7 +124,7 @@ def lock(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
-    session.install("--require-hashes", "-r", ".ci/locks/all.txt")
+    install(session, project=False)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -144,9 +146,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """Test the documentation page and CORS in a real browser (needs chromium; --screenshots DIR)."""
-    if shutil.which("chromium") is None:
-        skip_or_fail = session.error if os.environ.get("CI") else session.skip
-        skip_or_fail("chromium is not installed: apt-get install chromium")
+    require(session, "chromium")
     install(session)
     screenshots = f"--screenshots={session.virtualenv.location}/screenshots"
     session.run("pytest", "tests/browser", screenshots, *session.posargs)
@@ -155,9 +155,7 @@ def browser(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Break PostgreSQL, PgBouncer, network and workers under load (needs pgbouncer; --faults-seconds)."""
-    if shutil.which("pgbouncer") is None and shutil.which("pgbouncer", path="/usr/sbin") is None:
-        skip_or_fail = session.error if os.environ.get("CI") else session.skip
-        skip_or_fail("PgBouncer is not installed: apt-get install pgbouncer")
+    require(session, "pgbouncer")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
     session.run("pytest", "tests/faults", "-s", f"--faults-report={report}", *session.posargs)
@@ -166,11 +164,7 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def proxies(session: nox.Session) -> None:
     """Test behind real proxies: smuggling, and everyday use (needs nginx, caddy, haproxy, apache2, curl)."""
-    names = ("nginx", "caddy", "haproxy", "apache2", "curl")
-    system = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # Debian installs some there
-    if absent := [name for name in names if shutil.which(name, path=system) is None]:
-        skip_or_fail = session.error if os.environ.get("CI") else session.skip
-        skip_or_fail(f"not installed: {', '.join(absent)}")
+    require(session, "nginx", "caddy", "haproxy", "apache2", "curl")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
     session.run("pytest", "tests/proxies", f"--proxies-report={report}", *session.posargs)
@@ -193,9 +187,7 @@ def siege(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
-    if shutil.which("wrk") is None:
-        skip_or_fail = session.error if os.environ.get("CI") else session.skip
-        skip_or_fail("wrk is not installed: apt-get install wrk")
+    require(session, "wrk")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"
     has_path = any(argument.startswith("tests/benchmarks") for argument in session.posargs)
@@ -206,7 +198,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(name="api-lint")
 def api_lint(session: nox.Session) -> None:
     """Lint the OpenAPI document with Redocly and Spectral (needs Node.js)."""
-    require_node(session)
+    require(session, "npm")
     install(session)
     session.run("pytest", "tests/api_lint", *session.posargs)
 
@@ -214,7 +206,7 @@ def api_lint(session: nox.Session) -> None:
 @nox.session
 def postman(session: nox.Session) -> None:
     """Run the Postman collection, complete and against a failing service (needs Node.js)."""
-    require_node(session)
+    require(session, "npm")
     install(session)
     session.run("pytest", "tests/postman", *session.posargs)
 
@@ -222,7 +214,7 @@ def postman(session: nox.Session) -> None:
 @nox.session(name="better-auth")
 def better_auth(session: nox.Session) -> None:
     """Test with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
-    require_node(session)
+    require(session, "npm")
     install(session)
     session.run("pytest", "tests/better_auth", "-s", *session.posargs)
 
@@ -230,7 +222,7 @@ def better_auth(session: nox.Session) -> None:
 @nox.session
 def typescript(session: nox.Session) -> None:
     """Generate the TypeScript client, compile it and run it in a real Next.js (needs Node.js)."""
-    require_node(session)
+    require(session, "npm")
     install(session)
     session.run("pytest", "tests/typescript", "-s", *session.posargs)
 
@@ -238,7 +230,7 @@ def typescript(session: nox.Session) -> None:
 @nox.session
 def plugin(session: nox.Session) -> None:
     """Build third-party plugins, install them from wheels and test them, working and broken."""
-    session.install("--require-hashes", "-r", ".ci/locks/all.txt")
+    install(session, project=False)
     wheels = Path(session.create_tmp()).resolve()
     for built in wheels.glob("*.whl"):
         built.unlink()

@@ -180,8 +180,10 @@ def test_migrate_and_serve_with_two_workers(
     assert (migrated.returncode, migrated.stdout) == (0, "The schema is at revision 0003.\n")
     port = free_port()
     base = f"http://127.0.0.1:{port}"
+    arguments = ["serve", "--port", str(port), "--workers", "2"]
     with running(
-        *(tmp_path, "serve", "--port", str(port), "--workers", "2"),
+        tmp_path,
+        *arguments,
         DATABASE_URL=url,
         JWT_ISSUER=ISSUER,
         JWT_AUDIENCE=AUDIENCE,

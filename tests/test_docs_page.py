@@ -70,14 +70,14 @@ def test_swagger_ui_is_the_unchanged_package(anonymous: httpx2.Client) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [
-        *("/docs/", "/docs/x", "/docs/development.js", "/docs/token?user=alice"),
-        *("{assets}/", "{assets}/page.html", "{assets}/__init__.py", "{assets}/Page.css"),
-        *("{assets}/../../app.py", "{assets}/..%2f..%2fapp.py", "{assets}/%2e%2e/%2e%2e/app.py"),
-        *("{assets}/..\\..\\app.py", "{assets}/..%5c..%5capp.py", "{assets}//etc/passwd"),
-        *("{assets}/page.css%00.js", "{assets}/page.css/", "{assets}/./page.css"),
-        *("//{assets}/page.css", "/docs/0000000000000000/page.css", "/static/page.css"),
-    ],
+    r"""
+    /docs/ /docs/x /docs/development.js /docs/token?user=alice
+    {assets}/ {assets}/page.html {assets}/__init__.py {assets}/Page.css
+    {assets}/../../app.py {assets}/..%2f..%2fapp.py {assets}/%2e%2e/%2e%2e/app.py
+    {assets}/..\..\app.py {assets}/..%5c..%5capp.py {assets}//etc/passwd
+    {assets}/page.css%00.js {assets}/page.css/ {assets}/./page.css
+    //{assets}/page.css /docs/0000000000000000/page.css /static/page.css
+    """.split(),
 )
 def test_other_paths_are_not_found(anonymous: httpx2.Client, service: str, target: str) -> None:
     """The raw path is sent, not normalised by a client."""

@@ -107,14 +107,11 @@ def operation(endpoint: Callable[..., Any], path: str = "/") -> RouteContext:
     return only
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        *(sync, model, untold, header, cookie, body, into, later),
-        *(of_generated, of_nested, of_query, of_threaded, twice),
-    ],
-    ids=lambda endpoint: endpoint.__name__,
-)
+LEFT_TO_FASTAPI = [sync, model, untold, header, cookie, body, into, later]
+LEFT_TO_FASTAPI += [of_generated, of_nested, of_query, of_threaded, twice]
+
+
+@pytest.mark.parametrize("endpoint", LEFT_TO_FASTAPI, ids=lambda endpoint: endpoint.__name__)
 def test_an_endpoint_with_other_parameters_is_left_to_fastapi(
     endpoint: Callable[..., Awaitable[Any]],
 ) -> None:

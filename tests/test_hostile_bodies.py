@@ -332,12 +332,12 @@ def test_unusual_but_valid_bodies_are_accepted(
 
 @pytest.mark.parametrize(
     "media_type",
-    [
-        *("text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data"),
-        *("application/xml", "application/octet-stream", "application/problem+json"),
-        *("application/jsonl", "application/json-patch+json", "application", "*/*", "json", ""),
-        *("application/json, text/plain", "application/json text/plain", "application/*"),
-    ],
+    (
+        "text/plain|text/json|application/x-www-form-urlencoded|multipart/form-data"
+        "|application/xml|application/octet-stream|application/problem+json"
+        "|application/jsonl|application/json-patch+json|application|*/*|json|"
+        "|application/json, text/plain|application/json text/plain|application/*"
+    ).split("|"),
 )
 def test_another_media_type_is_a_415(alice: User, media_type: str) -> None:
     task = alice.create()

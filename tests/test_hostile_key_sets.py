@@ -289,11 +289,11 @@ REFUSED: dict[str, Refused] = {
     "a key of the development issuer's": owned(Signer(kid="tasks-backend-dev-0123456789abcdef")),
 }
 WORTH_REFUSING = (
-    *("a secret Ed25519 key", "a secret EC key", "a key that is symmetric too"),
-    *("an RSA key of 1,024 bits", "an Ed25519 point of small order", "an Ed448 key"),
-    *("use enc", "use a list", "key_ops to sign", "key_ops a string", "key_ops null"),
-    *("alg not in the settings", "a key of the development issuer's"),
-)
+    "a secret Ed25519 key|a secret EC key|a key that is symmetric too"
+    "|an RSA key of 1,024 bits|an Ed25519 point of small order|an Ed448 key"
+    "|use enc|use a list|key_ops to sign|key_ops a string|key_ops null"
+    "|alg not in the settings|a key of the development issuer's"
+).split("|")
 """The members with which PyJWT alone would accept the token."""
 
 

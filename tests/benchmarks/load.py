@@ -49,12 +49,9 @@ def read(path: Path) -> Iterator[Request]:
 
 def send(base: str, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Burst:
     """Send the requests in a cycle, with this number of connections."""
+    options = f"--threads 1 --connections {connections} --duration {seconds}s --timeout {TIMEOUT}s"
     done = subprocess.run(
-        [
-            *("wrk", "--threads", "1", "--connections", str(connections)),
-            *("--duration", f"{seconds}s", "--timeout", f"{TIMEOUT}s"),
-            *("--script", str(SCRIPT), base, "--", str(requests)),
-        ],
+        ["wrk", *options.split(), "--script", str(SCRIPT), base, "--", str(requests)],
         capture_output=True,
         text=True,
         timeout=seconds + TIMEOUT + 50,

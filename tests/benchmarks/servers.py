@@ -8,16 +8,6 @@ from benchmarks.data import SERVICE
 from benchmarks.operations import OPERATIONS
 
 _UVICORN = (".venv/bin/python", "-m", "uvicorn", "--no-access-log", "--port", "{port}")
-_GUNICORN = (
-    ".venv/bin/python",
-    "-m",
-    "gunicorn",
-    "--threads",
-    "16",
-    "--bind",
-    "127.0.0.1:{port}",
-    "--no-control-socket",
-)
 _SERVICE = (sys.executable, "-m", "tasks_backend", "serve", "--port", "{port}")
 
 
@@ -62,23 +52,13 @@ SERVERS = (
         "fastify",
         target="1.3, list below 1",
     ),
-    Server("Express, Knex, jose", "peer", ("node", "server.mjs"), "express", target="0.8"),
-    Server("Express, Prisma, jose", "peer", ("node", "server.mjs"), "prisma", target="1"),
     Server("Litestar, asyncpg, PyJWT", "peer", (*_UVICORN, "app:app"), "litestar", target="1"),
-    Server("Django, ninja, PyJWT", "peer", (*_GUNICORN, "app:app"), "django", target="1"),
     Server(
         "tutorial: FastAPI, Session, psycopg2, PyJWT",
         "peer",
         (*_UVICORN, "app:app"),
         source="tutorial",
         target="0.25",
-    ),
-    Server(
-        "FastAPI's template: Session, psycopg 3, PyJWT",
-        "peer",
-        (*_UVICORN, "app:app"),
-        source="template",
-        target="1",
     ),
     Server("hello of FastAPI", "limit", (*_UVICORN, "framework:app"), "hello", ("get",)),
     Server(

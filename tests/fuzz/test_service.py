@@ -23,13 +23,15 @@ from tasks_backend import Plugin, Settings, create_app
 
 HERE = Path(__file__).parent
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}
-CHECKS = {
-    *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
-    *("response_headers_conformance", "response_schema_conformance", "negative_data_rejection"),
-    *("positive_data_acceptance", "missing_required_header", "unsupported_method"),
-    *("allow_header_conformance", "use_after_free", "ensure_resource_availability"),
-    *("ignored_auth", "object_level_authorization"),
-}
+CHECKS = set(
+    """
+    not_a_server_error status_code_conformance content_type_conformance
+    response_headers_conformance response_schema_conformance negative_data_rejection
+    positive_data_acceptance missing_required_header unsupported_method
+    allow_header_conformance use_after_free ensure_resource_availability
+    ignored_auth object_level_authorization
+    """.split()
+)
 
 
 @dataclass
@@ -82,13 +84,11 @@ def directory(tmp_path: Path, tokens: dict[str, str]) -> Path:
 
 
 def schemathesis(url: str, directory: Path, *arguments: str, seed: int, timeout: float) -> Run:
+    general = ["--no-color", "--config-file", str(directory / "schemathesis.toml")]
+    reports = f"--seed {seed} --report ndjson --report-ndjson-path events.ndjson".split()
+    command = [sys.executable, "-m", "schemathesis.cli", *general, "run", f"{url}/openapi.json"]
     finished = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "--no-color"),
-            *("--config-file", str(directory / "schemathesis.toml")),
-            *("run", f"{url}/openapi.json", "--seed", str(seed)),
-            *("--report", "ndjson", "--report-ndjson-path", "events.ndjson", *arguments),
-        ],
+        [*command, *reports, *arguments],
         cwd=directory,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")},
         stdout=subprocess.PIPE,

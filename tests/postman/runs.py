@@ -47,12 +47,11 @@ def newman(
     """Run the collection with these values in its published environment."""
     report = directory / "report.json"
     report.unlink(missing_ok=True)
-    command = [
-        *("run", str(collection), "-e", str(ENVIRONMENT), *arguments),
-        *(part for name, value in values.items() for part in ("--env-var", f"{name}={value}")),
-        *("--timeout-request", "60000", "--timeout-script", "20000", "--color", "off"),
-        *("--reporters", "cli,json", "--reporter-json-export", str(report)),
-    ]
+    command = ["run", str(collection), "-e", str(ENVIRONMENT), *arguments]
+    for name, value in values.items():
+        command += ["--env-var", f"{name}={value}"]
+    command += "--timeout-request 60000 --timeout-script 20000 --color off".split()
+    command += ["--reporters", "cli,json", "--reporter-json-export", str(report)]
     done = run(directory, programs / "newman", *command, check=False)
     found = Run(done.returncode, done.stdout)
     if report.exists():

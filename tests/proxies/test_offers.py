@@ -25,12 +25,11 @@ JAVA = (
 
 
 def test_curl_with_an_offer_of_http_2(running: Running, user: Person) -> None:
-    status = _run(
-        *(executable("curl"), "-sS", "--http2", "-d", BODY.decode(), "-o", "/dev/null"),
-        *("-H", f"Authorization: Bearer {user.token}", "-H", "Content-Type: application/json"),
-        *("-w", "%{http_code}", "--max-time", "20", f"{running.url}{TASKS}"),
-    )
-    assert status == "201"
+    options = "-sS --http2 -o /dev/null -w %{http_code} --max-time 20".split()
+    token = f"Authorization: Bearer {user.token}"
+    headers = ["-H", token, "-H", "Content-Type: application/json"]
+    command = [executable("curl"), *options, *headers, "-d", BODY.decode()]
+    assert _run(*command, f"{running.url}{TASKS}") == "201"
 
 
 @pytest.mark.parametrize("pieces", [1, 2], ids=["in one segment", "in two"])
