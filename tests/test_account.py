@@ -262,7 +262,9 @@ def test_an_unreachable_database_is_reported_in_one_line(
         failed = run(tmp_path, *command, DATABASE_URL=url)
     assert (failed.exit_code, failed.stdout) == (1, "")
     assert len(failed.stderr.splitlines()) == 1
-    assert failed.stderr.startswith("error: the database did not do it: not_sent")
+    assert failed.stderr.startswith(
+        "error: the database did not do it: nothing listens at the address"
+    )
     assert "doctor" in failed.stderr
     assert PASSWORD not in failed.stderr
 

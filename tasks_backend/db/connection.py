@@ -12,13 +12,8 @@ import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
 from tasks_backend.db.addresses import resolve_addresses
-from tasks_backend.db.failures import (
-    ENCODING,
-    Failure,
-    WrongEncoding,
-    classify,
-    classify_connecting,
-)
+from tasks_backend.db.causes import classify, classify_connecting
+from tasks_backend.db.failures import ENCODING, Failure, WrongEncoding
 from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success
 
@@ -141,7 +136,7 @@ async def connect(dsn: str, *, timeout: float) -> Connection:
             timeout=deadline - loop.time(),
         )
     except (psycopg2.Error, OSError, UnicodeError) as error:  # TimeoutError is an OSError
-        raise classify_connecting(error) from None
+        raise classify_connecting(error, dsn) from None
 
 
 async def _connect(dsn: str) -> Connection:
@@ -158,7 +153,7 @@ async def _connect(dsn: str) -> Connection:
         if raw is not None:
             raw.close()
         if isinstance(error, psycopg2.Error):
-            raise classify_connecting(error) from None
+            raise classify_connecting(error, dsn) from None
         raise
     encoding = raw.get_parameter_status("server_encoding")
     if encoding != ENCODING:

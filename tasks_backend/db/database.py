@@ -1,15 +1,16 @@
 """One message per request: a statement, sent with the caller's identity, within the deadline."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from tasks_backend.db.causes import DEADLINE, failure_of
 from tasks_backend.db.connection import Row
 from tasks_backend.db.disconnect import cancel_on_disconnect
+from tasks_backend.db.failure_log import UNREACHABLE, FailureLog
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
@@ -18,13 +19,9 @@ from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
 from tasks_backend.errors import ApiError, DatabaseUnavailable, DeadlineExceeded
 from tasks_backend.http.caller import Caller, require_caller
 
-logger = logging.getLogger("tasks_backend.db")
-
 NETWORK_MARGIN = 0.05  # seconds of a request's time, reserved for the network round trip
 
 _SAFE_TO_RETRY = {Failure.NOT_SENT, Failure.ROLLED_BACK}
-_UNREACHABLE = {Failure.NOT_SENT, Failure.OUTCOME_UNKNOWN, Failure.REFUSED}
-_NEEDS_OPERATOR = {Failure.CONFIGURATION, Failure.REFUSED}
 
 
 class LockTimeout(DatabaseUnavailable):
@@ -47,6 +44,7 @@ class Database:
         self.readiness = Readiness(pool, migration_histories or {})
         self._statement_timeout = statement_timeout
         self._retries = RetryBudget()
+        self._failures = FailureLog()
 
     async def run(self, statement: Statement, caller: Caller, /, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
@@ -64,16 +62,18 @@ class Database:
                     rows = await self._run_with_retries(statement, caller, parameters)
         except TimeoutError:
             self.readiness.mark_suspect()
-            logger.warning("a statement did not finish by its deadline")
+            self._failures.failed(failure_of(DEADLINE))
             raise DeadlineExceeded from None
         except DatabaseFailure as failure:
-            if failure.failure in _UNREACHABLE:
+            if failure.failure in UNREACHABLE:
                 self.readiness.mark_suspect()
             if failure.failure is Failure.UNEXPECTED:
                 raise
+            self._failures.failed(failure)
             raise _api_error(failure) from failure
         self.readiness.mark_healthy()
         self._retries.earn()
+        self._failures.worked()
         return rows
 
     async def _run_with_retries(
@@ -146,6 +146,4 @@ def _api_error(failure: DatabaseFailure) -> ApiError:
         return LockTimeout()
     if failure.failure is Failure.TIMED_OUT:
         return DeadlineExceeded()
-    level = logging.ERROR if failure.failure in _NEEDS_OPERATOR else logging.WARNING
-    logger.log(level, "the database failed: %s", failure)
     return DatabaseUnavailable()

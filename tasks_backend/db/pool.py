@@ -114,7 +114,7 @@ class Pool:
             raise
         if not rows or rows[0][0] is None:
             connection.close()
-            reason = f"the login sees past row-level security; grant it {APP_ROLE}"
+            reason = f"row-level security does not apply to the login: grant it {APP_ROLE}"
             raise DatabaseFailure(Failure.CONFIGURATION, reason)
         connection.role = rows[0][0]
         age = MAX_AGE * random.uniform(0.8, 1)  # noqa: S311 - they must not all expire at once

@@ -6,8 +6,10 @@ A query for every probe would keep a compute that scales to zero awake, and bill
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from tasks_backend.db.causes import MIGRATE
+from tasks_backend.db.connection import Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import READY, REVISIONS, SCHEMA, STATEMENT_TIMEOUT, revision_of
@@ -54,53 +56,48 @@ class Readiness:
             raise DatabaseUnavailable
 
     async def _run_check(self, timeout: float) -> None:
-        ready = True
         try:
             async with asyncio.timeout(timeout):
-                for schema, history in self._histories.items():
-                    sql = READY if schema == SCHEMA else revision_of(schema)
-                    limit: dict[str, object] = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
-                    ready = ready and await self._is_usable(schema, history, sql, limit)
+                reason = await self._shortcoming(timeout)
         except (DatabaseFailure, ApiError, TimeoutError) as failure:
-            logger.warning("the database is not ready: %s", str(failure) or "no answer in time")
-            ready = False
-        if not ready:
+            reason = str(failure) or f"no answer within {timeout:g} s"
+        if reason:
+            logger.warning("the database is not ready: %s", reason)
             self._pool.close()  # a new connection selects its role again, or is refused
-        if ready and not self._ready:
+        elif not self._ready:
             self.mark_healthy()  # it became ready just now, so it is awake: check again
-        self._ready = ready
+        self._ready = not reason
 
-    async def _is_usable(
-        self, schema: str, history: tuple[str, ...], sql: str, limit: dict[str, object]
-    ) -> bool:
-        """Return whether a schema, the service's or a plugin's, has what this code needs.
+    async def _shortcoming(self, timeout: float) -> str:
+        """Return what the schemas, the service's or a plugin's, lack for this code."""
+        limit: dict[str, object] = {STATEMENT_TIMEOUT: str(int(timeout * 1000))}
+        for schema, history in self._histories.items():
+            sql = READY if schema == SCHEMA else revision_of(schema)
+            try:
+                rows = await self._pool.fetch(sql, limit)
+            except DatabaseFailure as failure:
+                if failure.failure is not Failure.CONFIGURATION:
+                    raise
+                return f"the schema {schema}: {failure}"
+            reasons = shortcomings(schema, history, rows)
+            if any(reasons):
+                return "; ".join(filter(None, reasons))
+        return ""
 
-        An unknown revision is accepted: it belongs to a later release, whose migration keeps what
-        this release needs, because it runs while this release still serves.
-        """
-        revision = None
-        try:
-            for revision, *missing in await self._pool.fetch(sql, limit):
-                if any(missing):
-                    logger.error("a caller's message does not work: missing %s", *missing)
-                    return False
-                if revision not in history[:-1]:
-                    return True
-        except DatabaseFailure as failure:
-            if failure.failure is not Failure.CONFIGURATION:  # that is: the schema exists
-                raise
-            logger.warning(
-                "the schema %s is not at revision %s, or a right is missing (%s):"
-                " run `tasks-backend migrate`, or `tasks-backend doctor`",
-                schema,
-                history[-1],
-                failure,
-            )
-            return False
-        logger.warning(
-            "the schema %s is not at revision %s but at %s: run `tasks-backend migrate`",
-            schema,
-            history[-1],
-            revision,
+
+def shortcomings(schema: str, history: tuple[str, ...], rows: Sequence[Row]) -> tuple[str, str]:
+    """Return what a schema lacks, from the rows of READY or `revision_of`: a revision, and rights.
+
+    An unknown revision is accepted: it belongs to a later release, whose migration keeps what this
+    release needs, because it runs while this release still serves.
+    """
+    revision, *missing = rows[0] if rows else (None,)
+    outdated = lacking = ""
+    if revision is None or revision in history[:-1]:
+        outdated = (
+            f"the schema {schema} is at revision {revision or 'none'}, but this version needs"
+            f" {history[-1]}: {MIGRATE}"
         )
-        return False
+    elif any(missing):
+        lacking = f"a caller's message would fail, missing {missing[0]}: {MIGRATE}"
+    return outdated, lacking

@@ -1,20 +1,40 @@
 """Check the schema, each check on its own connection so that they fail independently."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator
 
 from tasks_backend.db import migrations
-from tasks_backend.db.failures import DatabaseFailure, Failure
-from tasks_backend.db.statements import REVISIONS, ROLE, SCHEMA, revision_of
+from tasks_backend.db.failures import DatabaseFailure
+from tasks_backend.db.readiness import shortcomings
+from tasks_backend.db.statements import (
+    READY,
+    REVISIONS,
+    ROLE,
+    SCHEMA,
+    STATEMENT_TIMEOUT,
+    revision_of,
+)
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import explain, open_connection
-from tasks_backend.doctor.findings import Finding, check_failed, note, ok, printable, problem
+from tasks_backend.doctor.findings import (
+    Finding,
+    Outcome,
+    check_failed,
+    note,
+    ok,
+    printable,
+    problem,
+)
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.postgresql import Server, inspect, is_pooler_url
-from tasks_backend.plugin import Plugin, PluginError, load_plugins
+from tasks_backend.plugin import PluginError, load_plugins
 from tasks_backend.settings import DatabaseSettings
 
 CHECK_TIMEOUT = 6.0  # seconds, connecting included
+STATEMENT_LIMIT = "3000"  # milliseconds
+
+History = tuple[str, tuple[str, ...]]
+"""A schema, and its revisions, oldest first."""
 
 
 def checks(settings: DatabaseSettings, server: Server) -> Iterator[Awaitable[Finding]]:
@@ -35,54 +55,43 @@ def checks(settings: DatabaseSettings, server: Server) -> Iterator[Awaitable[Fin
 
 
 async def _row_level_security(url: str, login: Login) -> Finding:
+    """Check what the service's readiness does, then the isolation of two users."""
+    check, role = row_level_security.CHECK, login.role or "none"
     remedy = row_level_security.REMEDY if login.role else login.remedy
     async with open_connection(url) as connection:
-        return await row_level_security.check_isolation(
-            connection, login.role or "none", remedy=remedy
-        )
+        isolation = await row_level_security.check_isolation(connection, role, remedy=remedy)
+        if isolation.outcome is Outcome.PROBLEM:
+            return isolation
+        rows = await connection.fetch(READY, {ROLE: role, STATEMENT_TIMEOUT: STATEMENT_LIMIT})
+    _, lacking = shortcomings(SCHEMA, REVISIONS, rows)
+    return problem(check, f"It holds, but {lacking}.") if lacking else isolation
 
 
-async def _revision(url: str, server: Server, plugins: Sequence[tuple[Plugin, str]]) -> Finding:
+async def _revision(url: str, server: Server, plugins: Iterable[History]) -> Finding:
     check = "database.schema"
     if not server.has_schema:
         return problem(check, "The schema does not exist: run `tasks-backend migrate`.")
-    role = {ROLE: server.login.role or "none"}
+    revision = None
     async with open_connection(url) as connection:
-        rows = await connection.fetch(revision_of(SCHEMA), role)
-        revision = rows[0][0] if rows else None
-        if revision != REVISIONS[-1]:
-            return problem(
-                check,
-                f"At revision {printable(revision or 'none')}, but this version needs"
-                f" {REVISIONS[-1]}: run `tasks-backend migrate`, or install the version that"
-                " the schema was migrated for.",
-            )
-        for plugin, needed in plugins:
-            try:
-                rows = await connection.fetch(revision_of(plugin.schema), role)
-            except DatabaseFailure as failure:
-                if failure.failure is not Failure.CONFIGURATION:
-                    raise
-                rows = []  # the schema does not exist
-            if [row[0] for row in rows] != [needed]:
-                return problem(
-                    check,
-                    f"The tables of the plugin {plugin.name} are not at revision {needed}, which"
-                    " it needs: run `tasks-backend migrate`.",
-                )
-    return ok(check, f"At revision {revision}, as this version needs.")
+        for schema, history in [*plugins, (SCHEMA, REVISIONS)]:
+            rows = await connection.fetch(revision_of(schema), {ROLE: server.login.role or "none"})
+            outdated, _ = shortcomings(schema, history, rows)
+            if outdated:
+                return problem(check, f"It is too old: {outdated}.")
+            ((revision,),) = rows
+    return ok(check, f"At revision {printable(revision)}, as this version needs.")
 
 
-def _plugins_with_tables(settings: DatabaseSettings) -> list[tuple[Plugin, str]]:
-    """Return the plugins that have tables, each with the revision it needs.
+def _plugins_with_tables(settings: DatabaseSettings) -> list[History]:
+    """Return the schemas of plugins that have tables, each with its revisions.
 
     Empty if plugins cannot be loaded, which another check reports.
     """
     try:
         histories = migrations.migration_histories(load_plugins(settings.plugins))
-        return [(plugin, newest) for plugin, (*_, newest) in histories]
     except PluginError:
         return []
+    return [(plugin.schema, history) for plugin, history in histories]
 
 
 async def _migrations(settings: DatabaseSettings, server: Server) -> Finding:

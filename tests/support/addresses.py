@@ -33,9 +33,16 @@ def silent_server() -> Iterator[int]:
 class Refusing(Background):
     """Answers each start-up message with one error, like a server, and closes."""
 
-    def __init__(self, state: str, words: bytes, *, severity: bytes = b"FATAL") -> None:
+    def __init__(
+        self,
+        state: str,
+        words: bytes,
+        *,
+        severity: bytes = b"FATAL",
+        function: str = "auth_failed",
+    ) -> None:
         fields = (b"S" + severity, b"VFATAL", b"C" + state.encode(), b"M" + words)
-        body = b"\0".join([*fields, b"Fauth.c", b"L326", b"Rauth_failed"]) + b"\0\0"
+        body = b"\0".join([*fields, b"Fauth.c", b"L326", f"R{function}".encode()]) + b"\0\0"
         self._error = b"E" + (len(body) + 4).to_bytes(4) + body
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.attempts = 0
