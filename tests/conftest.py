@@ -71,6 +71,17 @@ def settings(database: str, key_server: KeyServer) -> Settings:
 
 
 @pytest.fixture(scope="session")
+def environment(settings: Settings) -> dict[str, str]:
+    """The same settings as environment variables, for the service as a separate process."""
+    return {
+        "DATABASE_URL": settings.database_url,
+        "JWT_ISSUER": settings.issuer,
+        "JWT_AUDIENCE": settings.audience,
+        "JWKS_URL": settings.keys_url,
+    }
+
+
+@pytest.fixture(scope="session")
 def service(settings: Settings) -> Iterator[str]:
     """The base URL of the service. At the end it must have released all its resources."""
     app = create_app(settings)

@@ -20,8 +20,9 @@ import psycopg2
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
-from support.service import at_rest, connected, eventually, one_answer, overloaded, problem, served
+from support.service import at_rest, connected, one_answer, overloaded, problem, served
 from support.signing import Signer
+from support.waiting import until
 
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.serving import connection_bounds
@@ -234,7 +235,7 @@ def test_nothing_is_written_after_the_client_disconnected(
     uvicorn.addHandler(caplog.handler)
     with connected(base) as connection:
         connection.sendall(b"GET /api/v1/much/endless HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD)
-        eventually(lambda: taken > 0 and app.state.bounds.limiter.left == 7)
+        until(lambda: taken > 0 and app.state.bounds.limiter.left == 7)
         time.sleep(0.2)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     at_rest(app)
@@ -244,7 +245,7 @@ def test_nothing_is_written_after_the_client_disconnected(
 
 def test_a_client_that_reads_nothing_is_disconnected(base: str) -> None:
     with unread(base, "/api/v1/much/large") as connection:
-        eventually(lambda: is_reset(connection))
+        until(lambda: is_reset(connection))
 
 
 def test_a_slow_reader_gets_the_whole_response(base: str) -> None:
@@ -266,7 +267,7 @@ def test_a_client_that_reads_too_slowly_is_disconnected(
             time.sleep(0.05)
             return is_reset(connection)
 
-        eventually(drip)
+        until(drip)
 
 
 def test_unread_output_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,14 +279,14 @@ def test_unread_output_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) ->
         for _ in range(3):
             connections.append(stack.enter_context(unread(base, "/api/v1/much/large")))
             connections[-1].recv(1024)  # so that they come one after the other
-        eventually(lambda: is_reset(connections[0]))
+        until(lambda: is_reset(connections[0]))
         assert not any(is_reset(connection) for connection in connections[1:])
 
 
 def test_a_streaming_response_stops_while_the_client_does_not_read(base: str) -> None:
     """Flow control applies to a plugin's streaming response."""
     with unread(base, "/api/v1/much/endless") as connection:
-        eventually(lambda: is_reset(connection))
+        until(lambda: is_reset(connection))
     assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel buffers for a socket
 
 
@@ -337,7 +338,7 @@ def test_silent_connections_make_room_for_others(
         silent = [stack.enter_context(connected(base)) for _ in range(30)]
         assert httpx2.get(f"{base}/livez").json() == {"status": "alive"}
         assert ended(silent[0]) == b""
-        eventually(lambda: "raise its limit" in caplog.text)
+        until(lambda: "raise its limit" in caplog.text)
 
 
 def test_the_maximum_of_connections_follows_from_the_descriptor_limit() -> None:
@@ -366,7 +367,7 @@ def test_a_burst_of_odd_requests_leaks_nothing(app: FastAPI, signer: Signer) -> 
                     linger = b"\1\0\0\0\0\0\0\0"
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         at_rest(app)
-        eventually(lambda: descriptors() <= before[0])
+        until(lambda: descriptors() <= before[0])
         assert threading.active_count() <= before[1]
         response = httpx2.get(f"{base}{TASKS}")
         problem(response, 401, "missing_token")

@@ -38,18 +38,6 @@ EVIL = {
     "Forwarded": "host=evil.example.com;proto=evil",
 }
 
-Environment = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def environment(settings: Settings) -> Environment:
-    return {
-        "DATABASE_URL": settings.database_url,
-        "JWT_ISSUER": settings.issuer,
-        "JWT_AUDIENCE": settings.audience,
-        "JWKS_URL": settings.keys_url,
-    }
-
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
@@ -149,7 +137,7 @@ def check_addresses(base: str, prefix: str, headers: dict[str, str]) -> None:
 @pytest.mark.proves("FR-011")
 @pytest.mark.parametrize("outer", ["", "/outer"])
 def test_mounted_in_a_larger_application(
-    only: pytest.MonkeyPatch, environment: Environment, signer: Signer, outer: str
+    only: pytest.MonkeyPatch, environment: dict[str, str], signer: Signer, outer: str
 ) -> None:
     for name, value in environment.items():
         only.setenv(name, value)
@@ -189,7 +177,7 @@ def test_a_mounted_applications_plugins_are_started_and_stopped(
 
 
 def test_two_services_in_one_process_share_nothing(
-    only: pytest.MonkeyPatch, environment: Environment, cluster: Cluster, signer: Signer
+    only: pytest.MonkeyPatch, environment: dict[str, str], cluster: Cluster, signer: Signer
 ) -> None:
     other_signer = Signer()
     _, other_database = cluster.database(cluster.login(NEON_OWNER))
@@ -215,7 +203,7 @@ def test_two_services_in_one_process_share_nothing(
 
 
 def test_the_documented_test_of_an_embedder_passes(
-    tmp_path: Path, environment: Environment
+    tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "test_tasks.py").write_text(TESTED)
     result = subprocess.run(
@@ -233,7 +221,7 @@ def test_the_documented_test_of_an_embedder_passes(
 
 @pytest.mark.proves("FR-011")
 def test_behind_a_proxy_that_strips_a_prefix(
-    tmp_path: Path, environment: Environment, signer: Signer
+    tmp_path: Path, environment: dict[str, str], signer: Signer
 ) -> None:
     headers = {"Authorization": f"Bearer {signer.token('proxied')}"}
     with (
@@ -278,7 +266,7 @@ def test_forwarded_headers_are_used_from_trusted_proxies_only(
 
 
 def test_the_garbage_collector_is_changed_only_in_an_own_process(
-    only: pytest.MonkeyPatch, environment: Environment
+    only: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
     for name, value in environment.items():
         only.setenv(name, value)

@@ -2,20 +2,21 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import httpx2
 import pytest
-from support.commands import COMMAND, START_TIMEOUT, free_port
-from support.key_server import KeyServer, failing_answer, held_answer, json_answer, until
+from support.commands import process as serving_process
+from support.key_server import KeyServer, failing_answer, held_answer, json_answer
+from support.programs import Program
 from support.service import problem
-from support.signing import AUDIENCE, ISSUER, Signer, key_set
+from support.signing import Signer, key_set
+from support.waiting import until
 
 REFRESH_AFTER = 0.4  # seconds
 ASLEEP = 2 * REFRESH_AFTER + 0.3  # seconds until keys are no longer fresh
@@ -27,21 +28,21 @@ WITHDRAWN = json_answer(key_set(OTHER))
 class Process:
     """The service in a separate process, and its key set endpoint."""
 
-    running: "subprocess.Popen[bytes]"
+    running: Program
     url: str
     keys: KeyServer
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Freeze it so long that its keys are not fresh when it continues."""
-        self.running.send_signal(signal.SIGSTOP)
+        self.running.send(signal.SIGSTOP)
         state = Path(f"/proc/{self.running.pid}/stat")
         until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
         try:
             yield
             time.sleep(ASLEEP)
         finally:
-            self.running.send_signal(signal.SIGCONT)
+            self.running.send(signal.SIGCONT)
 
     def ask(self, signer: Signer = SIGNER) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {signer.token('alice')}"}
@@ -49,46 +50,19 @@ class Process:
 
 
 @contextmanager
-def process(home: Path, database: str, timeout: float = 10.0) -> Iterator[Process]:
+def process(home: Path, environment: dict[str, str], timeout: float = 10.0) -> Iterator[Process]:
     with KeyServer(json_answer(key_set(SIGNER, OTHER))) as keys:
-        port = free_port()
         variables = {
-            **os.environ,
-            "DATABASE_URL": database,
-            "JWT_ISSUER": ISSUER,
-            "JWT_AUDIENCE": AUDIENCE,
+            **environment,
             "JWKS_URL": keys.url,
             "JWKS_REFRESH_AFTER": str(REFRESH_AFTER),
             "JWKS_COOLDOWN": "0.05",
             "JWKS_TIMEOUT": str(timeout),
         }
-        with (home / "serve.log").open("wb") as log:
-            running = subprocess.Popen(
-                [*COMMAND, "serve", "--port", str(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=variables,
-                cwd=home,
-            )
-        started = Process(running, f"http://127.0.0.1:{port}", keys)
-        try:
-            give_up = time.monotonic() + START_TIMEOUT
-            while not _is_ready(started):
-                assert time.monotonic() < give_up, "it does not answer"
-                time.sleep(0.05)
-            yield started
-        finally:
-            running.send_signal(signal.SIGCONT)
-            running.send_signal(signal.SIGINT)
-            running.wait(30)
-
-
-def _is_ready(started: Process) -> bool:
-    assert started.running.poll() is None, "it did not start"
-    with suppress(httpx2.TransportError):
-        return started.ask().status_code == 200
-    return False
+        with serving_process(home, **variables) as (program, url):
+            service = Process(program, url, keys)
+            program.wait_for(lambda: service.ask().status_code == 200, "an answer")
+            yield service
 
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that freezes")
@@ -96,9 +70,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal t
 
 @pytest.mark.proves("FR-008", "FR-009")
 def test_a_key_withdrawn_during_the_freeze_is_refused_at_once(
-    tmp_path: Path, database: str
+    tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    with process(tmp_path, database) as service:
+    with process(tmp_path, environment) as service:
         for _ in range(3):
             with service.frozen():
                 service.keys.answer = WITHDRAWN
@@ -110,11 +84,11 @@ def test_a_key_withdrawn_during_the_freeze_is_refused_at_once(
 
 @pytest.mark.parametrize("timeout", [0.5, 10.0], ids=["too late", "in time"])
 def test_a_fetch_started_before_the_freeze_confirms_no_key(
-    tmp_path: Path, database: str, timeout: float
+    tmp_path: Path, environment: dict[str, str], timeout: float
 ) -> None:
     """Its answer came during the freeze: it is outdated, even if within the timeout."""
     released = Event()
-    with process(tmp_path, database, timeout) as service:
+    with process(tmp_path, environment, timeout) as service:
         service.keys.answer = held_answer(json_answer(key_set(SIGNER, OTHER)), released)
         asked = service.keys.requests
 
@@ -130,9 +104,9 @@ def test_a_fetch_started_before_the_freeze_confirms_no_key(
 
 
 def test_while_the_endpoint_is_down_a_known_key_is_used_once_a_fetch_was_tried(
-    tmp_path: Path, database: str
+    tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    with process(tmp_path, database) as service:
+    with process(tmp_path, environment) as service:
         for _ in range(3):
             with service.frozen():
                 service.keys.answer = failing_answer

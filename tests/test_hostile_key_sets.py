@@ -45,16 +45,10 @@ from support.hostile_endpoint import (
     redirect,
     silent,
 )
-from support.key_server import (
-    Answer,
-    KeyServer,
-    failing_answer,
-    held_answer,
-    json_answer,
-    until,
-)
+from support.key_server import Answer, KeyServer, failing_answer, held_answer, json_answer
 from support.service import problem, served
 from support.signing import AUDIENCE, Signer, key_set
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.auth.keys import parse_key_set

@@ -17,16 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.forgery import base64url
 from support.hostile_endpoint import Behaviour, HostileEndpoint, Visit
-from support.key_server import (
-    PATIENCE,
-    Answer,
-    KeyServer,
-    failing_answer,
-    held_answer,
-    json_answer,
-    soon,
-)
+from support.key_server import PATIENCE, Answer, KeyServer, failing_answer, held_answer, json_answer
 from support.signing import Signer, key_set
+from support.waiting import soon
 
 from tasks_backend.auth.key_endpoint import MAX_BYTES
 from tasks_backend.auth.key_set import KeySet

@@ -10,8 +10,9 @@ import httpx2
 import psycopg2
 import pytest
 from fastapi import FastAPI
-from support.service import at_rest, connected, eventually, problem, served
+from support.service import at_rest, connected, problem, served
 from support.signing import Signer
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.errors import Overloaded
@@ -157,7 +158,7 @@ def test_refusals_are_counted_in_one_log_line(
                 refused = sent(base, token, *head, method=method, body="{}" if head else "")
                 problem(answer(refused), 503, "overloaded")
                 refused.close()
-        eventually(lambda: "6 requests refused: overloaded" in caplog.messages)
+        until(lambda: "6 requests refused: overloaded" in caplog.messages)
         assert not [line for line in caplog.records if getattr(line, "status", None) == 503]
         busy.state.release()
         for each in waiting:
@@ -227,7 +228,7 @@ def test_unfinished_bodies_do_not_block_other_users(busy: FastAPI, signer: Signe
             )
             uploads[-1].sendall(f"{text}Content-Length: 100\r\n\r\n{{".encode())
         bodies = busy.state.bounds.bodies
-        eventually(lambda: bodies.waiting == LIMIT)
+        until(lambda: bodies.waiting == LIMIT)
         assert busy.state.bounds.limiter.left == LIMIT
         for user in ("a", "b", "c"):
             headers = {"Authorization": f"Bearer {signer.token(user)}"}
@@ -253,7 +254,7 @@ def test_the_oldest_upload_of_the_busiest_sender_is_refused_for_another(
             return sent(base, signer.token(user), "Content-Length: 9", method="POST", body="{")
 
         patient = upload("patient")
-        eventually(lambda: busy.state.bounds.bodies.waiting == 1)
+        until(lambda: busy.state.bounds.bodies.waiting == 1)
         flood = [upload("flood") for _ in range(LIMIT + 3)]
         for connection in flood[:4]:
             problem(answer(connection), 503, "overloaded")

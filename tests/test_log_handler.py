@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
 from support.commands import COMMAND, free_port
-from support.service import eventually
+from support.programs import Program, running
+from support.waiting import answers, until
 
-from tasks_backend import Settings
 from tasks_backend.serving import log_handler
 from tasks_backend.serving.log_format import JsonFormatter
 from tasks_backend.serving.log_handler import BackgroundHandler
@@ -67,7 +67,7 @@ def test_lines_are_complete_and_in_order(reader: Reader) -> None:
         reader.read()
         return reader.seen.count(b"\n") == 1_000
 
-    eventually(all_came)
+    until(all_came)
     assert reader.events() == [f"line {number} \N{MONEY WITH WINGS}" for number in range(1_000)]
 
 
@@ -82,7 +82,7 @@ def test_with_a_stopped_reader_lines_are_dropped_and_counted(
         reader.read()
         return b"lines were dropped" in reader.seen and reader.seen.endswith(b"\n")
 
-    eventually(told)
+    until(told)
     *events, loss = reader.events()
     numbers = [int(event.split()[0]) for event in events]
     assert numbers == list(range(len(numbers)))
@@ -93,7 +93,7 @@ def test_with_a_stopped_reader_lines_are_dropped_and_counted(
         reader.read()
         return reader.events()[-1] == "again"
 
-    eventually(goes_on)
+    until(goes_on)
 
 
 def test_a_flush_waits_for_lines_but_not_for_a_stopped_reader(
@@ -128,91 +128,68 @@ def test_a_line_that_cannot_be_formatted_is_reported_as_python_does(
     assert reader.events() == ["next"]
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return os.environ | {
-        "DATABASE_URL": settings.database_url,
-        "JWT_ISSUER": settings.issuer,
-        "JWT_AUDIENCE": settings.audience,
-        "JWKS_URL": settings.keys_url,
-        "LOG_FORMAT": "json",
-    }
+@contextmanager
+def piped(
+    environment: dict[str, str], home: Path, workers: str
+) -> Iterator[tuple[Program, httpx2.Client]]:
+    """The service with a JSON log to a pipe that nobody reads, and a client."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    program = Program(
+        [*COMMAND, "serve", "--port", str(port), "--workers", workers],
+        home / "unused.log",
+        os.environ | environment | {"LOG_FORMAT": "json"},
+    )
+    program.start(subprocess.PIPE)
+    try:
+        program.wait_for(lambda: answers(f"{base}/livez"), "the service to answer")
+        with httpx2.Client(base_url=base, timeout=30) as client:
+            yield program, client
+    finally:
+        program.kill()
+        if program.process.stdout:
+            program.process.stdout.close()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_service_with_an_unread_log_answers_and_stops(
-    settings: Settings, tmp_path: Path, workers: str
+    environment: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
     """In 0.1: after about 190 requests everything hung, and SIGTERM had no effect."""
-    port = free_port()
-    command = [*COMMAND, "serve", "--port", str(port), "--workers", workers]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=environment(settings), cwd=tmp_path
-    )
-    try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-
-            def serves() -> bool:
-                with suppress(httpx2.TransportError):
-                    return client.get("/livez").status_code == 200
-                return False
-
-            eventually(serves)
-            for _ in range(1_500):  # about 350 bytes of log each; a pipe holds 64 KiB
-                assert client.get("/livez").status_code == 200
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in {0, -signal.SIGTERM}
-    finally:
-        process.kill()
-        process.communicate()
+    with piped(environment, tmp_path, workers) as (program, client):
+        for _ in range(1_500):  # about 350 bytes of log each; a pipe holds 64 KiB
+            assert client.get("/livez").status_code == 200
+        program.send(signal.SIGTERM)
+        assert program.process.wait(60) in {0, -signal.SIGTERM}
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_last_lines_are_written(settings: Settings, tmp_path: Path, workers: str) -> None:
-    port = free_port()
-    command = [*COMMAND, "serve", "--port", str(port), "--workers", workers]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=environment(settings), cwd=tmp_path
-    )
-
-    def serves() -> bool:
-        with suppress(httpx2.TransportError):
-            return httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-        return False
-
-    try:
-        eventually(serves)
-        process.terminate()
-        _, log = process.communicate(timeout=60)
-    finally:
-        process.kill()
+def test_the_last_lines_are_written(
+    environment: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    with piped(environment, tmp_path, workers) as (program, _):
+        program.send(signal.SIGTERM)
+        log, _ = program.process.communicate(timeout=60)
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert sum(event.startswith("Finished server process") for event in events) == int(workers)
 
 
-def test_a_service_without_standard_error_serves(settings: Settings, tmp_path: Path) -> None:
+def test_a_service_without_standard_error_serves(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """`2>&-`: the next socket must not get file descriptor 2."""
     port = free_port()
     words = " ".join([*COMMAND, "serve", "--port", str(port)])
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {words} <&- >&- 2>&-"], env=environment(settings), cwd=tmp_path
-    )
-    try:
-
-        def serves() -> bool:
-            assert process.poll() is None
-            with suppress(httpx2.TransportError):
-                return httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-            return False
-
-        eventually(serves)
-        descriptors = Path(f"/proc/{process.pid}/fd")
+    closed = ["/bin/sh", "-c", f"exec {words} <&- >&- 2>&-"]
+    url = f"http://127.0.0.1:{port}/livez"
+    log = tmp_path / "unused.log"
+    with running(closed, log, os.environ | environment, lambda: answers(url)) as program:
+        descriptors = Path(f"/proc/{program.pid}/fd")
         if descriptors.is_dir():
             assert {(descriptors / str(number)).readlink() for number in range(3)} == {
                 Path(os.devnull)
             }
-    finally:
-        process.terminate()
-        assert process.wait(60) in {0, -signal.SIGTERM}
+    assert program.process.returncode in {0, -signal.SIGTERM}
 
 
 def test_a_command_without_standard_error_works_silently(tmp_path: Path) -> None:

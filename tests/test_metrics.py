@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.commands import run, serving
 from support.proxy import PostgresProxy
 from support.service import User, served
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.observability.instruments import Instruments
@@ -136,23 +136,14 @@ def test_the_format_follows_the_accept_header(user: User) -> None:
 
 
 def test_each_worker_reports_the_metrics_of_both(
-    tmp_path: Path, settings: Settings, signer: Signer
+    tmp_path: Path, environment: dict[str, str], signer: Signer
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     left_behind = shared / f"gauge_livesum_{_ended_pid()}.db"
     left_behind.touch()
-    with serving(
-        tmp_path,
-        "--workers",
-        "2",
-        DATABASE_URL=settings.database_url,
-        JWT_ISSUER=ISSUER,
-        JWT_AUDIENCE=AUDIENCE,
-        JWKS_URL=settings.keys_url,
-        PLUGINS="metrics",
-        PROMETHEUS_MULTIPROC_DIR=str(shared),
-    ) as base:
+    variables = {"PLUGINS": "metrics", "PROMETHEUS_MULTIPROC_DIR": str(shared)}
+    with serving(tmp_path, "--workers", "2", **environment, **variables) as base:
         assert not left_behind.exists()
         headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
         sent = 0

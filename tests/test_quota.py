@@ -13,12 +13,12 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 from support.databases import NEON_OWNER, Cluster
-from support.key_server import until
 from support.plan_cases import NEW
 from support.plans import Messages
 from support.proxy import PostgresProxy
 from support.service import User, problem, served
 from support.signing import Signer
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations

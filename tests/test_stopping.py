@@ -1,21 +1,19 @@
 """On SIGTERM the service finishes running requests, accepts no new ones, and ends in time."""
 
 import contextlib
-import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import psycopg2
 import pytest
-from support.commands import COMMAND, free_port
-from support.key_server import KeyServer
+from support.commands import process
 from support.service import connected, one_answer, served
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.signing import Signer
+from support.waiting import listens, until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.serving import connection_bounds
@@ -24,54 +22,22 @@ TASKS = "/api/v1/tasks"
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@pytest.fixture
-def process(
-    tmp_path: Path, database: str, key_server: KeyServer
-) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    port = free_port()
-    variables = {
-        **os.environ,
-        "DATABASE_URL": database,
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": AUDIENCE,
-        "JWKS_URL": key_server.url,
-    }
-    command = [*COMMAND, "serve", "--port", str(port)]
-    started = subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        give_up = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(httpx2.TransportError):
-                if httpx2.get(f"{base}/livez").status_code == 200:
-                    break
-            assert time.monotonic() < give_up, "it did not start"
-            time.sleep(0.05)
-        yield started, base
-    finally:
-        started.kill()
-        started.communicate(timeout=20)
-
-
 def wait_until_refused(base: str) -> None:
     """Return when new connections are refused."""
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up:
-        try:
-            connected(base).close()
-        except ConnectionRefusedError:
-            return
-        time.sleep(0.01)
-    raise AssertionError("new connections are still taken")
+    port = urlsplit(base).port or 0
+    until(lambda: not listens(port), "new connections to be refused")
 
 
 def test_running_requests_are_finished_and_new_ones_refused(
-    process: tuple["subprocess.Popen[bytes]", str], database: str, signer: Signer
+    tmp_path: Path, environment: dict[str, str], database: str, signer: Signer
 ) -> None:
-    running, base = process
     headers = {"Authorization": f"Bearer {signer.token('last')}"}
     blocker = psycopg2.connect(database)
-    with blocker.cursor() as cursor, ThreadPoolExecutor(1) as executor:
+    with (
+        process(tmp_path, **environment) as (program, base),
+        blocker.cursor() as cursor,
+        ThreadPoolExecutor(1) as executor,
+    ):
         cursor.execute("LOCK TABLE tasks_backend.tasks IN ACCESS EXCLUSIVE MODE")
         last = executor.submit(
             httpx2.post, base + TASKS, headers=headers, json={"title": "last"}, timeout=30
@@ -82,13 +48,13 @@ def test_running_requests_are_finished_and_new_ones_refused(
             if cursor.fetchone() != (0,):
                 break
             time.sleep(0.01)
-        running.send_signal(signal.SIGTERM)
+        program.send(signal.SIGTERM)
         wait_until_refused(base)
         blocker.close()
         answer = last.result(30)
+        program.process.wait(20)
     assert answer.status_code == 201
     assert answer.headers["connection"] == "close"
-    running.wait(20)
     with psycopg2.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM tasks_backend.tasks WHERE id = %s", (answer.json()["id"],)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from support.databases import Cluster
 from support.key_server import KeyServer
+from support.programs import require
 from support.signing import Signer
 
 from benchmarks.data import PEOPLE, Data
 from benchmarks.environment import environment
-from benchmarks.needed import require
 from benchmarks.operations import Operations
 from benchmarks.pgbench import Pgbench
 from benchmarks.progress import tell

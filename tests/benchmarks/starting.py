@@ -7,12 +7,14 @@ from pathlib import Path
 
 from psycopg2.extensions import parse_dsn
 from support.commands import free_port
+from support.programs import LOG, running
+from support.waiting import listens
 
 from benchmarks import load, same_job, usage
 from benchmarks.data import Data
 from benchmarks.load import Burst
 from benchmarks.pgbench import Pgbench
-from benchmarks.programs import install, running
+from benchmarks.programs import install
 from benchmarks.progress import tell
 from benchmarks.servers import Server
 from benchmarks.usage import Usage
@@ -57,18 +59,19 @@ def started(
         install(PEERS / server.source, home)
     else:
         home.mkdir()
-    port = str(free_port())
+    number = free_port()
+    port = str(number)
     given = {**variables, **dict(server.variables), "PORT": port}
     if server.kind == "peer":
         login = data.make_schema(server.schema)
         given |= {"SCHEMA": server.schema, **_libpq(variables["DATABASE_URL"], login)}
     base = f"http://127.0.0.1:{port}"
     command = [part.replace("{port}", port) for part in server.command]
-    with running(command, home, given, f"{base}/livez") as pid:
+    with running(command, home / LOG, given, lambda: listens(number)) as program:
         if server.kind != "limit":
             (person, token), (_, other_token) = list(tokens.items())[:2]
             same_job.check(base, person, token, other_token)
-        yield Running(server, base, pid)
+        yield Running(server, base, program.pid)
 
 
 def _libpq(database: str, login: str) -> dict[str, str]:

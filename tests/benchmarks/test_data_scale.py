@@ -12,10 +12,10 @@ from support.databases import Cluster
 from support.key_server import KeyServer
 from support.markdown import Row, table
 from support.plans import Messages
+from support.programs import require
 from support.signing import Signer
 
 from benchmarks.filling import Filled
-from benchmarks.needed import require
 from benchmarks.progress import tell
 from benchmarks.scale import FEWEST, PLANNED, Found, Subject, measure
 from benchmarks.scale_operations import OPERATIONS

@@ -8,13 +8,13 @@ import pytest
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer
 from support.markdown import Row, table
+from support.programs import require
 
 from benchmarks import usage
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.latency import COUNTED, Lab, Samples
 from benchmarks.load import CONNECTIONS
-from benchmarks.needed import require
 from benchmarks.network import Network, network, socket_of
 from benchmarks.operations import OPERATIONS, Operations
 from benchmarks.servers import SERVERS

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from support.key_server import KeyServer
 from support.markdown import table
+from support.programs import require
 
 from benchmarks import load, resident
 from benchmarks.data import SERVICE, Data
 from benchmarks.environment import environment
 from benchmarks.load import Request
-from benchmarks.needed import require
 from benchmarks.operations import OPERATIONS, TASKS, Operations
 from benchmarks.progress import tell
 from benchmarks.resident import Memory

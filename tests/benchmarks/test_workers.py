@@ -10,12 +10,12 @@ from psycopg2.extensions import make_dsn
 from support.databases import Cluster
 from support.key_server import KeyServer
 from support.markdown import Row, table
+from support.programs import require
 
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.lab import Sample, Subject, measure
 from benchmarks.load import CONNECTIONS
-from benchmarks.needed import require
 from benchmarks.operations import Operations
 from benchmarks.pair import Pair
 from benchmarks.ratios import database_cpu, p50, p99, rate, resident, server_cpu

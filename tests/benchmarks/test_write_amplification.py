@@ -12,13 +12,13 @@ import pytest
 from support.databases import Cluster
 from support.key_server import KeyServer
 from support.markdown import Row, table
+from support.programs import require
 from support.signing import Signer
 
 from benchmarks import load
 from benchmarks.data import CHANGED, NEW, Task
 from benchmarks.filling import Filled
 from benchmarks.load import CONNECTIONS, Request
-from benchmarks.needed import require
 from benchmarks.operations import TASKS
 from benchmarks.progress import tell
 from benchmarks.serving import serving

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.commands import START_TIMEOUT, free_port
-from support.programs import LOG, process
+from support.programs import LOG, running
 
 from benchmarks import usage
 
@@ -55,7 +55,7 @@ def starting(home: Path, variables: Mapping[str, str], *options: str) -> Iterato
     """Run the service with these interpreter options until the block ends."""
     port, began = free_port(), time.monotonic()
     command = [sys.executable, *options, "-m", "tasks_backend", "serve", "--port", str(port)]
-    with process(command, home, variables) as server:
+    with running(command, home / LOG, variables) as server:
         yield Worker(server.pid, port, began, home / LOG)
 
 

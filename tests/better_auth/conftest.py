@@ -1,8 +1,6 @@
 """A real Better Auth and the real service on one database. With -s, the steps are printed."""
 
-import os
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from psycopg2.extensions import parse_dsn
 from support.databases import NEON_OWNER, Cluster
+from support.programs import require
 
 from better_auth.log import Say, tell
 from better_auth.people import People
@@ -30,11 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the Node programs and their packages."""
-    if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
-        reason = f"Better Auth needs Node.js: {' and '.join(missing)} not found"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("node", "npm")
     directory = tmp_path_factory.mktemp("node")
     started = time.monotonic()
     npm_install(directory, Path(__file__).parent, timeout=NPM_TIMEOUT)

@@ -4,11 +4,10 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import sample
@@ -16,12 +15,12 @@ from typing import Any
 
 import httpx2
 import psycopg2
+from support.programs import running as started
+from support.waiting import answers, listens
 
 from better_auth.log import tell
 
-START_TIMEOUT = 60  # seconds, on a busy machine
-STOP_TIMEOUT = 30
-RUN_TIMEOUT = 60
+RUN_TIMEOUT = 60  # seconds
 SCRIPTS = sysconfig.get_path("scripts")
 SECRET = "a-secret-of-the-tests-and-nobody-elses"
 _PORTS = iter(sample(range(20_000, 30_000), 1_000))  # not the range of outgoing connections
@@ -138,23 +137,13 @@ class Deployment:
     ) -> Iterator[Path]:
         """Run a server until the block ends; show its log if the block fails."""
         log = self.logs / f"{name}-{time.monotonic_ns()}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=self.node,
-                env=_environment(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        variables = _environment(environment)
         try:
-            wait_until(lambda: _answers(ready, process), START_TIMEOUT, f"{name} to answer")
-            yield log
+            with started(command, log, variables, lambda: answers(ready), directory=self.node):
+                yield log
         except BaseException:
             tell(f"\n--- the log of {name}\n{log.read_text(errors='replace')[-8000:]}")
             raise
-        finally:
-            _end(process)
 
 
 def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
@@ -177,40 +166,10 @@ def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
 
 def free_port() -> int:
     """A free port, a different one each time."""
-    for port in _PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
-
-
-def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
-    """Wait for a condition, polled a few times a second."""
-    give_up = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < give_up, f"waited {timeout} s for {what}"
-        time.sleep(0.1)
+    return next(port for port in _PORTS if not listens(port))
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     """The given variables and those that any program needs, without the tests' other ones."""
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
     return {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **kept, **given}
-
-
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, f"it ended at once, with {process.returncode}"
-    try:
-        return httpx2.get(url, timeout=5).status_code == 200
-    except httpx2.TransportError:
-        return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise

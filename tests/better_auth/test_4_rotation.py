@@ -10,10 +10,11 @@ from threading import Event
 
 import pytest
 from support.service import User, problem
+from support.waiting import until
 
 from better_auth.log import Say
 from better_auth.people import People, Person, claims, header
-from better_auth.programs import Deployment, free_port, wait_until
+from better_auth.programs import Deployment, free_port
 
 TASKS = "/api/v1/tasks"
 VISITORS = 6
@@ -101,11 +102,11 @@ def test_keys_rotate_under_load_without_a_refused_request(
 
         with load(visitors):
             begun = time.monotonic()
-            wait_until(first_key_is_retired, TIMEOUT, "the first key to be retired")
+            until(first_key_is_retired, "the first key to be retired", pause=0.1)
             retired = time.monotonic()
-            wait_until(kept_token_is_refused, TIMEOUT, "its tokens to be refused")
+            until(kept_token_is_refused, "its tokens to be refused", pause=0.1)
             refused = time.monotonic()
-            wait_until(lambda: len(keys()) >= KEYS, TIMEOUT, "enough keys to have signed")
+            until(lambda: len(keys()) >= KEYS, "enough keys to have signed", pause=0.1)
         ended = time.monotonic()
 
         answers = sum((visitor.answers for visitor in visitors), kept)
@@ -138,7 +139,7 @@ def test_an_empty_key_set_of_an_idle_server_causes_no_error(
         keeper = people.sign_up(auth, "Keeper")
         old = keeper.token()
         assert keeper.at(warm, old).create()["user_id"] == keeper.id
-        wait_until(lambda: auth.key_ids() == [], TIMEOUT, "the key set to be empty")
+        until(lambda: auth.key_ids() == [], "the key set to be empty", pause=0.1)
         say('idle until the key set was {"keys": []}')
         with other.tasks_backend(BETTER_AUTH_URL=auth.url) as cold:
             status = keeper.at(warm, old).client.get(TASKS).status_code

@@ -3,10 +3,11 @@
 import httpx2
 import pytest
 from support.service import problem
+from support.waiting import until
 
 from better_auth.log import Say
 from better_auth.people import People
-from better_auth.programs import Deployment, wait_until
+from better_auth.programs import Deployment
 
 TASKS = "/api/v1/tasks"
 TIMEOUT = 60  # seconds
@@ -55,6 +56,6 @@ def test_a_service_that_starts_first_waits_for_the_keys(
                 answers.append(client.get(TASKS).status_code)
                 return answers[-1] != 503
 
-            wait_until(answered, TIMEOUT, "the service to have keys")
+            until(answered, "the service to have keys", pause=0.1)
             assert answers[-1] == 200
             say(f"auth server started: 200 without a restart, after {len(answers) - 1} x 503")

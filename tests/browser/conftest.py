@@ -1,14 +1,12 @@
 """A real Chromium and a real `tasks-backend dev`. Prints the results; keeps screenshots."""
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
-from support.commands import free_port
+from support.programs import executable, require
 
 from browser.docs_page import DocsPage, Seen
 from browser.log import BrowserLog
@@ -58,14 +56,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, with a separate profile; nothing is downloaded."""
-    program = shutil.which("chromium")
-    if program is None:
-        reason = "chromium is not installed (apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable("chromium"), args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -106,7 +99,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def dev(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Development]:
     home = tmp_path_factory.mktemp("dev")
-    with development(home, free_port(), CORS_ORIGINS=site.listed) as running:
+    with development(home, CORS_ORIGINS=site.listed) as running:
         yield running
 
 

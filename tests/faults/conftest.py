@@ -1,16 +1,15 @@
 """Options: duration, seed, faults and users; after the run, its report."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.programs import require
 
 from faults.deployment import Deployment, deployed
 from faults.fault import Fault
 from faults.kinds import KINDS
-from faults.pgbouncer import executable
 
 TIME_TO_FINISH = 600  # seconds, for the start, for long faults and for the checks
 REPORT = pytest.StashKey[str]()
@@ -52,11 +51,7 @@ def kinds(pytestconfig: pytest.Config) -> tuple[type[Fault], ...]:
 
 @pytest.fixture
 def deployment() -> Iterator[Deployment]:
-    if executable() is None:
-        reason = "PgBouncer is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("pgbouncer")
     with deployed() as deployment:
         yield deployment
 

@@ -10,17 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import psutil
 from support.commands import free_port
 from support.databases import NEON_OWNER
 from support.key_server import KeyServer, json_answer
+from support.programs import Program
 from support.signing import AUDIENCE, ISSUER, Signer, key_set
+from support.waiting import answers
 
 from faults.network import Network
 from faults.pgbouncer import PgBouncer
 from faults.postgres import Postgres, SmallDisk, small_disk
-from faults.programs import Program, wait_until
+from faults.programs import workers
 from tasks_backend.db import migrations
 
 SIDES = ("direct", "pooled")
@@ -54,16 +55,12 @@ class Service:
     def start(self) -> None:
         """Start it and wait until all its workers serve."""
         self._program.start()
-        wait_until(self._lives, "the service to live", self._program)
+        self._program.wait_for(self._lives, "the service to live")
 
     def stop(self) -> None:
         self._program.stop()
 
     def kill(self) -> None:
-        """Kill all its processes. Workers do not notice the death of their supervisor."""
-        for process in self._program.children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
         self._program.kill()
 
     def reload(self) -> None:
@@ -71,12 +68,7 @@ class Service:
         self._program.send(signal.SIGHUP)
 
     def workers(self) -> list[psutil.Process]:
-        found = []
-        for process in self._program.children():
-            with contextlib.suppress(psutil.Error):
-                if "spawn_main" in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+        return workers(self._program)
 
     def wait_for_workers_without(self, gone: set[int]) -> None:
         """Return when all of these workers are replaced and the new ones serve."""
@@ -85,14 +77,11 @@ class Service:
             now = {worker.pid for worker in self.workers()}
             return len(now) == WORKERS and not now & gone
 
-        wait_until(replaced, "new workers", self._program)
+        self._program.wait_for(replaced, "new workers")
 
     def _lives(self) -> bool:
-        try:
-            answer = httpx2.get(f"http://127.0.0.1:{self.port}/livez", timeout=5)
-        except httpx2.TransportError:
-            return False
-        return answer.status_code == 200 and len(self.workers()) == WORKERS
+        alive = answers(f"http://127.0.0.1:{self.port}/livez")
+        return alive and len(self.workers()) == WORKERS
 
 
 @dataclass

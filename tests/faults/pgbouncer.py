@@ -2,9 +2,7 @@
 
 import datetime as dt
 import ipaddress
-import shutil
 import signal
-import socket
 from pathlib import Path
 
 from cryptography import x509
@@ -12,8 +10,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.commands import free_port
+from support.programs import Program, executable
+from support.waiting import listens
 
-from faults.programs import Program, directory_of, ordinary_user, wait_until
+from faults.programs import directory_of, ordinary_user
 
 # Neon: transaction mode, TLS, query_wait_timeout, max_client_conn. Its pool takes 90 % of the slots;
 # here the direct half of the run needs some. server_login_retry has PgBouncer's default, 15 s.
@@ -49,30 +49,18 @@ class PgBouncer:
         _certify(home)
         configuration = home / "pgbouncer.ini"
         configuration.write_text(CONFIGURATION.format(socket=upstream, port=self.port, home=home))
-        command = [executable() or "", str(configuration)]
+        command = [executable("pgbouncer"), str(configuration)]
         self._program = Program(command, directory / "pgbouncer.log", user=user)
 
     def start(self) -> None:
         self._program.start()
-        wait_until(self._listens, "PgBouncer to listen", self._program)
+        self._program.wait_for(lambda: listens(self.port), "PgBouncer to listen")
 
     def stop(self) -> None:
         self._program.stop(signal.SIGTERM)
 
     def kill(self) -> None:
         self._program.kill()
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-
-def executable() -> str | None:
-    """Debian installs it outside a user's PATH."""
-    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def _certify(home: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 import psycopg2
 from support.databases import Cluster
+from support.programs import STOP_TIMEOUT, Program
 
-from faults.programs import Program, directory_of, ordinary_user, wait_until
+from faults.programs import children, directory_of, ordinary_user
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # no user is logged in
@@ -52,14 +53,19 @@ class Postgres:
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         self._program.start()
-        wait_until(self.answers, "PostgreSQL to answer", self._program)
+        self._program.wait_for(self.answers, "PostgreSQL to answer")
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, then the server stops."""
         self._program.stop(signal.SIGINT)
 
     def kill(self) -> None:
+        """kill -9, then wait until its processes have ended by themselves."""
+        family = children(self._program)
         self._program.kill()
+        _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT)
+        for process in alive:
+            process.kill()
 
     def kill_backend(self, number: int) -> None:
         """kill -9 one server process; the others end too, and recovery starts."""
@@ -85,7 +91,7 @@ class Postgres:
 
     def wait(self) -> None:
         """Return when it accepts connections again by itself."""
-        wait_until(self.answers, "PostgreSQL to recover", self._program)
+        self._program.wait_for(self.answers, "PostgreSQL to recover")
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self.cluster.cursor() as cursor:
@@ -96,16 +102,8 @@ class Postgres:
         done = subprocess.run(
             [
                 str(BINARIES / "initdb"),
-                "-D",
-                str(self._data),
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
+                f"--pgdata={self._data}",
+                *"--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync".split(),
             ],
             user=user,
             cwd=self.home,
@@ -119,7 +117,7 @@ class Postgres:
             configuration.write(CONFIGURATION)
 
     def _signal_children(self, number: int) -> None:
-        for process in self._program.children():
+        for process in children(self._program):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from support.commands import serving
-from support.key_server import KeyServer
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.signing import Signer
 
 PEOPLE = 200
 
@@ -36,16 +35,10 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running(
-    database: str, signer: Signer, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str], signer: Signer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("service")
-    variables = {
-        "DATABASE_URL": database,
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": AUDIENCE,
-        "JWKS_URL": key_server.url,
-    }
-    with serving(home, **variables) as base:
+    with serving(home, **environment) as base:
         address = urlsplit(base)
         requests = [_a_task(base, signer, number) for number in range(PEOPLE)]
         yield Running(address.hostname or "", address.port or 0, requests)

@@ -15,9 +15,9 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from support.commands import run, serving
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
-from support.key_server import until
 from support.service import User, problem
 from support.signing import Signer
+from support.waiting import until
 
 import tasks_backend
 from tasks_backend import plugin

@@ -35,7 +35,7 @@ OTHER = r"\(installed: .*audit.*\)"
 def test_a_broken_plugin_stops_the_start(
     tmp_path: Path, environment: dict[str, str], command: str, name: str, sentence: str
 ) -> None:
-    result = run(tmp_path, command, **environment, DATABASE_URL=NOWHERE, PLUGINS=name)
+    result = run(tmp_path, command, **{**environment, "DATABASE_URL": NOWHERE, "PLUGINS": name})
     assert (result.returncode, result.stdout) == (2, "")
     assert re.fullmatch(rf"error: {sentence}\n", result.stderr), result.stderr
 
@@ -71,7 +71,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
         cursor.execute("SELECT to_regclass('tasks_backend_failing_migration.half')")
         assert cursor.fetchall() == [(None,)]
         cursor.execute("SELECT FROM tasks_backend.tasks, tasks_backend_audit.entries")
-    with serving(tmp_path, **environment, **variables) as base:
+    with serving(tmp_path, **{**environment, **variables}) as base:
         problem(httpx2.get(f"{base}/readyz"), 503, "database_unavailable")
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import httpx2
 import psycopg2
 from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer, failing_answer, until
+from support.key_server import KeyServer, failing_answer
 from support.proxy import PostgresProxy
 from support.service import served
 from support.signing import Signer
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations

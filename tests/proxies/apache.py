@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 
-from proxies.kinds import Kind, Place, executable
+from support.programs import executable
+
+from proxies.kinds import Kind, Place
 
 _MODULES = "mpm_event authz_core proxy proxy_http filter deflate"
 _FILE = """

@@ -1,6 +1,5 @@
 """The service as processes, behind each proxy in turn."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +8,13 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from support.commands import serving
-from support.key_server import KeyServer
 from support.markdown import Row
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.programs import require
+from support.signing import Signer
 
 import tasks_backend
 from proxies.every import EVERY
-from proxies.kinds import PREFIX, missing
+from proxies.kinds import PREFIX
 from proxies.people import Person, Victim
 from proxies.report import written
 from proxies.running import Running, Services, running_proxy
@@ -37,14 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def services(
-    database: str, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     """The service, and one with `--root-path` for a proxy that strips a path."""
     variables = {
-        "DATABASE_URL": database,
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": AUDIENCE,
-        "JWKS_URL": key_server.url,
+        **environment,
         "CORS_ORIGINS": ORIGIN,
         "LOG_LEVEL": "warning",
         "PYTHONPATH": str(Path(tasks_backend.__file__).parents[1]),  # what these tests import
@@ -62,11 +58,7 @@ def running(
     request: pytest.FixtureRequest, services: Services, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """One proxy in front of the service."""
-    if absent := missing():
-        reason = f"not installed: {', '.join(absent)}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("nginx", "caddy", "haproxy", "apache2", "curl")
     with running_proxy(request.param, tmp_path_factory.mktemp("proxy"), services) as running:
         yield running
 

@@ -1,6 +1,8 @@
 """HAProxy; all clients share one connection to the service."""
 
-from proxies.kinds import Kind, Place, executable
+from support.programs import executable
+
+from proxies.kinds import Kind, Place
 
 _FILE = """
 global

@@ -1,6 +1,5 @@
 """A kind of proxy, and the directory and ports of an instance."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +34,3 @@ class Kind:
     """Whether a connection to the service is reused for the next request of any client."""
     alters_tags: bool = False
     """Whether it compresses and so changes the entity tag."""
-
-
-def executable(name: str) -> str:
-    """Return the path of a program; Debian installs some outside a user's PATH."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or name
-
-
-def missing() -> list[str]:
-    """Return which of the programs are not installed."""
-    names = ("nginx", "caddy", "haproxy", "apache2", "curl")
-    return [name for name in names if not Path(executable(name)).is_absolute()]

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 
-from proxies.kinds import Kind, Place, executable
+from support.programs import executable
+
+from proxies.kinds import Kind, Place
 
 _FILE = """
 daemon off;

@@ -1,14 +1,13 @@
 """A running proxy in front of the service."""
 
 import contextlib
-import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.commands import START_TIMEOUT, free_port
-from support.programs import LOG, process
+from support.commands import free_port
+from support.programs import LOG, running
+from support.waiting import listens
 
 from proxies.kinds import PREFIX, Kind, Place
 from proxies.relay import Relay
@@ -52,18 +51,5 @@ def running_proxy(kind: Kind, home: Path, services: Services) -> Iterator[Runnin
             return
         port = free_port()
         command = kind.configure(Place(home, port, relay.port, services.prefixed))
-        with process(command, home, {}) as proxy:
-            give_up = time.monotonic() + START_TIMEOUT
-            while not _listens(port):
-                log = (home / LOG).read_text(errors="replace")
-                assert proxy.poll() is None, f"{kind.name} ended: {log}"
-                assert time.monotonic() < give_up, f"{kind.name} does not listen: {log}"
-                time.sleep(0.02)
+        with running(command, home / LOG, {}, lambda: listens(port)):
             yield Running(kind, port, relay, f"http://127.0.0.1:{port}{PREFIX}")
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        return True
-    return False

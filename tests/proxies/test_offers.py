@@ -6,9 +6,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.programs import executable
 
 from proxies.form import TASKS
-from proxies.kinds import executable
 from proxies.people import Person
 from proxies.running import Running
 from proxies.wire import Wire

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import psutil
-from faults.programs import wait_until
+from faults.programs import workers
 from support.commands import COMMAND, environment, free_port
+from support.programs import Program
+from support.waiting import answers
 
 import tasks_backend
 from tasks_backend.serving.server import SHUTDOWN_TIMEOUT
@@ -56,13 +57,15 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.workers = workers
         self._home = home
-        self._variables = {
+        variables = {
             "REQUEST_TIMEOUT": str(REQUEST_TIMEOUT),
             "PLUGINS": "metrics,siege",
             "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
             "PYTHONPATH": os.pathsep.join(map(str, (home, *PATHS))),
             **variables,
         }
+        command = [*COMMAND, "serve", "--port", str(self.port), "--workers", str(workers)]
+        self._program = Program(command, home / "service.log", environment(home, **variables))
 
     def start(self) -> None:
         """Start it and wait until all its workers serve."""
@@ -72,43 +75,29 @@ class Service:
         for name, text in METADATA.items():
             (installed / name).write_text(text)
         self.log = LogReader(self._home / "service.log")
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", str(self.port), "--workers", str(self.workers)],
-            stdin=subprocess.DEVNULL,
-            stdout=self.log.pipe,
-            stderr=self.log.pipe,
-            env=environment(self._home, **self._variables),
-            cwd=self._home,
-            start_new_session=True,
-        )
-        wait_until(self._lives, "the service to live")
+        self._program.start(self.log.pipe)
+        self._program.wait_for(self._lives, "the service to live")
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes that serve."""
-        process = psutil.Process(self._process.pid)
         if self.workers == 1:
-            return [process]
-        return [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
+            return [psutil.Process(self._program.pid)]
+        return workers(self._program)
 
     def stop(self) -> float:
         """Stop it, wait for at most the allowed time, and return the seconds it took. Processes
         that are left are killed; the result is then infinity.
         """
-        family = psutil.Process(self._process.pid).children(recursive=True)
         began = time.monotonic()
-        self._process.terminate()
         try:
-            self._process.wait(SHUTDOWN_TIMEOUT + SLACK)
-            took = time.monotonic() - began
+            self._program.stop(timeout=SHUTDOWN_TIMEOUT + SLACK)
         except subprocess.TimeoutExpired:
-            took = float("inf")
-        self._kill(family)
-        return took
+            return float("inf")
+        return time.monotonic() - began
 
     def kill(self) -> None:
         """Kill it, if it runs."""
-        if self._process.poll() is None:
-            self._kill(psutil.Process(self._process.pid).children(recursive=True))
+        self._program.kill()
         self.log.end()
 
     def tracebacks(self) -> int:
@@ -116,20 +105,8 @@ class Service:
         self.log.end()
         return self.log.path.read_text(errors="replace").count("Traceback (most recent")
 
-    def _kill(self, family: list[psutil.Process]) -> None:
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.kill()
-        self._process.wait(20)
-
     def _lives(self) -> bool:
-        assert self._process.poll() is None, self.log.path.read_text(errors="replace")
-        try:
-            answer = httpx2.get(f"{self.url}/livez", timeout=5)
-        except httpx2.TransportError:
-            return False
-        return answer.status_code == 200 and len(self.processes()) == self.workers
+        return answers(f"{self.url}/livez") and len(self.processes()) == self.workers
 
 
 @contextlib.contextmanager

@@ -8,8 +8,7 @@ import httpx2
 import psycopg2
 import pytest
 from faults.record import Row, Task
-from support.key_server import KeyServer
-from support.signing import AUDIENCE, ISSUER, Signer
+from support.signing import Signer
 
 from siege.course import take
 from siege.report import line, written
@@ -27,16 +26,8 @@ LONGEST = "🎉" * 10_000  # of the characters with the longest encoding
 
 
 @pytest.fixture
-def service(
-    workers: int, database: str, key_server: KeyServer, tmp_path: Path
-) -> Iterator[Service]:
-    variables = {
-        "DATABASE_URL": database,
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": AUDIENCE,
-        "JWKS_URL": key_server.url,
-    }
-    with running(tmp_path, workers, variables) as service:
+def service(workers: int, environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path, workers, environment) as service:
         yield service
 
 

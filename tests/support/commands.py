@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import httpx2
 from typer.testing import CliRunner, Result
 
+from support.programs import LOG, Program, running
+from support.waiting import answers
 from tasks_backend.cli import app
 from tasks_backend.settings import Settings
 
@@ -50,44 +51,40 @@ def invoked(home: Path, *arguments: str, **variables: str) -> Result:
         return CliRunner().invoke(app, arguments, env={**unset, **variables})
 
 
+class Service(NamedTuple):
+    """A running `tasks-backend serve` or `dev`."""
+
+    program: Program
+    url: str
+
+
 @contextlib.contextmanager
-def serving(
+def process(
     home: Path,
     *arguments: str,
     command: Sequence[str] = COMMAND,
     start: str = "serve",
+    ready: str = "/livez",
     **variables: str,
-) -> Iterator[str]:
-    """Serve with `tasks-backend serve`, or `dev`, and yield the base URL."""
+) -> Iterator[Service]:
+    """Run the service from when it is ready to the block's end, and end it as Ctrl-C does."""
     port = free_port()
-    with (home / "serve.log").open("w+") as log:
-        process = subprocess.Popen(
-            [*command, start, "--port", str(port), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment(home, **variables),
-            cwd=home,
-            start_new_session=True,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            give_up = time.monotonic() + START_TIMEOUT
-            while not _answers(url):
-                assert process.poll() is None, (home / "serve.log").read_text()
-                assert time.monotonic() < give_up, "the service does not answer"
-                time.sleep(0.05)
-            yield url
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait(START_TIMEOUT)
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        [*command, start, "--port", str(port), *arguments],
+        home / LOG,
+        environment(home, **variables),
+        lambda: answers(url + ready),
+        ending=signal.SIGINT,
+    ) as program:
+        yield Service(program, url)
 
 
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx2.TransportError):
-        return httpx2.get(f"{url}/livez", timeout=5).status_code == 200
-    return False
+@contextlib.contextmanager
+def serving(home: Path, *arguments: str, **options: Any) -> Iterator[str]:
+    """Run the service, and yield its base URL."""
+    with process(home, *arguments, **options) as service:
+        yield service.url
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:

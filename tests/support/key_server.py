@@ -1,8 +1,6 @@
 """A key set endpoint on loopback whose answers the test chooses."""
 
-import asyncio
 import ssl
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event
@@ -36,22 +34,6 @@ def held_answer(answer: Answer, released: Event) -> Answer:
         answer(request)
 
     return hold
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.005)
-
-
-async def soon(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, while the event loop runs."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        await asyncio.sleep(0.005)
 
 
 class KeyServer(Background):

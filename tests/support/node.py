@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from support.programs import require
 
 NPM_TIMEOUT = 300  # seconds
 _QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
@@ -16,21 +16,10 @@ def installed(package: Path, directory: Path) -> Path:
 
     Skips the test without Node.js; in CI it fails.
     """
-    if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
-        reason = f"Node.js is needed: {' and '.join(missing)} not found"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("node", "npm")
     shutil.copy(package, directory)
-    run(
-        directory,
-        "npm",
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-        "--no-package-lock",
-    )
+    options = "--no-audit --no-fund --loglevel=error --no-package-lock"
+    run(directory, "npm", "install", *options.split())
     return directory / "node_modules" / ".bin"
 
 

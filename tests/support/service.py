@@ -3,8 +3,7 @@
 import contextlib
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -14,6 +13,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from support.waiting import until
 from tasks_backend.serving.server import HTTP
 
 
@@ -48,25 +48,14 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        give_up = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive(), "the service did not start"
-            assert time.monotonic() < give_up, "the service did not start in time"
-            time.sleep(0.005)
+        until(lambda: server.started or not thread.is_alive(), "the service to start")
+        assert server.started, "the service did not start"
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive(), "the service did not stop"
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Return once the condition holds; on a busy machine a process starts slowly."""
-    give_up = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < give_up, "it does not come to hold"
-        time.sleep(0.005)
 
 
 def at_rest(app: FastAPI) -> None:
@@ -83,7 +72,7 @@ def at_rest(app: FastAPI) -> None:
             "waiting for a key": app.state.key_set.waiting,
         }
 
-    eventually(lambda: not any(held().values()))
+    until(lambda: not any(held().values()))
 
 
 @contextlib.contextmanager
