@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
-from support.service import at_rest, connected, one_answer, overloaded, problem, served
+from support.service import at_rest, connected, one_answer, overloaded, problem, rest, served
 from support.signing import Signer
 from support.waiting import until
 
@@ -75,15 +75,6 @@ def base(app: FastAPI) -> Iterator[str]:
         at_rest(app)
 
 
-def ended(connection: socket.socket) -> bytes:
-    """Read everything until the service closes the connection."""
-    parts = []
-    with contextlib.suppress(ConnectionResetError):
-        while part := connection.recv(1 << 20):
-            parts.append(part)
-    return b"".join(parts)
-
-
 @pytest.mark.parametrize(
     ("before", "sent"),
     [
@@ -102,7 +93,7 @@ def test_an_unfinished_head_ends_the_connection(base: str, before: bytes, sent: 
             connection.sendall(before)
             assert one_answer(connection).endswith(b'{"status":"alive"}')
         connection.sendall(sent)
-        assert ended(connection) == b""
+        assert rest(connection) == b""
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "a byte later"])
@@ -119,7 +110,7 @@ def test_half_a_head_after_a_refusal_ends_the_connection(
         if not together:
             time.sleep(2 * connection_bounds.HEAD_TIMEOUT)
             connection.sendall(b"G")
-        assert ended(connection) == b""
+        assert rest(connection) == b""
 
 
 def test_a_head_sent_byte_by_byte_ends_the_connection(base: str) -> None:
@@ -149,7 +140,7 @@ def test_an_unfinished_body_is_refused_and_ends_the_connection(base: str, signer
             f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
             "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
         )
-        answer = ended(connection)
+        answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
@@ -189,7 +180,7 @@ def test_a_refused_request_with_expect_gets_no_100(base: str) -> None:
             f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             "Content-Length: 2\r\n\r\n".encode()
         )
-        answer = ended(connection)
+        answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"100 Continue" not in answer
     assert b"\r\nconnection: close\r\n" in answer.lower()
@@ -300,7 +291,7 @@ def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Si
             + body
         )
         connection.shutdown(socket.SHUT_WR)
-        answer = ended(connection)
+        answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 201 ")
 
 
@@ -315,7 +306,7 @@ def test_a_half_closed_connection_does_not_wait_forever(
             )
             connection.sendall(f"{head}\r\n\r\n".encode())
             connection.shutdown(socket.SHUT_WR)
-            assert ended(connection) == b""
+            assert rest(connection) == b""
 
 
 @pytest.mark.parametrize(
@@ -325,7 +316,7 @@ def test_half_a_request_then_a_half_close_ends_the_connection(base: str, sent: b
     with connected(base) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
-        ended(connection)
+        rest(connection)
 
 
 def test_silent_connections_make_room_for_others(
@@ -337,7 +328,7 @@ def test_silent_connections_make_room_for_others(
     with caplog.at_level(logging.WARNING), contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connected(base)) for _ in range(30)]
         assert httpx2.get(f"{base}/livez").json() == {"status": "alive"}
-        assert ended(silent[0]) == b""
+        assert rest(silent[0]) == b""
         until(lambda: "raise its limit" in caplog.text)
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
-from support.service import connected, problem, served
+from support.service import connected, problem, rest, served
 
 from tasks_backend import Settings, create_app
 from tasks_backend.dev import docs_page
@@ -87,7 +87,7 @@ def test_other_paths_are_not_found(anonymous: httpx2.Client, service: str, targe
         connection.sendall(
             f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
         )
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer = rest(connection)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 404 "), target
     assert b"content-type: application/problem+json" in head.lower()

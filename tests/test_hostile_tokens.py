@@ -7,16 +7,12 @@ and neither the answer nor the log may repeat anything of the token.
 import base64
 import json
 import logging
-import socket
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPResponse
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -25,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from support.answers import first_answer
 from support.forgery import (
     Forge,
     Forger,
@@ -48,8 +45,9 @@ from support.forgery import (
     without,
 )
 from support.key_server import KeyServer, json_answer
-from support.service import problem, served
+from support.service import connected, one_answer, problem, served
 from support.signing import ISSUER, Signer, key_set
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX
@@ -183,16 +181,21 @@ def exchange(service: str, request: bytes) -> httpx2.Response:
     """The answer to exactly these bytes."""
     with connected(service) as connection:
         connection.sendall(request)
-        response = HTTPResponse(connection)
-        response.begin()
-        return httpx2.Response(
-            response.status, headers=response.getheaders(), content=response.read()
-        )
+        found = first_answer(one_answer(connection))
+    assert found
+    answer, _ = found
+    return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)
 
 
-def connected(service: str) -> socket.socket:
-    address = urlsplit(service)
-    return socket.create_connection((address.hostname, address.port), timeout=30)
+def refusal(*groups: list[Any], proves: str = "") -> Callable[..., None]:
+    """A test that each of these tokens is refused with its status and code."""
+
+    @pytest.mark.proves("FR-009", "SC-002", *(proves or "EDGE-6").split())
+    @tokens(*groups)
+    def test(refuse: Refuse, forge: Forge, status: int, code: str) -> None:
+        refuse(forge, status, code)
+
+    return test
 
 
 # --- The Authorization header -----------------------------------------------------------------
@@ -458,12 +461,9 @@ FORMS: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", SIZES), group(401, "invalid_token", FORMS))
-def test_a_token_must_have_the_compact_form_and_a_moderate_size(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_a_token_must_have_the_compact_form_and_a_moderate_size = refusal(
+    group(401, "invalid_token", SIZES), group(401, "invalid_token", FORMS)
+)
 
 
 # --- The header of a token --------------------------------------------------------------------
@@ -503,12 +503,7 @@ HEADERS: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", HEADERS))
-def test_an_ambiguous_header_is_refused(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_an_ambiguous_header_is_refused = refusal(group(401, "invalid_token", HEADERS))
 
 
 NONE = ("none", "None", "NONE", "nOnE", "noNE", " none", "none ", "none\0", "\uff4eone")
@@ -585,12 +580,7 @@ CONFUSIONS: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", CONFUSIONS))
-def test_the_key_decides_the_algorithm(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_the_key_decides_the_algorithm = refusal(group(401, "invalid_token", CONFUSIONS))
 
 
 def like_a_known_id(change: Callable[[str], str]) -> Forge:
@@ -636,12 +626,7 @@ KEY_IDS: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", KEY_IDS))
-def test_a_key_is_found_by_its_exact_id_only(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_a_key_is_found_by_its_exact_id_only = refusal(group(401, "invalid_token", KEY_IDS))
 
 
 EXTENSIONS: dict[str, Forge] = {
@@ -676,16 +661,12 @@ NAMED_TYPES = (
 TYPES: list[Any] = [*NAMED_TYPES, None, 1, True, ["JWT"], {"JWT": 1}]
 
 
-@pytest.mark.proves("FR-009", "FR-017", "SC-002", "EDGE-6")
-@tokens(
+# The same keys also sign Better Auth's session caches and logout notices.
+test_crit_and_typ_of_a_header_must_be_known = refusal(
     group(401, "invalid_token", EXTENSIONS),
     group(401, "invalid_token", {f"typ {typ!r}": header(typ=typ) for typ in TYPES}),
+    proves="FR-017 EDGE-6",
 )
-def test_crit_and_typ_of_a_header_must_be_known(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    """The same keys also sign Better Auth's session caches and logout notices."""
-    refuse(forge, status, code)
 
 
 UNKNOWN = "RtKLravsHhi3EXhTja5P1QtxMcQviQTz"
@@ -840,12 +821,7 @@ PARTIES: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", PARTIES))
-def test_issuer_and_audience_are_compared_exactly(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_issuer_and_audience_are_compared_exactly = refusal(group(401, "invalid_token", PARTIES))
 
 
 EXPIRED: dict[str, Forge] = {
@@ -901,16 +877,12 @@ NO_TIMES = {  # JSON; SECONDS is replaced by a valid time
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-2")
-@tokens(group(401, "expired_token", EXPIRED))
-def test_a_token_past_its_expiry_is_refused(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_a_token_past_its_expiry_is_refused = refusal(
+    group(401, "expired_token", EXPIRED), proves="EDGE-2"
+)
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(
+test_times_must_be_numbers_and_the_lifetime_moderate = refusal(
     group(401, "invalid_token", UNTIMELY),
     *(
         group(401, "invalid_token", {f"{name} {kind}": time_text(name, text)})
@@ -918,10 +890,6 @@ def test_a_token_past_its_expiry_is_refused(
         for kind, text in NO_TIMES.items()
     ),
 )
-def test_times_must_be_numbers_and_the_lifetime_moderate(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
 
 
 WHITE_SPACE = " \u00a0\u1680\u2000\u2003\u2007\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -963,18 +931,13 @@ NO_SUBJECTS = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(
+test_required_claims_must_be_there_and_the_subject_valid = refusal(
     group(
         401, "invalid_token", {f"sub {name}": claim(sub=sub) for name, sub in NO_SUBJECTS.items()}
     ),
     group(401, "invalid_token", {f"no {name}": without(name) for name in REQUIRED}),
     group(401, "invalid_token", {"jti a number": claim(jti=7), "jti null": claim(jti=None)}),
 )
-def test_required_claims_must_be_there_and_the_subject_valid(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
 
 
 PAYLOADS: dict[str, Forge] = {
@@ -1015,12 +978,7 @@ PAYLOADS: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", PAYLOADS))
-def test_an_ambiguous_payload_is_refused(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_an_ambiguous_payload_is_refused = refusal(group(401, "invalid_token", PAYLOADS))
 
 
 # --- The purpose ------------------------------------------------------------------------------
@@ -1049,13 +1007,10 @@ FOREIGN: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "FR-017", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", FOREIGN))
-def test_a_token_issued_to_a_client_is_refused(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    """Our audience is not sufficient: Better Auth signs the audience that a client requests."""
-    refuse(forge, status, code)
+# Our audience is not sufficient: Better Auth signs the audience that a client requests.
+test_a_token_issued_to_a_client_is_refused = refusal(
+    group(401, "invalid_token", FOREIGN), proves="FR-017 EDGE-6"
+)
 
 
 # --- The signature ----------------------------------------------------------------------------
@@ -1170,12 +1125,9 @@ SIGNATURES: dict[str, Forge] = {
 }
 
 
-@pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
-@tokens(group(401, "invalid_token", SIGNATURES))
-def test_only_a_signature_of_the_key_over_exactly_these_bytes_is_valid(
-    refuse: Refuse, forge: Forge, status: int, code: str
-) -> None:
-    refuse(forge, status, code)
+test_only_a_signature_of_the_key_over_exactly_these_bytes_is_valid = refusal(
+    group(401, "invalid_token", SIGNATURES)
+)
 
 
 @pytest.mark.proves("FR-009", "SC-002", "EDGE-6")
@@ -1277,19 +1229,16 @@ def test_a_token_is_verified_on_every_request(settings: Settings) -> None:
             request = bearing(signer.token("alice"))
             assert exchange(service, request).status_code == 200
             keys.answer = json_answer(key_set(Signer()))
-            give_up = time.monotonic() + 30
-            while (response := exchange(service, request)).status_code == 200:
-                assert time.monotonic() < give_up, "the verdict outlives the key"
-            problem(response, 401, "invalid_token")
+            until(lambda: exchange(service, request).status_code != 200, "a refusal")
+            problem(exchange(service, request), 401, "invalid_token")
 
 
 def test_waiting_for_a_key_ends_at_the_deadline(settings: Settings, signer: Signer) -> None:
     """The next fetch is in five minutes; this client waits for thirty seconds."""
     changed = {"jwks_timeout": 60.0, "jwks_cooldown": 300.0, "request_timeout": 0.5}
     with served(create_app(settings.model_copy(update=changed))) as service:
-        give_up = time.monotonic() + 30
-        while exchange(service, bearing(signer.token("alice"))).status_code != 200:
-            assert time.monotonic() < give_up, "the service is not ready"
+        known = bearing(signer.token("alice"))
+        until(lambda: exchange(service, known).status_code == 200, "the service to be ready")
         problem(exchange(service, bearing(Signer().token("alice"))), 503, "auth_unavailable")
 
 

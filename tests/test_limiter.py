@@ -10,7 +10,7 @@ import httpx2
 import psycopg2
 import pytest
 from fastapi import FastAPI
-from support.service import at_rest, connected, problem, served
+from support.service import at_rest, connected, problem, rest, served
 from support.signing import Signer
 from support.waiting import until
 
@@ -189,7 +189,7 @@ def test_a_refusal_honours_connection_close(busy: FastAPI, signer: Signer) -> No
         waiting = [sent(base, token) for _ in range(4)]
         settled(busy, 4)
         connection = sent(base, token, "Connection: close")
-        assert b"connection: close" in b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b"connection: close" in rest(connection)
         busy.state.release()
         for each in (*waiting, connection):
             each.close()

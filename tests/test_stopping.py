@@ -11,7 +11,7 @@ import httpx2
 import psycopg2
 import pytest
 from support.commands import process
-from support.service import connected, one_answer, served
+from support.service import connected, one_answer, rest, served
 from support.signing import Signer
 from support.waiting import listens, until
 
@@ -76,7 +76,7 @@ def test_a_request_in_transit_is_answered(
         stopped = executor.submit(stack.close)
         wait_until_refused(base)
         connection.sendall(LIVEZ)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer = rest(connection)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer
         connection.close()

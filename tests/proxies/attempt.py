@@ -4,10 +4,12 @@ import contextlib
 import secrets
 from dataclasses import dataclass
 
+from support.answers import Answer
+
 from proxies.form import Form, Names
 from proxies.people import Person, Victim
 from proxies.running import Running
-from proxies.wire import Answer, Lost, Wire
+from proxies.wire import Lost, Wire
 
 PATIENCE = 0.4  # seconds to wait for an answer that may not come
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from support.answers import Answer
 
 from proxies.form import TASKS
-from proxies.wire import Answer, Lost, Wire
+from proxies.wire import Lost, Wire
 
 
 @dataclass

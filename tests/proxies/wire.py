@@ -4,34 +4,17 @@ import select
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from support.answers import Answer, first_answer
+
 PAUSE = 0.01  # seconds between two pieces, so that each is a separate segment
 PATIENCE = 10.0  # seconds to wait for an expected answer
-_BODYLESS = {204, 304}
 
 
 class Lost(Exception):
     """No complete answer: the connection ended, or the time was over."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer. Names of headers are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def request_id(self) -> str:
-        return self.headers.get("x-request-id", "")
-
-    @property
-    def closes(self) -> bool:
-        return self.headers.get("connection", "").lower() == "close"
 
 
 class Wire:
@@ -67,19 +50,20 @@ class Wire:
     def answer(self, method: str = "GET", patience: float = PATIENCE) -> Answer:
         """Return the next final answer, to a request with this method. Raises Lost."""
         give_up = time.monotonic() + patience
-        status = 0
-        while status < 200 and status != 101:
-            lines = self._until(b"\r\n\r\n", give_up).decode("latin-1").split("\r\n")
-            words = lines[0].split(" ")
-            if len(words) < 2 or not words[1].isdigit():
-                raise Lost(f"no status: {lines[0]!r}")
-            status = int(words[1])
-        fields = (line.partition(":") for line in lines[1:] if line)
-        headers = {name.lower(): value.strip() for name, _, value in fields}
-        body = b""
-        if method != "HEAD" and status not in _BODYLESS:
-            body = self._body(headers, give_up)
-        return Answer(status, headers, body)
+        ended = False
+        while True:
+            try:
+                found = first_answer(self.unread, method, ended=ended)
+            except ValueError:
+                raise Lost(f"no status: {self.unread[:100]!r}") from None
+            if found is not None:
+                break
+            if ended:
+                raise Lost("the connection ended")
+            ended = not self._more(give_up)
+        answer, length = found
+        self._read += length
+        return answer
 
     @property
     def unread(self) -> bytes:
@@ -92,34 +76,6 @@ class Wire:
             if not self._more(time.monotonic() + PATIENCE):
                 return True
         return False
-
-    def _body(self, headers: dict[str, str], give_up: float) -> bytes:
-        if "chunked" in headers.get("transfer-encoding", ""):
-            body = b""
-            while size := int(self._until(b"\r\n", give_up).split(b";")[0], 16):
-                body += self._exactly(size, give_up)
-                self._exactly(2, give_up)
-            self._until(b"\r\n", give_up)
-            return body
-        if "content-length" in headers:
-            return self._exactly(int(headers["content-length"]), give_up)
-        while self._more(give_up):
-            pass
-        return self._exactly(len(self.received) - self._read, give_up)
-
-    def _until(self, end: bytes, give_up: float) -> bytes:
-        while (at := self.received.find(end, self._read)) < 0:
-            if not self._more(give_up):
-                raise Lost("the connection ended")
-        return self._exactly(at + len(end) - self._read, give_up)
-
-    def _exactly(self, size: int, give_up: float) -> bytes:
-        while len(self.received) < self._read + size:
-            if not self._more(give_up):
-                raise Lost("the connection ended within an answer")
-        taken = bytes(self.received[self._read : self._read + size])
-        self._read += size
-        return taken
 
     def _more(self, give_up: float) -> bool:
         """Read the next bytes; return whether there were any. Raises Lost on a timeout."""

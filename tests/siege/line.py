@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from support.answers import first_answer
+
 PATIENCE = 15.0  # seconds to wait for an answer
 LOOK = 0.5  # seconds between two checks whether the service has closed a connection
 ESTABLISHED = 1  # TCP_INFO's first byte (linux/tcp.h)
@@ -73,12 +75,7 @@ class Line:
         """Read one whole answer and return its status. Raises Gone if there is none."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while (head_end := self._received.find(b"\r\n\r\n")) < 0:
-                    await self._receive()
-                head = self._received[:head_end].decode("latin-1").lower()
-                length = head.partition("content-length: ")[2].partition("\r\n")[0] or "0"
-                end = head_end + 4 + int(length)
-                while len(self._received) < end:
+                while (found := first_answer(self._received)) is None:
                     await self._receive()
         except TimeoutError:
             self._cost.answers["none"] += 1
@@ -86,10 +83,10 @@ class Line:
         except (Gone, OSError):
             self._cost.answers["hung up"] += 1
             raise Gone from None
+        answer, end = found
         self._received = self._received[end:]
-        status = int(head.split(" ", 2)[1])
-        self._cost.answers[str(status)] += 1
-        return status
+        self._cost.answers[str(answer.status)] += 1
+        return answer.status
 
     async def until(self, *ids: str) -> bytes:
         """Read up to an answer to a request with one of these ids, or to the end of the connection;

@@ -1,7 +1,6 @@
 """The service on uvicorn at a loopback port, in a thread so that coverage includes it."""
 
 import contextlib
-import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from support.answers import first_answer
 from support.waiting import until
 from tasks_backend.serving.server import HTTP
 
@@ -94,13 +94,21 @@ def connected(url: str) -> socket.socket:
 
 def one_answer(connection: socket.socket) -> bytes:
     """Read one response with its body, which may come in segments of its own."""
-    answer = b""
-    while (end := answer.find(b"\r\n\r\n")) < 0:
-        answer += connection.recv(65536)
-    length = int(re.search(rb"content-length: (\d+)", answer[:end].lower())[1])  # type: ignore[index] # every answer here has one
-    while len(answer) < end + 4 + length:
-        answer += connection.recv(65536)
-    return answer
+    received = b""
+    while first_answer(received) is None:
+        data = connection.recv(65536)
+        assert data, f"the connection ended: {received!r}"
+        received += data
+    return received
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Read everything until the service closes the connection."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(1 << 20):
+            received += data
+    return bytes(received)
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
