@@ -171,7 +171,6 @@ async def test_a_lost_connection_has_its_sentence(proxy: PostgresProxy) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "ALTER TABLE tasks_backend.tasks DROP COLUMN version CASCADE",
         "DROP TABLE tasks_backend.tasks CASCADE",
         "REVOKE ALL ON tasks_backend.tasks FROM {login}",
         "ALTER DATABASE {name} SET default_transaction_read_only = on",

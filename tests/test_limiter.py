@@ -16,6 +16,7 @@ from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.errors import Overloaded
+from tasks_backend.http import counted_warning
 from tasks_backend.http.limiter import ConcurrencyLimiter
 
 TASKS = "/api/v1/tasks"
@@ -143,11 +144,15 @@ def test_a_refused_connection_stays_open(busy: FastAPI, signer: Signer) -> None:
             each.close()
 
 
-def test_refusals_are_counted_in_one_log_line(
-    busy: FastAPI, signer: Signer, caplog: pytest.LogCaptureFixture
+def test_refusals_are_counted_in_one_log_line_and_their_end_is_said(
+    busy: FastAPI,
+    signer: Signer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Both those of the protocol, for requests without a body, and those of the gate."""
     caplog.set_level("INFO", logger="tasks_backend")
+    monkeypatch.setattr(counted_warning, "REPEAT", 1.0)
     token = signer.token("flood")
     with served(busy) as base:
         warm(base, signer)
@@ -164,6 +169,14 @@ def test_refusals_are_counted_in_one_log_line(
         for each in waiting:
             each.close()
         settled(busy, LIMIT)
+        (line,) = [line for line in caplog.records if "refused" in line.getMessage()]
+        assert {name: vars(line)[name] for name in ("in_use", "limit", "senders")} == {
+            "in_use": 4,
+            "limit": LIMIT,
+            "senders": 2,
+        }
+        ended = "requests are no longer refused; the overload lasted 0 s"
+        eventually(lambda: ended in caplog.messages)
 
 
 def test_a_page_of_a_listed_origin_can_read_a_refusal(busy: FastAPI, signer: Signer) -> None:

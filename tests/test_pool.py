@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from psycopg2.extensions import make_dsn
 from support.databases import Cluster
+from support.key_server import soon
 from support.proxy import PostgresProxy
 
 from tasks_backend.db import pool as pools
@@ -12,6 +13,7 @@ from tasks_backend.db.connection import connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import Overloaded
+from tasks_backend.http import counted_warning
 
 ME = "SELECT pg_backend_pid()"
 
@@ -158,4 +160,44 @@ async def test_a_connection_is_kept_between_messages(proxy: PostgresProxy) -> No
     for _ in range(20):
         await asyncio.gather(*(pool.fetch(ME, {}) for _ in range(2)))
     assert proxy.connections == 2
+    pool.close()
+
+
+async def test_a_saturated_pool_is_said_once_and_its_end_too(
+    proxy: PostgresProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="tasks_backend.db")
+    monkeypatch.setattr(counted_warning, "INTERVAL", 0.2)
+    monkeypatch.setattr(counted_warning, "REPEAT", 0.3)
+    pool = pool_of(proxy.url)
+    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    proxy.freeze()
+    answers = asyncio.gather(
+        *(pool.fetch(ME, {}, user=str(number)) for number in range(12)), return_exceptions=True
+    )
+    await soon(lambda: bool(caplog.messages))
+    proxy.thaw()
+    assert sum(isinstance(answer, Overloaded) for answer in await answers) == 10
+    await soon(lambda: len(caplog.messages) > 1)
+    pool.close()
+    warning, end = caplog.records
+    assert warning.getMessage().startswith("10 requests waited long for a database connection")
+    fields = {name: vars(warning)[name] for name in ("connections", "in_use", "waiting")}
+    assert fields == {"connections": 2, "in_use": 2, "waiting": 9}
+    assert vars(warning)["waited_ms"] >= 100
+    assert end.getMessage().startswith("requests no longer wait long for a database connection")
+
+
+async def test_a_wait_that_ends_in_time_but_was_long_is_said(
+    proxy: PostgresProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "LONG_WAIT", 0.05)
+    monkeypatch.setattr(counted_warning, "INTERVAL", 0.1)
+    pool = Pool(proxy.url, size=1, wait=60, connect_timeout=5)
+    await pool.fetch(ME, {})
+    proxy.freeze()
+    asyncio.get_running_loop().call_later(0.3, proxy.thaw)
+    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    await soon(lambda: bool(caplog.messages))
+    assert caplog.messages[0].startswith("1 requests waited long for a database connection")
     pool.close()

@@ -216,7 +216,9 @@ STATEMENTS = {
         Failure.CONFIGURATION, "the login lacks a right", f"{MIGRATE}, then `tasks-backend doctor`"
     ),
     "42P01": Cause(Failure.CONFIGURATION, "a table is missing", MIGRATE),
-    "42703": Cause(Failure.CONFIGURATION, "a column is missing: the schema is too old", MIGRATE),
+    "42703": Cause(
+        Failure.UNEXPECTED, "a column is missing, so the schema may be too old", MIGRATE
+    ),
     "42883": Cause(Failure.CONFIGURATION, "a function is missing", MIGRATE),
     "42704": Cause(Failure.CONFIGURATION, "a role or a type is missing", MIGRATE),
     "3F000": Cause(Failure.CONFIGURATION, "the schema is missing", MIGRATE),

@@ -8,7 +8,7 @@
     RESOURCE         disk full, read-only, too many sessions  503, not retried
     REFUSED          wrong password, no such database, or     503, not retried, logged as an error
                      its encoding is not UTF-8
-    CONFIGURATION    no schema, an old one, no rights         503, not retried, logged as an error
+    CONFIGURATION    no schema, no rights                     503, not retried, logged as an error
     UNEXPECTED       a bug                                    500, not retried
 
 `causes.py` says which error belongs to which class.

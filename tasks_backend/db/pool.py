@@ -1,6 +1,7 @@
 """A connection pool on the event loop: bounded, last in first out, opened on demand."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -10,11 +11,16 @@ from tasks_backend.db.connection import Connection, Row, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.fair_queue import FairSemaphore
 from tasks_backend.db.statements import APP_ROLE, PING, ROLE, ROLE_OF_LOGIN
+from tasks_backend.errors import Overloaded
+from tasks_backend.http.counted_warning import CountedWarning
 from tasks_backend.http.request_record import DatabaseCall, get_record
 
 RECYCLE_AFTER = 240  # seconds idle; Neon suspends a compute, and its sockets, after 300
 MAX_AGE = 1800  # seconds; a new connection resolves the host again, which may have moved
 PING_AFTER = 30  # seconds idle; a firewall may have dropped the connection silently
+LONG_WAIT = 1.0  # seconds; requests that wait longer for a connection are counted in the log
+
+logger = logging.getLogger("tasks_backend.db")
 
 T = TypeVar("T")
 
@@ -29,6 +35,14 @@ class Pool:
         self._connect_timeout = connect_timeout
         self._idle: list[Connection] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._long_waits = CountedWarning(
+            logger,
+            "%d requests waited long for a database connection, or in vain:"
+            " look for slow statements, or raise POOL_SIZE",
+            "requests no longer wait long for a database connection; it lasted %.0f s",
+            self._usage,
+        )
+        self._last_wait = 0.0
 
     @property
     def idle(self) -> int:
@@ -75,9 +89,28 @@ class Pool:
         started = loop.time()
         try:
             await self.semaphore.acquire(user)
+        except Overloaded:
+            self._count_long_wait(loop.time() - started)
+            raise
         finally:
+            waited = loop.time() - started
             if record := get_record():
-                record.waited += loop.time() - started
+                record.waited += waited
+        if waited > LONG_WAIT:
+            self._count_long_wait(waited)
+
+    def _count_long_wait(self, waited: float) -> None:
+        self._last_wait = waited
+        self._long_waits.add()
+
+    def _usage(self) -> dict[str, object]:
+        """Return the fields of the warning that requests wait long."""
+        return {
+            "connections": self.semaphore.places,
+            "in_use": self.semaphore.held,
+            "waiting": self.semaphore.waiting,
+            "waited_ms": round(self._last_wait * 1000),
+        }
 
     async def _connection(self) -> Connection:
         while self._idle:

@@ -47,7 +47,16 @@ class ConcurrencyLimiter:
         self.limit = limit
         self.left = limit
         self._held: dict[Hashable, int] = {}
-        self._refusals = CountedWarning(logger, "%d requests refused: overloaded")
+        self._refusals = CountedWarning(
+            logger,
+            "%d requests refused: overloaded",
+            "requests are no longer refused; the overload lasted %.0f s",
+            lambda: {
+                "in_use": self.limit - self.left,
+                "limit": self.limit,
+                "senders": self.senders,
+            },
+        )
 
     @property
     def refused(self) -> int:

@@ -33,6 +33,7 @@ _RESET = struct.pack("ii", 1, 0)  # linger 0: closing sends a reset
 _closed_for_descriptors = CountedWarning(
     logger,
     "%d connections closed: the process has no descriptors left; raise its limit (ulimit -n)",
+    "the process has descriptors again; the lack lasted %.0f s",
 )
 
 
