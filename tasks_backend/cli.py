@@ -266,6 +266,16 @@ def export_user(subject: UserId) -> None:
         )
 
 
+@app.command(epilog=examples("user-hash DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"))
+def user_hash(subject: UserId) -> None:
+    """Print the hash by which the log names a user, from LOG_SALT or DATABASE_URL."""
+    from tasks_backend.http.access_log import user_hasher
+
+    with _report_errors():
+        settings: DatabaseSettings = load(DatabaseSettings)
+        typer.echo(user_hasher(settings.pseudonym_salt)(subject))
+
+
 def _token_from_stdin() -> str:
     if sys.stdin.isatty():
         return getpass.getpass("Token (not shown): ").strip()

@@ -30,7 +30,7 @@ class SettingsError(Exception):
 
 
 class DatabaseSettings(BaseSettings):
-    """The settings for migrations: the database, and the plugins that may have tables in it."""
+    """The settings of commands: the database, the plugins with tables in it, the log's salt."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -43,6 +43,7 @@ class DatabaseSettings(BaseSettings):
     database_url: str = Field(repr=False)
     database_url_unpooled: str | None = Field(default=None, repr=False)
     plugins: Names = ()
+    log_salt: SecretStr | None = None
 
     @field_validator("jwt_algorithms", "cors_origins", "plugins", mode="before", check_fields=False)
     @classmethod
@@ -72,6 +73,18 @@ class DatabaseSettings(BaseSettings):
                 " percent-encode what is special in the user and the password (@ is %40)"
             )
         return value
+
+    @property
+    def pseudonym_salt(self) -> str:
+        """The salt for user ids in the log: LOG_SALT, or the database's host and name.
+
+        The latter is not secret. It is the same in all workers, and does not change with the
+        database's login or password.
+        """
+        if self.log_salt is not None:
+            return self.log_salt.get_secret_value()
+        dsn = parse_dsn(self.database_url)
+        return f"{dsn.get('host', '')}/{dsn.get('dbname', '')}"
 
     @property
     def migration_url(self) -> str:
@@ -114,19 +127,6 @@ class Settings(DatabaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
-    log_salt: SecretStr | None = None
-
-    @property
-    def pseudonym_salt(self) -> str:
-        """The salt for user ids in the log: LOG_SALT, or the database's host and name.
-
-        The latter is not secret. It is the same in all workers, and does not change with the
-        database's login or password.
-        """
-        if self.log_salt is not None:
-            return self.log_salt.get_secret_value()
-        dsn = parse_dsn(self.database_url)
-        return f"{dsn.get('host', '')}/{dsn.get('dbname', '')}"
 
     @field_validator("jwt_algorithms")
     @classmethod

@@ -5,11 +5,14 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
+from support.commands import invoked
 from support.service import User, served
 from support.signing import Signer
 
@@ -185,3 +188,14 @@ def test_a_log_record_below_the_level_is_not_created(
     ):
         assert httpx2.get(f"{base}/livez").status_code == 200
     assert not caplog.records
+
+
+@pytest.mark.parametrize("variables", [{}, {"LOG_SALT": "salt"}])
+def test_a_command_prints_the_hash_of_a_user(
+    settings: Settings, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """It needs no other setting, and the login and its password do not matter."""
+    url = make_dsn(settings.database_url, user="somebody", password="another")
+    result = invoked(tmp_path, "user-hash", "alice", DATABASE_URL=url, **variables)
+    salt = variables.get("LOG_SALT", settings.pseudonym_salt)
+    assert (result.exit_code, result.output) == (0, f"{user_hasher(salt)('alice')}\n")

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from psycopg2.extensions import make_dsn
 from support.databases import Cluster
-from support.key_server import soon
 from support.proxy import PostgresProxy
+from support.waiting import soon
 
 from tasks_backend.db import pool as pools
 from tasks_backend.db.connection import connect

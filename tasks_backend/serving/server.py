@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import signal
 import socket
 from typing import Any
 
@@ -13,10 +14,12 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend.app import create_app
 from tasks_backend.compatibility import overrides, require_attributes
+from tasks_backend.plugin import PluginError
 from tasks_backend.serving.allocator import give_memory_back
 from tasks_backend.serving.http_protocol import Protocol
 from tasks_backend.serving.log_format import logging_config
-from tasks_backend.settings import SettingsError
+from tasks_backend.serving.startup_log import log_start
+from tasks_backend.settings import Settings, SettingsError, load
 
 logger = logging.getLogger("tasks_backend.server")
 
@@ -45,9 +48,14 @@ def application() -> FastAPI:
     pause was 60 ms with them (decision 0013).
     """
     try:
-        app = create_app()
-    except SettingsError as error:  # in a replacement worker; the command checks before
-        logger.error("the service does not start: %s", error)  # noqa: TRY400 - no traceback
+        settings: Settings = load()
+        log_start(settings)
+        app = create_app(settings)
+    except (SettingsError, PluginError) as error:  # in a new worker; the command checks before
+        logger.error("the service does not start: %s", "; ".join(str(error).splitlines()))  # noqa: TRY400 - no traceback
+        raise SystemExit(STARTUP_FAILURE) from None
+    except Exception:
+        logger.exception("the service does not start, because of an unexpected error")
         raise SystemExit(STARTUP_FAILURE) from None
     give_memory_back()
     gc.collect()
@@ -108,11 +116,16 @@ class Workers(Multiprocess):
         self.config.timeout_worker_healthcheck = usual
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that died, and log a warning for each."""
-        for worker in self.processes:
-            if worker.exitcode not in {None, STARTUP_FAILURE}:
-                logger.warning("worker %s died (exit code %s)", worker.pid, worker.exitcode)
+        """Replace the workers that died or do not answer, and log a warning for each."""
+        before = [(worker, worker.exitcode) for worker in self.processes]
         super().keep_subprocess_alive()
+        for (worker, exit_code), current in zip(before, self.processes, strict=True):
+            if current is not worker:
+                reason = _end(exit_code if exit_code is not None else worker.exitcode)
+                text = "worker %s died (%s); another one starts"
+                if exit_code is None and worker.exitcode == -signal.SIGKILL:
+                    text = "worker %s did not answer and was killed (%s); another one starts"
+                logger.warning(text, worker.pid, reason)
 
     def terminate_all(self) -> None:
         """Close the sockets and stop all workers. An open socket would take connections that no
@@ -121,6 +134,13 @@ class Workers(Multiprocess):
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
+
+
+def _end(exit_code: int | None) -> str:
+    """Return how a process ended; a negative exit code is a signal."""
+    if exit_code is not None and exit_code < 0:
+        return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
 
 
 def require_free(host: str, port: int) -> None:
