@@ -65,8 +65,9 @@ def dev(session: nox.Session) -> None:
     session.run(
         "tasks-backend",
         "dev",
+        "--with-parent",  # when nox is killed
         *session.posargs,
-        interrupt_timeout=30.0,  # with nox's own 0.3 s, PostgreSQL outlives it
+        interrupt_timeout=30.0,  # with nox's own 0.3 s, the prompt comes back before the end
         terminate_timeout=30.0,
     )
 

@@ -1,6 +1,6 @@
 """The application factory. It starts no thread and opens no connection."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from fastapi import FastAPI
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tasks_backend import openapi
 from tasks_backend import settings as configuration
 from tasks_backend._version import __version__
-from tasks_backend.auth.gate import Bounds
+from tasks_backend.auth.gate import Bounds, Verifier
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database
@@ -66,8 +66,18 @@ def create_app(
     Without settings, the environment and `.env` are read. Raises SettingsError or PluginError;
     their messages may be shown. Applications share no state; a process may hold several.
     """
-    settings = settings or configuration.load()
-    all_plugins = ensure_unique_names([tasks, *load_plugins(settings.plugins), *(plugins or ())])
+    return build_app(settings or configuration.load(), plugins or ())
+
+
+def build_app(
+    settings: Settings,
+    plugins: Iterable[Plugin],
+    development: Callable[[TokenVerifier], Verifier] | None = None,
+) -> FastAPI:
+    """Return the service. Only `dev` passes `development`: it returns the gate's verifier, which
+    also accepts development tokens, and the page at /docs offers some.
+    """
+    all_plugins = ensure_unique_names([tasks, *load_plugins(settings.plugins), *plugins])
     key_set = _key_set(settings)
     database = _database(settings, _migration_histories(all_plugins))
     bounds = _bounds(settings)
@@ -89,16 +99,17 @@ def create_app(
     app.state.database = database
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
     app.state.bounds = bounds
-    routes = build_routes(all_plugins, _page(app, settings), verifier, bounds)
+    page = _page(app, settings, development=development is not None)
+    gate_verifier = development(verifier) if development else verifier
+    routes = build_routes(all_plugins, page, gate_verifier, bounds)
     app.router = Router(app, routes, lifespan(all_plugins, key_set, database))
     return app
 
 
-def _page(app: FastAPI, settings: Settings) -> list[Route]:
+def _page(app: FastAPI, settings: Settings, *, development: bool) -> list[Route]:
     """Return the routes of the document and its page; none without `docs_enabled`."""
     if not settings.docs_enabled:
         return []
-    development = settings.takes_development_keys
     return docs_page.routes(f"{app.title} API", app.openapi, development=development)
 
 
@@ -111,7 +122,6 @@ def _key_set(settings: Settings) -> KeySet:
         refresh_after=settings.jwks_refresh_after,
         max_age=settings.jwks_max_age,
         max_waiting=max(1, settings.max_concurrent_requests // 8),
-        development=settings.takes_development_keys,
     )
 
 

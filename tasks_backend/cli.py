@@ -102,6 +102,9 @@ def dev(
             help="Further directory to watch, such as a plugin's source.",
         ),
     ] = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="Stop when the process that started it is gone.")
+    ] = False,
 ) -> None:
     """Start everything for development: PostgreSQL, tokens and the API, with reload."""
     from tasks_backend.db.migrations import MigrationError
@@ -115,6 +118,7 @@ def dev(
             directory=data_dir,
             seed=seed,
             reload_dirs=[*(reload_dir or ())] if reload else None,
+            with_parent=with_parent,
         )
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from starlette.routing import BaseRoute, Route
 
 from tasks_backend import health
-from tasks_backend.auth.gate import Bounds, closed_gate, open_gate
-from tasks_backend.auth.tokens import TokenVerifier
+from tasks_backend.auth.gate import Bounds, Verifier, closed_gate, open_gate
 from tasks_backend.http.resource import Resource, resources
 from tasks_backend.plugin import Plugin, PluginError
 
@@ -17,7 +16,7 @@ _OUTSIDE_API = re.compile(r"/(?!api(?:/|$))(?:[\w.~-]+(?:/.*)?)?", re.ASCII | re
 
 
 def build_routes(
-    plugins: Sequence[Plugin], page: Sequence[Route], verifier: TokenVerifier, bounds: Bounds
+    plugins: Sequence[Plugin], page: Sequence[Route], verifier: Verifier, bounds: Bounds
 ) -> list[BaseRoute]:
     """Return the routes of the service, of its plugins and of its page, in the order of matching.
 

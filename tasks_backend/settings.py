@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import psycopg2
@@ -94,9 +94,6 @@ class DatabaseSettings(BaseSettings):
 
 class Settings(DatabaseSettings):
     """All settings of the service. Times are in seconds, sizes in bytes."""
-
-    takes_development_keys: ClassVar[bool] = False
-    """Class attribute, not a setting; only DevelopmentSettings overrides it."""
 
     better_auth_url: str | None = None
     jwt_issuer: str | None = Field(default=None, min_length=1)

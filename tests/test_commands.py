@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from support.commands import free_port, process, run, serving
 from support.databases import NEON_OWNER, Cluster
+from support.key_server import KeyServer, json_answer
 from support.service import problem
 from support.signing import Signer
 
@@ -93,24 +94,23 @@ def test_serve_never_accepts_a_development_token(tmp_path: Path, database: str) 
     """Not even with the development issuer's key set as JWKS_URL."""
     issuer = Issuer(tmp_path)
     issuer.make_key()
-    keys = issuer.serve()
-    try:
-        with serving(
+    key = json.loads((tmp_path / "issuer.json").read_text())
+    del key["d"]
+    with (
+        KeyServer(json_answer(json.dumps({"keys": [key]}).encode())) as keys,
+        serving(
             tmp_path,
             DATABASE_URL=database,
             JWT_ISSUER="http://tasks-backend.localhost",
             JWT_AUDIENCE="http://tasks-backend.localhost",
-            JWKS_URL=f"http://127.0.0.1:{keys.server_port}/api/auth/jwks",
-            TAKES_DEVELOPMENT_KEYS="true",
-        ) as url:
-            response = httpx2.get(
-                f"{url}{TASKS}",
-                headers={"Authorization": f"Bearer {issuer.token('alice')}"},
-            )
-            problem(response, 401, "invalid_token")
-    finally:
-        keys.shutdown()
-        keys.server_close()
+            JWKS_URL=keys.url,
+            TASKS_BACKEND_DEV_DATA=str(tmp_path),
+        ) as url,
+    ):
+        response = httpx2.get(
+            f"{url}{TASKS}", headers={"Authorization": f"Bearer {issuer.token('alice')}"}
+        )
+        problem(response, 401, "invalid_token")
 
 
 @pytest.mark.proves("FR-007")

@@ -14,8 +14,9 @@ from starlette.types import Receive, Scope, Send
 from support.service import connected, problem, rest, served
 
 from tasks_backend import Settings, create_app
-from tasks_backend.dev import docs_page
+from tasks_backend.dev.app import build
 from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
+from tasks_backend.dev.settings import load_settings
 from tasks_backend.openapi.docs_page import POLICY
 
 TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
@@ -142,20 +143,12 @@ def test_the_document_is_the_applications_own(settings: Settings, anonymous: htt
     assert [server["url"] for server in shown["servers"]] == ["/"]
 
 
-class ForDevelopment(Settings):
-    """The settings of `tasks-backend dev`."""
-
-    takes_development_keys = True
-
-
 @pytest.fixture
 def development(settings: Settings, tmp_path: Path) -> Iterator[httpx2.Client]:
     """The application with what `dev` adds to the page."""
     issuer = Issuer(tmp_path)
     issuer.make_key()
-    app = create_app(
-        ForDevelopment.model_construct(**settings.model_dump()), plugins=[docs_page.plugin(issuer)]
-    )
+    app = build(load_settings(settings.database_url), issuer)
     with served(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
         yield client
 

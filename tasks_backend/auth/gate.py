@@ -6,10 +6,10 @@ The place comes last: a request that waits for a key or a body must not block an
 import asyncio
 import sys
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from starlette.types import Receive, Scope
 
-from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.errors import InvalidToken, MissingToken
 from tasks_backend.http.caller import Caller, bearer_credential, set_caller
 from tasks_backend.http.limiter import (
@@ -42,6 +42,13 @@ class Bounds:
         return replace(self, limiter=ConcurrencyLimiter(sys.maxsize))
 
 
+class Verifier(Protocol):
+    """Verifies tokens, normally a TokenVerifier."""
+
+    async def subject(self, token: str, *, deadline: float) -> str:
+        """Return the user's id. Raises InvalidToken, ExpiredToken or AuthUnavailable."""
+
+
 def open_gate(bounds: Bounds) -> Gate:
     """Return the gate of public routes, which need no token."""
 
@@ -52,7 +59,7 @@ def open_gate(bounds: Bounds) -> Gate:
     return gate
 
 
-def closed_gate(verifier: TokenVerifier, bounds: Bounds) -> Gate:
+def closed_gate(verifier: Verifier, bounds: Bounds) -> Gate:
     """Return the gate of all other routes, which checks the token first (SC-005)."""
 
     async def gate(scope: Scope, receive: Receive) -> tuple[ReceivedBody, Place]:

@@ -48,7 +48,6 @@ class KeySet:
         refresh_after: float,
         max_age: float,
         max_waiting: int,
-        development: bool = False,
     ) -> None:
         self._endpoint = KeyEndpoint(url)
         self._algorithms = tuple(algorithms)
@@ -57,7 +56,6 @@ class KeySet:
         self._refresh_after = refresh_after
         self._max_age = max_age
         self._max_waiting = max_waiting
-        self._development = development
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at = -math.inf
         self._fetch: asyncio.Task[bool] | None = None
@@ -204,7 +202,7 @@ class KeySet:
         started = time.monotonic()  # the age of the answer, even if the process was frozen
         try:
             response = await self._endpoint.fetch(self._timeout)
-            parsed = parse_key_set(response.body, self._algorithms, development=self._development)
+            parsed = parse_key_set(response.body, self._algorithms)
         except (KeysUnavailable, NotAKeySet) as error:
             self._log(
                 logging.WARNING, f"the key set at {self._endpoint.address} is not usable: {error}"

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 DEVELOPMENT_PREFIX = "tasks-backend-dev-"
-"""Prefix of the development issuer's key ids; only `tasks-backend dev` accepts them."""
+"""Prefix of the development issuer's key ids: no key set may contain it."""
 MAX_KEYS = 256
 KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -48,9 +48,7 @@ class Published(NamedTuple):
     refused: Counter[str]
 
 
-def parse_key_set(
-    body: bytes, algorithms: Collection[str], *, development: bool = False
-) -> Published:
+def parse_key_set(body: bytes, algorithms: Collection[str]) -> Published:
     """Return the keys. An empty set is normal (Better Auth after an idle month).
 
     An unusable key is skipped. If two keys share an id and one is unusable or they differ, both are
@@ -62,7 +60,7 @@ def parse_key_set(
         kid = _key_id(member)
         if kid is None:
             refused["without a proper id"] += 1
-        elif kid.startswith(DEVELOPMENT_PREFIX) and not development:
+        elif kid.startswith(DEVELOPMENT_PREFIX):
             refused["of the development issuer"] += 1
         else:
             members_by_kid[kid].append(member)

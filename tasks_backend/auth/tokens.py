@@ -14,12 +14,11 @@ import logging
 import math
 import re
 import unicodedata
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 from jwt import PyJWK
 
-from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.compatibility import IncompatibleLibrary
 from tasks_backend.errors import ExpiredToken, InvalidToken
@@ -42,12 +41,22 @@ _TIMES = {"exp", "iat", "nbf"}
 _MAX_TIME = 253_402_300_799  # end of the year 9999; the limit also rejects Infinity and NaN
 
 
+class Keys(Protocol):
+    """The keys of the tokens' issuer, normally a KeySet."""
+
+    async def key(self, kid: str, deadline: float) -> PyJWK:
+        """Return the key with this id. Raises InvalidToken or AuthUnavailable."""
+
+    def refresh(self) -> None:
+        """Fetch the keys in the background."""
+
+
 class TokenVerifier:
     """Verifies tokens. Results are not cached: every call verifies again (FR-008)."""
 
     def __init__(
         self,
-        key_set: KeySet,
+        key_set: Keys,
         *,
         issuer: str,
         audience: str,

@@ -1,26 +1,25 @@
 """An issuer of tokens in Better Auth's format, for trying the service without Better Auth.
 
-Its key ids start with a prefix that the service accepts only under `tasks-backend dev`. No setting
-makes a deployed service trust it.
+Only `tasks-backend dev` accepts its tokens. Its key ids start with a prefix that a key set may not
+contain, so no setting makes a deployed service trust it.
 """
 
 import json
 import os
 import secrets
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt import PyJWK
 from jwt.algorithms import OKPAlgorithm
 
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX
 from tasks_backend.dev.postgres import DevelopmentError
 
 ORIGIN = "http://tasks-backend.localhost"
-KEYS_PATH = "/api/auth/jwks"
+ALGORITHM = "EdDSA"
 DATA_DIRECTORY = "TASKS_BACKEND_DEV_DATA"  # `dev` sets it for the server process
 TTL = 900  # seconds, like Better Auth
 DAY = 24 * 3600  # seconds
@@ -48,39 +47,23 @@ class Issuer:
         private = OKPAlgorithm.from_jwk(key)
         if not isinstance(private, Ed25519PrivateKey):
             raise DevelopmentError(f"{self._path} holds no Ed25519 key: delete it")
-        return jwt.encode({**user, **standard}, private, algorithm="EdDSA", headers=headers)
+        return jwt.encode({**user, **standard}, private, algorithm=ALGORITHM, headers=headers)
 
     def make_key(self) -> None:
         """Create the signing key if it does not exist; only the file's owner may read it."""
         if self._path.exists():
             return
         jwk = OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True)
-        jwk |= {"kid": DEVELOPMENT_PREFIX + secrets.token_hex(8), "alg": "EdDSA"}
+        jwk |= {"kid": DEVELOPMENT_PREFIX + secrets.token_hex(8), "alg": ALGORITHM}
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(jwk, file)
 
-    def serve(self) -> ThreadingHTTPServer:
-        """Publish the key set on a free loopback port, until the server is shut down."""
-        public = {name: value for name, value in self._key().items() if name in _PUBLIC_MEMBERS}
-        body = json.dumps({"keys": [public]}).encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                found = self.path == KEYS_PATH
-                self.send_response(200 if found else 404)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body) if found else 0))
-                self.end_headers()
-                if found:
-                    self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                """Log nothing; the terminal shows the service's log."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=server.serve_forever, daemon=True).start()
-        return server
+    def public_key(self) -> PyJWK:
+        """Return the key that verifies the tokens. Raises DevelopmentError like `token`."""
+        return PyJWK(
+            {name: value for name, value in self._key().items() if name in _PUBLIC_MEMBERS}
+        )
 
     def _key(self) -> dict[str, str]:
         try:

@@ -64,7 +64,14 @@ def application() -> FastAPI:
 
 
 def run(
-    factory: str, *, host: str, port: int, log_level: str, log_format: str = "auto", **options: Any
+    factory: str,
+    *,
+    host: str,
+    port: int,
+    log_level: str,
+    log_format: str = "auto",
+    shutdown_timeout: int = SHUTDOWN_TIMEOUT,
+    **options: Any,
 ) -> None:
     """Serve a factory's application until a stop signal. Raises PortTaken or NotStarted."""
     require_free(host, port)
@@ -76,7 +83,7 @@ def run(
         "log_config": logging_config(log_level, log_format),
         "log_level": log_level,
         "timeout_keep_alive": KEEP_ALIVE,
-        "timeout_graceful_shutdown": SHUTDOWN_TIMEOUT,
+        "timeout_graceful_shutdown": shutdown_timeout,
     }
     if options.get("reload"):
         uvicorn.run(factory, **options)
