@@ -70,10 +70,7 @@ def deployment(
         login = cluster.login("NOINHERIT")
         with cluster.cursor() as cursor:
             cursor.execute(f"GRANT tasks_app TO {login}")
-        environment = {
-            "DATABASE_URL": cluster.url_of(name, login),
-            "DATABASE_URL_UNPOOLED": url,
-        }
+        environment = {"DATABASE_URL": cluster.url_of(name, login), "DATABASE_URL_UNPOOLED": url}
     service = create_app(settings.model_copy(update={"database_url": environment["DATABASE_URL"]}))
     with served(service) as base:
         people = []

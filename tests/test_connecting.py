@@ -241,12 +241,7 @@ RUSSIAN = "пользователь не прошёл проверку подл�
         ("3D000", b"Datenbank existiert nicht", "ÖLÜMCÜL (FATAL)".encode(), Failure.REFUSED),
         ("42501", b"keine Berechtigung", b"FATAL", Failure.REFUSED),
         ("55000", b"akzeptiert gegenw\xe4rtig keine Verbindungen", b"FATAL", Failure.REFUSED),
-        (
-            "53300",
-            b"too many connections for role; it does not exist",
-            b"FATAL",
-            Failure.NOT_SENT,
-        ),
+        ("53300", b"too many connections for role; it does not exist", b"FATAL", Failure.NOT_SENT),
         ("57P03", b"Das Datenbanksystem startet", b"FATAL", Failure.NOT_SENT),
         ("57P03", "система баз данных запускается".encode("koi8-r"), b"FATAL", Failure.NOT_SENT),
         ("57P01", b"terminating connection", b"FATAL", Failure.NOT_SENT),
@@ -298,11 +293,7 @@ async def test_a_server_that_is_starting_is_skipped(proxy: PostgresProxy) -> Non
 @pytest.mark.proves("FR-012")
 @pytest.mark.parametrize(("state", "attempts"), [("28P01", 1), ("57P03", 3)])
 def test_a_refusal_in_another_language_is_a_503(
-    settings: Settings,
-    signer: Signer,
-    caplog: pytest.LogCaptureFixture,
-    state: str,
-    attempts: int,
+    settings: Settings, signer: Signer, caplog: pytest.LogCaptureFixture, state: str, attempts: int
 ) -> None:
     """A temporary refusal is retried; one that needs an operator is not."""
     headers = {"Authorization": f"Bearer {signer.token('x')}"}

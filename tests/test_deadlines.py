@@ -145,9 +145,7 @@ async def test_each_attempt_gets_the_time_remaining_then(proxy: PostgresProxy) -
 
 
 @pytest.mark.anyio
-async def test_a_statement_without_remaining_time_is_not_sent(
-    proxy: PostgresProxy,
-) -> None:
+async def test_a_statement_without_remaining_time_is_not_sent(proxy: PostgresProxy) -> None:
     database = database_at(proxy)
     loop = asyncio.get_running_loop()
     await database.run(LEFT, Caller("somebody", loop.time() + 20))

@@ -3,7 +3,6 @@
 import gc
 import os
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -18,6 +17,7 @@ from support import commands
 from support.commands import serving
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
+from support.programs import output
 from support.service import problem, served
 from support.signing import Signer, key_set
 
@@ -206,17 +206,10 @@ def test_the_documented_test_of_an_embedder_passes(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "test_tasks.py").write_text(TESTED)
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."],
-        cwd=tmp_path,
-        env={**os.environ, "DATABASE_URL": environment["DATABASE_URL"]},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout
-    assert "1 passed" in result.stdout
+    command = [sys.executable, *"-m pytest -q -W error -p no:cacheprovider .".split()]
+    variables = {**os.environ, "DATABASE_URL": environment["DATABASE_URL"]}
+    told = output(*command, directory=tmp_path, environment=variables, timeout=120)
+    assert "1 passed" in told
 
 
 @pytest.mark.proves("FR-011")

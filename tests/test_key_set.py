@@ -364,9 +364,7 @@ def test_a_withdrawn_key_is_refused_after_that_fetch(signer: Signer) -> None:
     assert server.requests == 2
 
 
-def test_in_an_outage_a_known_key_is_used_after_one_fetch_per_cool_down(
-    signer: Signer,
-) -> None:
+def test_in_an_outage_a_known_key_is_used_after_one_fetch_per_cool_down(signer: Signer) -> None:
     with KeyServer(json_answer(key_set(signer))) as server:
 
         async def go_down() -> None:
@@ -575,10 +573,7 @@ def test_a_change_of_state_is_logged(signer: Signer, caplog: pytest.LogCaptureFi
             "WARNING",
             "the key set was fetched; usable keys: 1; refused: 200 malformed, 2 without a proper id",
         ),
-        (
-            "WARNING",
-            unavailable,
-        ),
+        ("WARNING", unavailable),
     ]
 
 

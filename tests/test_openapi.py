@@ -199,9 +199,7 @@ def test_the_document_agrees_with_the_answers_of_a_plugin() -> None:
     described_body = body(TaskCreate, "application/json")
 
     @router.post("", responses=problems(Faded), openapi_extra={"requestBody": described_body})
-    async def paint(
-        shade: Annotated[Literal["dark", "light"] | None, Query()] = None,
-    ) -> Colour:
+    async def paint(shade: Annotated[Literal["dark", "light"] | None, Query()] = None) -> Colour:
         raise NotImplementedError
 
     @router.put("")

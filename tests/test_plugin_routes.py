@@ -411,9 +411,7 @@ def test_including_the_services_router_exposes_nothing(settings: Settings) -> No
         assert TestClient(outer).get(path).status_code in {401, 404}
 
 
-def test_an_operation_outside_the_schema_does_not_change_the_document(
-    settings: Settings,
-) -> None:
+def test_an_operation_outside_the_schema_does_not_change_the_document(settings: Settings) -> None:
     hidden = APIRouter(tags=["hidden"])
     hidden.add_api_route("/hidden", secret, include_in_schema=False)
     app = create_app(settings, plugins=[Plugin("hidden", operations=hidden)])

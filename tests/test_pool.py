@@ -75,9 +75,7 @@ async def test_a_connection_older_than_neons_limit_is_not_reused(
     pool.close()
 
 
-async def test_a_too_long_wait_is_refused_and_the_next_one_served(
-    database: str,
-) -> None:
+async def test_a_too_long_wait_is_refused_and_the_next_one_served(database: str) -> None:
     pool = pool_of(database, size=1)
     slow = asyncio.create_task(pool.fetch("SELECT pg_sleep(0.5)", {}))
     await asyncio.sleep(0.05)

@@ -214,10 +214,7 @@ def test_invalid_http_gets_a_problem_document(service: str, sent: bytes) -> None
 )
 def test_an_endless_request_is_cut_off(service: str, begin: bytes) -> None:
     sent = 0
-    with (
-        connected(service) as connection,
-        contextlib.suppress(ConnectionError),
-    ):
+    with connected(service) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(begin)
         while sent < 100 * 2**20:
             connection.sendall(b"a" * 65536)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 from support.databases import NEON_OWNER, Cluster
+from support.programs import attempt
 
 from tasks_backend import __version__
 from tasks_backend.cli import app
@@ -33,15 +34,8 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def piped(home: Path, *command: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(home, **variables),
-        cwd=home,
-        check=False,
-    )
+    variables = environment(home, **variables)
+    return attempt(*map(str, command), directory=home, environment=variables)
 
 
 def in_a_terminal(home: Path, *command: object, **variables: str) -> tuple[int, str]:

@@ -74,12 +74,7 @@ def measure(
 
 
 def _sample(
-    one: Subject,
-    operation: str,
-    operations: Operations,
-    data: Data,
-    postmaster: int,
-    seconds: int,
+    one: Subject, operation: str, operations: Operations, data: Data, postmaster: int, seconds: int
 ) -> Sample:
     schema = one.server.schema
     requests = operations.prepare(operation, schema, seconds)

@@ -10,7 +10,6 @@ same messages are also sent at the rate of a service.
 
 import contextlib
 import math
-import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,18 +17,13 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import AsIs
+from support.programs import output
 
 from benchmarks.data import CHANGED, NEW, Task
 from benchmarks.load import CONNECTIONS, Burst
 from benchmarks.servers import Server
 from benchmarks.usage import Usage
-from tasks_backend.db.statements import (
-    CALLER,
-    ROLE,
-    ROLE_OF_LOGIN,
-    STATEMENT_TIMEOUT,
-    Statement,
-)
+from tasks_backend.db.statements import CALLER, ROLE, ROLE_OF_LOGIN, STATEMENT_TIMEOUT, Statement
 from tasks_backend.tasks import statements
 
 with warnings.catch_warnings():
@@ -43,10 +37,7 @@ _ANY_VERSION = {"any_version": True, "versions": []}
 _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
     "create": (statements.CREATE, {"completed": False, **NEW, "id": AsIs("uuidv7()")}),
     "get": (statements.GET, {}),
-    "list": (
-        statements.FIRST_PAGE["desc"],
-        {"completed": None, "limit": 51},
-    ),
+    "list": (statements.FIRST_PAGE["desc"], {"completed": None, "limit": 51}),
     "patch": (
         statements.UPDATE,
         {
@@ -97,27 +88,18 @@ class Pgbench:
         for log in self._directory.glob("times.*"):
             log.unlink()
         scripts = [f"--file={path}" for path in self._directory.glob(f"{operation}-*.sql")]
-        done = subprocess.run(
-            [
-                str(PROGRAM),
-                "--no-vacuum",
-                f"--protocol={self.server.protocol}",
-                f"--client={CONNECTIONS}",
-                f"--time={seconds}",
-                "--define=known=0",
-                *([f"--rate={self.server.rate}"] if self.server.rate else []),
-                "--log",
-                "--log-prefix=times",
-                *scripts,
-                self._database,
-            ],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            timeout=seconds + 60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        options = "--no-vacuum --define=known=0 --log --log-prefix=times".split()
+        options += [f"--protocol={self.server.protocol}", f"--client={CONNECTIONS}"]
+        if self.server.rate:
+            options.append(f"--rate={self.server.rate}")
+        command: list[str | Path] = [
+            PROGRAM,
+            *options,
+            f"--time={seconds}",
+            *scripts,
+            self._database,
+        ]
+        output(*command, directory=self._directory, timeout=seconds + 60)
         (log,) = self._directory.glob("times.*")
         times = sorted(int(line.split()[2]) for line in log.read_text().splitlines())
         return Burst(

@@ -1,9 +1,10 @@
 """The installation of a peer's packages."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from support.programs import output
 
 INSTALL_TIMEOUT = 300  # seconds
 
@@ -25,12 +26,4 @@ def install(source: Path, directory: Path) -> None:
 
 
 def _run(*command: str, cwd: Path) -> None:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    output(*command, directory=cwd, timeout=INSTALL_TIMEOUT)

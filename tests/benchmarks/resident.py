@@ -28,8 +28,4 @@ def of_process(pid: int) -> Memory:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, size, _ = line.split()
         told[name] = int(size) * 1024
-    return Memory(
-        resident=told["Rss:"],
-        proportional=told["Pss:"],
-        private=told["Private_Dirty:"],
-    )
+    return Memory(resident=told["Rss:"], proportional=told["Pss:"], private=told["Private_Dirty:"])

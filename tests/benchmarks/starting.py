@@ -41,11 +41,7 @@ class Running:
 
 @contextlib.contextmanager
 def started(
-    server: Server,
-    data: Data,
-    tokens: Mapping[str, str],
-    variables: Mapping[str, str],
-    home: Path,
+    server: Server, data: Data, tokens: Mapping[str, str], variables: Mapping[str, str], home: Path
 ) -> Iterator[Running | Pgbench]:
     """Run a server until the block ends, in a new directory.
     The variables are the service's settings; a peer's database is added.

@@ -1,12 +1,12 @@
 """The effects of writes: WAL, new row versions, and sizes."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from support.databases import Cluster
+from support.programs import output
 
 from benchmarks.data import SERVICE
 from benchmarks.filling import Filled
@@ -79,24 +79,13 @@ class Ledger:
 
     def _images(self, start: str, end: str) -> int:
         """Return the bytes of full-page images, which the first change after a checkpoint writes."""
-        done = subprocess.run(
-            [
-                PROGRAM.with_name("pg_waldump"),
-                "--stats",
-                "--start",
-                start,
-                "--end",
-                end,
-                "--path",
-                self._filled.directory / "pg_wal",
-            ],
-            capture_output=True,
-            text=True,
+        told = output(
+            PROGRAM.with_name("pg_waldump"),
+            *f"--stats --start {start} --end {end} --path".split(),
+            self._filled.directory / "pg_wal",
             timeout=300,
-            check=False,
         )
-        assert done.returncode == 0, done.stderr
-        total = next(line for line in done.stdout.splitlines() if line.startswith("Total"))
+        total = next(line for line in told.splitlines() if line.startswith("Total"))
         numbers = [part for part in total.split()[1:] if part.isdecimal()]
         return int(numbers[2])
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,12 @@ from typing import Any
 
 import httpx2
 import psycopg2
+from support.programs import attempt, output
 from support.programs import running as started
 from support.waiting import answers, listens
 
 from better_auth.log import tell
 
-RUN_TIMEOUT = 60  # seconds
 SCRIPTS = sysconfig.get_path("scripts")
 SECRET = "a-secret-of-the-tests-and-nobody-elses"
 _PORTS = iter(sample(range(20_000, 30_000), 1_000))  # not the range of outgoing connections
@@ -86,30 +85,14 @@ class Deployment:
 
     def run(self, *command: str, **environment: str) -> str:
         """Run a command of either program to its end and return what it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.node,
-            env=_environment(self.auth_environment | environment),
-            capture_output=True,
-            text=True,
-            timeout=RUN_TIMEOUT,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        variables = _environment(self.auth_environment | environment)
+        return output(*command, directory=self.node, environment=variables)
 
     def doctor(self, token: str, **settings: str) -> dict[str, str]:
         """The findings of `tasks-backend doctor` about a token, by check."""
-        done = subprocess.run(
-            ["tasks-backend", "doctor", "--json", "--token", "-"],
-            cwd=self.node,
-            env=_environment({"DATABASE_URL": self.database} | settings),
-            input=token,
-            capture_output=True,
-            text=True,
-            timeout=RUN_TIMEOUT,
-            check=False,
-        )
+        variables = _environment({"DATABASE_URL": self.database} | settings)
+        command = "tasks-backend doctor --json --token -".split()
+        done = attempt(*command, directory=self.node, environment=variables, typed=token)
         return {found["check"]: found["message"] for found in json.loads(done.stdout)}
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -153,15 +136,8 @@ def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
     shutil.copy(sources / "package.json", directory)
     less = ["--omit=peer", "--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit"]
     less.append("--legacy-peer-deps")  # the OAuth provider requires the newest versions
-    done = subprocess.run(
-        ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, f"npm install failed:\n{done.stdout}{done.stderr}"
+    command = ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less]
+    output(*command, directory=directory, timeout=timeout)
 
 
 def free_port() -> int:

@@ -16,11 +16,7 @@ from tasks_backend import Settings, create_app
 
 
 def test_a_pasted_token_works_and_is_not_stored_and_addresses_are_right(
-    context: BrowserContext,
-    log: BrowserLog,
-    settings: Settings,
-    signer: Signer,
-    screenshots: Path,
+    context: BrowserContext, log: BrowserLog, settings: Settings, signer: Signer, screenshots: Path
 ) -> None:
     service = create_app(settings)
 

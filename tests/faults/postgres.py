@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import psycopg2
 from support.databases import Cluster
-from support.programs import STOP_TIMEOUT, Program
+from support.programs import STOP_TIMEOUT, Program, output
 
 from faults.programs import children, directory_of, ordinary_user
 
@@ -99,20 +99,14 @@ class Postgres:
             return list(cursor.fetchall()) if cursor.description else []
 
     def _create(self, user: str | None) -> None:
-        done = subprocess.run(
-            [
-                str(BINARIES / "initdb"),
-                f"--pgdata={self._data}",
-                *"--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync".split(),
-            ],
-            user=user,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
+        output(
+            BINARIES / "initdb",
+            f"--pgdata={self._data}",
+            *"--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync".split(),
+            directory=Path(self.home),
             timeout=120,
-            check=False,
+            user=user,
         )
-        assert done.returncode == 0, done.stderr
         with (self._data / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION)
 

@@ -100,9 +100,7 @@ def _wrong(field_: str, location: str) -> dict[str, str]:
 
 
 _REPLAYED = _carries("Idempotency-Replayed", '"true"')
-_FIRST = {
-    "it is no repetition": 'pm.response.to.not.have.header("Idempotency-Replayed")',
-}
+_FIRST = {"it is no repetition": 'pm.response.to.not.have.header("Idempotency-Replayed")'}
 
 
 def calls(operation: Operation) -> Iterator[Call]:

@@ -78,10 +78,7 @@ def _database_away(world: World) -> Iterator[Values]:
 
 @contextlib.contextmanager
 def _keys_away(world: World) -> Iterator[Values]:
-    with (
-        KeyServer(failing_answer) as keys,
-        world.user(jwks_url=keys.url) as (values, _),
-    ):
+    with KeyServer(failing_answer) as keys, world.user(jwks_url=keys.url) as (values, _):
         yield {**values, "taskId": secrets.token_hex(16)}
 
 

@@ -1,12 +1,11 @@
 """Clients that offer HTTP/2 with their first request are served over HTTP/1.1."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import orjson
 import pytest
-from support.programs import executable
+from support.programs import executable, output
 
 from proxies.form import TASKS
 from proxies.people import Person
@@ -58,6 +57,4 @@ def java_client(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return output(*command, timeout=TIMEOUT).strip()

@@ -4,7 +4,6 @@ import select
 import socket
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from support.answers import Answer, first_answer
@@ -29,12 +28,7 @@ class Wire:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def close(self) -> None:

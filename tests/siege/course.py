@@ -101,17 +101,7 @@ def take(
         _fill_the_pipe(service)
     stop = service.stop()
     return Course(
-        names,
-        peace,
-        fresh,
-        before,
-        siege,
-        costs,
-        watch,
-        after,
-        settled,
-        stop,
-        service.tracebacks(),
+        names, peace, fresh, before, siege, costs, watch, after, settled, stop, service.tracebacks()
     )
 
 

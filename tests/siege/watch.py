@@ -3,7 +3,6 @@
 import threading
 import time
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 
 import httpx2
@@ -63,12 +62,7 @@ class Watch:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()

@@ -34,12 +34,7 @@ class Refusing(Background):
     """Answers each start-up message with one error, like a server, and closes."""
 
     def __init__(
-        self,
-        state: str,
-        words: bytes,
-        *,
-        severity: bytes = b"FATAL",
-        function: str = "auth_failed",
+        self, state: str, words: bytes, *, severity: bytes = b"FATAL", function: str = "auth_failed"
     ) -> None:
         fields = (b"S" + severity, b"VFATAL", b"C" + state.encode(), b"M" + words)
         body = b"\0".join([*fields, b"Fauth.c", b"L326", f"R{function}".encode()]) + b"\0\0"

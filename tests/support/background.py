@@ -2,7 +2,6 @@
 
 from socketserver import BaseServer
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 
@@ -22,10 +21,5 @@ class Background:
         Thread(target=self.serve, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.stop()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner, Result
 
-from support.programs import LOG, Program, running
+from support.programs import LOG, Program, attempt, running
 from support.waiting import answers
 from tasks_backend.cli import app
 from tasks_backend.settings import Settings
@@ -25,16 +25,8 @@ def run(
     home: Path, *arguments: str, command: Sequence[str] = COMMAND, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, without a terminal."""
-    return subprocess.run(
-        [*command, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=START_TIMEOUT,
-        env=environment(home, **variables),
-        cwd=home,
-        check=False,
-    )
+    variables = environment(home, **variables)
+    return attempt(*command, *arguments, directory=home, environment=variables)
 
 
 def free_port() -> int:

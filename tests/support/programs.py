@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -29,6 +29,35 @@ def require(*programs: str) -> None:
     if missing := [name for name in programs if shutil.which(name, path=PLACES) is None]:
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse(f"not installed: {', '.join(missing)}")
+
+
+def attempt(
+    *command: str | Path,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    typed: str | None = None,
+    user: str | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, without a terminal; a failure raises nothing."""
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        input=typed or "",
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        user=user,
+    )
+
+
+def output(*command: str | Path, **options: Any) -> str:
+    """Run a program to its end, which must be good, and return what it printed."""
+    done = attempt(*command, **options)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 class Program:

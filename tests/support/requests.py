@@ -57,10 +57,7 @@ def _bodies(fields: st.SearchStrategy[Json], *refused: Body) -> st.SearchStrateg
 
 _new = st.fixed_dictionaries({"title": _title}, optional=_optional)
 good = _new.map(_json)
-new = _bodies(
-    _new,
-    _json({}, _invalid(("title", "missing"))),
-)
+new = _bodies(_new, _json({}, _invalid(("title", "missing"))))
 patches = _bodies(
     st.fixed_dictionaries({}, optional={"title": _title, **_optional}),
     _json({"title": None}, _invalid(("title", "string_type"))),

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
+
+from support.programs import attempt, output
 
 ROOT = Path(__file__).parents[2]
 NEXT = Path(__file__).parent / "next"
@@ -29,23 +31,13 @@ class Project:
 
     def run(self, *command: str, timeout: float, **environment: str) -> str:
         """Run a command in the app to its end and return what it printed."""
-        done = self.attempt(*command, timeout=timeout, **environment)
-        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        variables = os.environ | QUIET | environment
+        return output(*command, directory=self.directory, environment=variables, timeout=timeout)
 
-    def attempt(
-        self, *command: str, timeout: float, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def attempt(self, *command: str, timeout: float) -> "CompletedProcess[str]":
         """Run a command in the app to its end; a failure raises nothing."""
-        return subprocess.run(
-            command,
-            cwd=self.directory,
-            env=os.environ | QUIET | environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        variables = os.environ | QUIET
+        return attempt(*command, directory=self.directory, environment=variables, timeout=timeout)
 
     def generate(self, openapi: Mapping[str, object], *more: str, timeout: float) -> bool:
         """Generate the client with the documented command; return whether it succeeded."""
