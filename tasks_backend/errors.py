@@ -103,6 +103,11 @@ class InvalidToken(Unauthorized):
     summary = "The token is not valid."
     challenge = f'{REALM}, error="invalid_token", error_description="The token is not valid"'
 
+    def __init__(self, reason: str | None = None) -> None:
+        """`reason` is a word for the log, never a part of the token; clients do not see it."""
+        super().__init__()
+        self.reason = reason
+
 
 class ExpiredToken(Unauthorized):
     """The token has expired. Get a new one and repeat the request."""

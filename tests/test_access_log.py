@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg2
@@ -13,7 +14,7 @@ import pytest
 from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
 from support.commands import invoked
-from support.service import User, served
+from support.service import User, problem, served
 from support.signing import Signer
 
 from tasks_backend import Settings, create_app
@@ -78,6 +79,49 @@ def test_a_line_has_the_reason_of_a_failure(
     ):
         line = request_line(log, response)
         assert (line["status"], line["code"], line["route"]) == (status, code, route)
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "issuer": {"iss": "https://elsewhere.example.com"},
+    "audience": {"aud": "https://elsewhere.example.com"},
+    "not yet valid": {"iat": int(time.time()) + 3600, "exp": int(time.time()) + 7200},
+    "missing claim": {"iat": None},
+    "lifetime": {"exp": int(time.time()) + 10**7},
+    "purpose": {"client_id": "x"},
+    "subject": {"sub": " "},
+    "claims": {"exp": "soon"},
+    "key id": {"header": {"kid": "\x00"}},
+    "type": {"header": {"typ": "at+jwt"}},
+    "header": {"header": {"crit": ["x"]}},
+    "unknown key": {"header": {"kid": "other"}},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_refused_token_has_its_reason_in_the_line_and_not_in_the_response(
+    anonymous: httpx2.Client, signer: Signer, log: pytest.LogCaptureFixture, reason: str
+) -> None:
+    token = signer.token(**{"sub": "alice", **REFUSED[reason]})
+    response = anonymous.get(TASKS, headers={"Authorization": f"Bearer {token}"})
+    assert problem(response, 401, "invalid_token")["detail"] == "The token is not valid."
+    line = request_line(log, response)
+    assert line["reason"] == reason
+    assert set(line) == FIELDS | {"reason"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "token"), [("form", "x"), ("signature", None), ("algorithm", "e30.e30.e30")]
+)
+def test_a_token_that_is_no_valid_jwt_has_its_reason(
+    anonymous: httpx2.Client,
+    signer: Signer,
+    log: pytest.LogCaptureFixture,
+    reason: str,
+    token: str | None,
+) -> None:
+    forged = token or f"{signer.token('alice').rpartition('.')[0]}.AAAA"
+    response = anonymous.get(TASKS, headers={"Authorization": f"Bearer {forged}"})
+    assert request_line(log, response)["reason"] == reason
 
 
 def test_a_user_is_a_salted_hash(

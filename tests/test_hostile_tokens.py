@@ -50,8 +50,8 @@ from support.signing import ISSUER, Signer, key_set
 from support.waiting import until
 
 from tasks_backend import Settings, create_app
+from tasks_backend.auth.clock import LEEWAY
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX
-from tasks_backend.auth.tokens import LEEWAY
 
 TASKS = "/api/v1/tasks"
 PUBLIC = {"/livez", "/readyz"}

@@ -5,8 +5,11 @@ import datetime as dt
 import ipaddress
 import json
 import logging
+import re
 import ssl
+import time
 from collections import Counter
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -575,6 +578,41 @@ def test_a_change_of_state_is_logged(signer: Signer, caplog: pytest.LogCaptureFi
         ),
         ("WARNING", unavailable),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"), [(70, "70 s behind"), (-70, "70 s ahead of"), (5, ""), (None, "")]
+)
+def test_a_wrong_clock_is_logged_once(
+    signer: Signer, caplog: pytest.LogCaptureFixture, ahead: int | None, expected: str
+) -> None:
+    """By the endpoint's `Date`: otherwise the log would only show that tokens are refused."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = key_set(signer)
+        request.send_response_only(200)
+        if ahead is not None:
+            request.send_header("Date", formatdate(time.time() + ahead, usegmt=True))
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    async def fetch_twice() -> None:
+        for _ in range(2):
+            keys.refresh()
+            await soon(lambda: keys._running_fetch() is None)  # noqa: SLF001
+
+    with KeyServer(answer) as server:
+        keys = keys_at(server.url, cooldown=0)
+        asyncio.run(fetch_twice())
+        assert server.requests == 2
+    lines = [line for line in caplog.messages if "clock" in line]
+    assert len(lines) == bool(expected)
+    for line in lines:
+        seconds = re.search(r"clock is (\d+) s (ahead of|behind) the auth server's", line)
+        assert seconds
+        assert abs(int(seconds[1]) - 70) <= 5
+        assert seconds[2] == expected.partition(" s ")[2]
 
 
 @pytest.mark.parametrize(("excess", "expected"), [(0, "known"), (1, "auth_unavailable")])

@@ -80,7 +80,7 @@ def closed_gate(verifier: Verifier, bounds: Bounds) -> Gate:
 def _bearer_token(scope: Scope) -> str:
     """Return the credential of exactly one Authorization header (RFC 6750, 2.1)."""
     if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
-        raise InvalidToken
+        raise InvalidToken("several headers")
     token = bearer_credential(scope["headers"])
     if token is None:
         raise MissingToken

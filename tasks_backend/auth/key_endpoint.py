@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from tasks_backend.auth.clock import offset_of
+
 MAX_BYTES = 256 * 1024
 _HEADERS = {
     "Accept": "application/json",
@@ -38,6 +40,11 @@ class KeysResponse:
     headers: httpx2.Headers
     sent_at: float
     received_at: float
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds by which the endpoint's clock is ahead of ours; None if it does not say."""
+        return offset_of(self.headers, before=self.sent_at, after=self.received_at)
 
 
 class KeyEndpoint:

@@ -22,13 +22,15 @@ from collections.abc import Collection
 
 from jwt import PyJWK
 
-from tasks_backend.auth.key_endpoint import KeyEndpoint, KeysUnavailable
-from tasks_backend.auth.keys import NotAKeySet, parse_key_set
+from tasks_backend.auth.clock import LEEWAY
+from tasks_backend.auth.key_endpoint import KeyEndpoint, KeysResponse, KeysUnavailable
+from tasks_backend.auth.keys import NotAKeySet, Published, parse_key_set
 from tasks_backend.errors import AuthUnavailable, InvalidToken
 
 logger = logging.getLogger("tasks_backend.auth")
 
 CONFIRM_TIMEOUT = 1.0  # seconds
+UNKNOWN_KEY = "unknown key"
 _COLD_START_FACTOR = 8  # more may wait while no key is known: no request is served then
 
 
@@ -65,8 +67,16 @@ class KeySet:
         self._confirm_until = -math.inf
         self._waiting = 0
         self._last_logged = ""
+        self._clock_is_wrong = False
+        self.latest: tuple[KeysResponse, Published] | KeysUnavailable | NotAKeySet | None = None
+        """The result of the last fetch, for `doctor`; None before the first."""
         self.fetches = {"ok": 0, "failed": 0}
         """Number of fetches by outcome."""
+
+    @property
+    def address(self) -> str:
+        """The URL without its credentials and query, which may be secret."""
+        return self._endpoint.address
 
     @property
     def age(self) -> float | None:
@@ -106,7 +116,7 @@ class KeySet:
                 self.refresh()
             return key
         if kid in self._unknown_kids and time.monotonic() < self._next_fetch:
-            raise InvalidToken
+            raise InvalidToken(UNKNOWN_KEY)
         if self._waiting >= self._max_waiting * (1 if self._keys else _COLD_START_FACTOR):
             raise AuthUnavailable
         self._waiting += 1
@@ -177,7 +187,7 @@ class KeySet:
             if fetch is not earlier:
                 if fetch is self._fetch:
                     self._unknown_kids.add(kid)
-                raise InvalidToken
+                raise InvalidToken(UNKNOWN_KEY)
 
     def _fetch_if_due(self) -> asyncio.Task[bool] | None:
         """Return the running fetch or a new one; None during the cool-down."""
@@ -204,12 +214,13 @@ class KeySet:
             response = await self._endpoint.fetch(self._timeout)
             parsed = parse_key_set(response.body, self._algorithms)
         except (KeysUnavailable, NotAKeySet) as error:
-            self._log(
-                logging.WARNING, f"the key set at {self._endpoint.address} is not usable: {error}"
-            )
+            self._log(logging.WARNING, f"the key set at {self.address} is not usable: {error}")
+            self.latest = error
             self.fetches["failed"] += 1
             return False
         self._keys, self._fetched_at = parsed.keys, started
+        self.latest = response, parsed
+        self._check_clock(response.clock_ahead or 0.0)
         self.fetches["ok"] += 1
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(parsed.refused.items()))
         self._log(
@@ -217,6 +228,18 @@ class KeySet:
             f"the key set was fetched; usable keys: {len(parsed.keys)}; refused: {refused or 0}",
         )
         return True
+
+    def _check_clock(self, ahead: float) -> None:
+        """Log once if tokens are refused because two machines disagree on the time."""
+        wrong = abs(ahead) > LEEWAY
+        if wrong and not self._clock_is_wrong:
+            logger.warning(
+                "this machine's clock is %.0f s %s the auth server's, so tokens are refused:"
+                " synchronise both clocks (NTP)",
+                abs(ahead),
+                "behind" if ahead > 0 else "ahead of",
+            )
+        self._clock_is_wrong = wrong
 
     def _log(self, level: int, message: str) -> None:
         """Log a message unless it equals the last one: an unchanged state is logged once."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import jwt
 from jwt import PyJWK
 
+from tasks_backend.auth.clock import LEEWAY
 from tasks_backend.auth.keys import KEY_ID
 from tasks_backend.compatibility import IncompatibleLibrary
 from tasks_backend.errors import ExpiredToken, InvalidToken
@@ -26,7 +27,6 @@ from tasks_backend.http import strict_json
 
 logger = logging.getLogger("tasks_backend.auth")
 
-LEEWAY = 10  # seconds of accepted clock difference between two servers
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 _TYPE = "jwt"
@@ -38,6 +38,13 @@ _CLIENT_CLAIMS = ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS
 _REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _TIMES = {"exp", "iat", "nbf"}
+_REASONS: dict[type[Exception], str] = {
+    jwt.InvalidIssuerError: "issuer",
+    jwt.InvalidAudienceError: "audience",
+    jwt.ImmatureSignatureError: "not yet valid",
+    jwt.MissingRequiredClaimError: "missing claim",
+}
+"""What the log says of PyJWT's refusals; of all others, `claims`."""
 _MAX_TIME = 253_402_300_799  # end of the year 9999; the limit also rejects Infinity and NaN
 
 
@@ -80,16 +87,16 @@ class TokenVerifier:
         `deadline` is on the event loop's clock; it limits the wait for the key.
         """
         if len(token) > self._max_bytes or not _COMPACT.fullmatch(token):
-            raise InvalidToken
+            raise InvalidToken("form")
         key = await self._key_set.key(self._key_id(token.partition(".")[0]), deadline)
         claims = self._claims(token, key)
         if claims["exp"] - claims["iat"] > self._max_lifetime:
-            raise InvalidToken
+            raise InvalidToken("lifetime")
         if not _CLIENT_CLAIMS.isdisjoint(claims):
-            raise InvalidToken
+            raise InvalidToken("purpose")
         subject: str = claims["sub"]
         if not _SUBJECT.fullmatch(subject) or not is_visible(subject):
-            raise InvalidToken
+            raise InvalidToken("subject")
         return subject
 
     def _key_id(self, segment: str) -> str:
@@ -100,16 +107,16 @@ class TokenVerifier:
         try:
             header = _json_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
         except ValueError:
-            raise InvalidToken from None
+            raise InvalidToken("header") from None
         if _REFUSED_HEADERS & header.keys():
-            raise InvalidToken
+            raise InvalidToken("header")
         kid, typ = header.get("kid"), header.get("typ", "JWT")
         if header.get("alg") not in self._algorithms:
-            raise InvalidToken
+            raise InvalidToken("algorithm")
         if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
-            raise InvalidToken
+            raise InvalidToken("key id")
         if not isinstance(typ, str) or typ.lower() != _TYPE:
-            raise InvalidToken
+            raise InvalidToken("type")
         return kid
 
     def _claims(self, token: str, key: PyJWK) -> dict[str, Any]:
@@ -128,12 +135,12 @@ class TokenVerifier:
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             # The id may now mean another key: a new Better Auth database starts its ids again.
             self._key_set.refresh()
-            raise InvalidToken from None
-        except jwt.PyJWTError:
-            raise InvalidToken from None
+            raise InvalidToken("signature") from None
+        except jwt.PyJWTError as error:
+            raise InvalidToken(_REASONS.get(type(error), "claims")) from None
         except Exception as error:  # noqa: BLE001 - no token may cause a 500
             logger.warning("unexpected error while verifying a token: %s", type(error).__name__)
-            raise InvalidToken from None
+            raise InvalidToken("claims") from None
 
 
 def is_visible(subject: str) -> bool:

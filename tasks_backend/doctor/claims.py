@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
-from tasks_backend.auth.tokens import LEEWAY, is_visible
+from tasks_backend.auth.clock import LEEWAY
+from tasks_backend.auth.tokens import is_visible
 from tasks_backend.doctor import purpose
 from tasks_backend.doctor.clocks import Clocks, format_duration
 from tasks_backend.doctor.findings import Finding, ok, printable, problem

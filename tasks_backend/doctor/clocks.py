@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks_backend.auth.tokens import LEEWAY
+from tasks_backend.auth.clock import LEEWAY
 from tasks_backend.doctor.findings import Finding, note, ok, problem
 
 _TOLERANCE = 2.0  # seconds; an HTTP date has whole seconds only
@@ -31,15 +31,6 @@ class Clocks:
             if abs(offset) > _TOLERANCE
         ]
         return " and ".join(differing) or f"the clock of {' and of '.join(known)} agrees"
-
-
-def clock_offset(earliest: float, latest: float, *, before: float, after: float) -> float:
-    """Return the seconds by which a clock is at least ahead, or behind if negative.
-
-    It was read between `before` and `after` by our clock. It showed a time between `earliest` and
-    `latest`.
-    """
-    return max(0.0, earliest - after) + min(0.0, latest - before)
 
 
 def findings(clocks: Clocks) -> list[Finding]:

@@ -83,7 +83,7 @@ async def _check_database(settings: DatabaseSettings | None) -> tuple[list[Findi
 async def _check_keys(service: FastAPI | None) -> tuple[list[Finding], Keys]:
     if service is None:
         return [], Keys()
-    return await keys.examine(service.state.settings, service.state.key_set)
+    return await keys.examine(service.state.key_set)
 
 
 async def _check_token(

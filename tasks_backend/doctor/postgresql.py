@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import parse_dsn
 
+from tasks_backend.auth.clock import clock_offset
 from tasks_backend.db.connection import Connection
 from tasks_backend.db.statements import ROLE_OF_LOGIN
-from tasks_backend.doctor.clocks import clock_offset
 from tasks_backend.doctor.connecting import open_connection
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.statements import SERVER

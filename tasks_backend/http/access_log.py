@@ -43,6 +43,8 @@ def write(record: RequestRecord, *, duration: float, user: str | None) -> None:
         "exchanges": len(record.database_calls),
         "user": user,
     }
+    if record.reason:
+        line["reason"] = record.reason
     logger.log(level, "request", extra=line)
 
 

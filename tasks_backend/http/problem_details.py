@@ -135,6 +135,7 @@ def problem_response(scope: Scope, error: HTTPException) -> Response:
     """Return the problem document for an error, and record its code."""
     if (record := request_record.get_record()) is not None:
         record.code = code_of(error)
+        record.reason = getattr(error, "reason", None)
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)

@@ -37,6 +37,8 @@ class RequestRecord:
     """None until the response has begun, also if the client disconnects before."""
     code: str | None = None
     """The problem's code, if the request failed."""
+    reason: str | None = None
+    """Why a token was refused, in a fixed word."""
     counted: bool = False
     """Whether a counted warning includes the failure, which then gets no line of its own."""
     waited: float = 0.0
