@@ -46,7 +46,7 @@ TELEMETRY: TelemetryConfig = {
     "logs": False,
     "auto_configure": False,
 }
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = ("Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id")
 RESPONSE_HEADERS = (
     "ETag",

@@ -20,11 +20,11 @@
     ├── ValidationFailed           422  validation_error
     │   └── IdempotencyKeyReused   422  idempotency_key_reused
     ├── InternalError              500  internal_error
-    ├── Unavailable                503
-    │   ├── DatabaseUnavailable    503  database_unavailable
-    │   ├── AuthUnavailable        503  auth_unavailable
-    │   └── Overloaded             503  overloaded
-    └── DeadlineExceeded           504  deadline_exceeded
+    └── Unavailable                503
+        ├── DatabaseUnavailable    503  database_unavailable
+        ├── AuthUnavailable        503  auth_unavailable
+        ├── Overloaded             503  overloaded
+        └── DeadlineExceeded       504  deadline_exceeded
 
 Clients rely on the codes: a code stays the same if its class is renamed.
 """
@@ -210,7 +210,7 @@ class InternalError(ApiError):
 
 
 class Unavailable(ApiError):
-    """The service is temporarily unavailable. `Retry-After` is in seconds."""
+    """The service cannot answer now; a repetition may succeed. `Retry-After` is in seconds."""
 
     status, title = 503, "Service unavailable"
     retry_after: ClassVar[int] = 1
@@ -241,7 +241,7 @@ class Overloaded(Unavailable):
     code, summary = "overloaded", "The service is busy. Repeat the request."
 
 
-class DeadlineExceeded(ApiError):
+class DeadlineExceeded(Unavailable):
     """The work did not finish in time."""
 
     status, code, title = 504, "deadline_exceeded", "Deadline exceeded"

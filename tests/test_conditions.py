@@ -19,11 +19,18 @@ WRITES: list[Any] = [
 
 def send(user: User, task: dict[str, Any], method: str, suffix: str, body: Any, tag: str) -> Any:
     return user.client.request(
-        method, f"/api/v1/tasks/{task['id']}{suffix}", json=body, headers={"If-Match": tag}
+        method, f"/api/v1/tasks/{task['id']}{suffix}", json=body, headers={"If-Match": tag.encode()}
     )
 
 
-@pytest.mark.parametrize("tag", ['"2"', '"1", "2"', '"9" ,"2",W/"2"', "*"])
+SUFFIXES = ("gzip", "br", "zstd", "deflate")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ['"2"', '"1", "2"', '"9" ,"2",W/"1"', "*", 'W/"2"', ',, "2",', '"a,b", "2"', 'W/"2-gzip"']
+    + [f'"2{dash}{coding}"' for coding in SUFFIXES for dash in ("-", "--")],
+)
 @pytest.mark.parametrize(("method", "suffix", "body", "status"), WRITES)
 def test_a_write_with_a_matching_version_is_applied(
     alice: User, method: str, suffix: str, body: Any, status: int, tag: str
@@ -38,16 +45,20 @@ def test_a_write_with_a_matching_version_is_applied(
     [
         '"1"',
         '"1", "3"',
-        'W/"2"',
-        "2",
+        'W/"1"',
+        '"1-gzip"',
+        '"2-lzma"',
+        '"2-"',
+        '"2-gzip-br"',
+        '"2---gzip"',
+        '"2-GZIP"',
         '"02"',
-        '"2',
         '""',
         '"-2"',
-        '"2 "',
         '"99999999999999999999"',
-        "x",
-        "",
+        '"9223372036854775808"',
+        '"1,2"',
+        '"\xe9"',
     ],
 )
 @pytest.mark.parametrize(("method", "suffix", "body", "status"), WRITES)
@@ -58,6 +69,45 @@ def test_a_write_with_another_version_changes_nothing(
     current = alice.client.patch(f"/api/v1/tasks/{task['id']}", json={"title": "Milk"}).json()
     response = send(alice, task, method, suffix, body, tag)
     problem(response, 412, "version_mismatch")
+    assert alice.read(task["id"]) == current
+    assert status in {200, 204}
+
+
+NOT_ENTITY_TAGS = [
+    "2",
+    "'2'",
+    "",
+    ",",
+    "x",
+    '"2',
+    '2"',
+    '"2 "',
+    'w/"2"',
+    'W/2',
+    'W/ "2"',
+    '"2" "3"',
+    '"2";"3"',
+    '"2", 3',
+    '"2", *',
+    "*, *",
+    "**",
+    '"2"x',
+    "\u201c2\u201d",
+]
+
+
+@pytest.mark.parametrize("value", NOT_ENTITY_TAGS)
+@pytest.mark.parametrize(("method", "suffix", "body", "status"), WRITES)
+def test_what_is_no_entity_tag_is_invalid(
+    alice: User, method: str, suffix: str, body: Any, status: int, value: str
+) -> None:
+    task = alice.create()
+    current = alice.client.patch(f"/api/v1/tasks/{task['id']}", json={"title": "Milk"}).json()
+    response = send(alice, task, method, suffix, body, value)
+    invalid = problem(response, 422, "validation_error")
+    assert [(error["field"], error["location"], error["code"]) for error in invalid["errors"]] == [
+        ("If-Match", "header", "entity_tag")
+    ]
     assert alice.read(task["id"]) == current
     assert status in {200, 204}
 

@@ -40,12 +40,12 @@ def test_1_an_unknown_path_is_a_404_with_or_without_a_token(
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        (TASKS, "GET, POST"),
-        (f"{TASKS}/{NOBODYS}", "DELETE, GET, PATCH, PUT"),
-        (f"{TASKS}/x", "DELETE, GET, PATCH, PUT"),
+        (TASKS, "DELETE, GET, HEAD, PATCH, POST"),
+        (f"{TASKS}/{NOBODYS}", "DELETE, GET, HEAD, PATCH, PUT"),
+        (f"{TASKS}/x", "DELETE, GET, HEAD, PATCH, PUT"),
         (f"{TASKS}/{NOBODYS}/toggle", "POST"),
-        ("/livez", "GET"),
-        ("/readyz", "GET"),
+        ("/livez", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
     ],
 )
 def test_1_a_wrong_method_is_a_405_that_lists_the_right_ones(

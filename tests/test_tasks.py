@@ -73,6 +73,27 @@ def test_null_clears_a_description_and_absence_does_not(alice: User) -> None:
     assert alice.client.patch(path, json={"description": None}).json()["description"] is None
 
 
+@pytest.mark.proves("FR-002")
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("one\r\ntwo", "one\ntwo"),
+        ("one\rtwo", "one\ntwo"),
+        ("\r\n\r\r\n\n", "\n\n\n\n"),
+        ("\r\n" * 10_000, "\n" * 10_000),
+    ],
+)
+def test_a_line_break_is_stored_as_a_newline(
+    alice: User, method: str, sent: str, stored: str
+) -> None:
+    path = TASKS if method == "POST" else f"{TASKS}/{alice.create()['id']}"
+    body = {"title": "x", "description": sent, "completed": False}
+    answer = alice.client.request(method, path, json=body)
+    assert answer.status_code in {200, 201}, answer.text
+    assert answer.json()["description"] == alice.read(answer.json()["id"])["description"] == stored
+
+
 @pytest.mark.parametrize("field", ["title", "completed"])
 def test_null_is_refused_for_a_required_field(alice: User, field: str) -> None:
     task = alice.create()

@@ -76,6 +76,8 @@ class ProblemDetailsMiddleware:
                 return
             elif replacement is not None:
                 message = {"type": "http.response.body", "body": replacement}
+            if record.method == "HEAD" and "body" in message:
+                message = {**message, "body": b""}
             ended = "body" in message and not message.get("more_body", False)
             if closing and ended:
                 await send({**message, "more_body": True})
@@ -159,5 +161,5 @@ def _replace(scope: Scope, status: int, headers: MutableHeaders) -> bytes:
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:
     """Return the client's request id if it is valid, or a new one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    given = next((value for name, value in headers if name == b"x-request-id"), b"").strip(b" \t")
     return given.decode() if _ACCEPTED_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

@@ -37,6 +37,8 @@ class Resource(BaseRoute):
         self._by_method = {
             method: operation for operation in self.operations for method in operation.methods or ()
         }
+        if "GET" in self._by_method:  # the response's body is not sent (RFC 9110, 9.3.2)
+            self._by_method.setdefault("HEAD", self._by_method["GET"])
         self._fast_paths = {
             method: endpoint
             for method, operation in self._by_method.items()

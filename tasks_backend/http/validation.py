@@ -24,6 +24,7 @@ _MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "too_many_members": "must have at most {most} members",
     "too_many_parameters": "must have at most {most} parameters",
+    "entity_tag": 'must be an entity tag such as "1", a list of them, or *',
     "too_many_tags": "must have at most {most} entity tags",
     "repeated": "must not be given twice",
     "literal_error": "must be {expected}",

@@ -9,10 +9,14 @@ from fastapi import Request
 from tasks_backend.errors import ApiError, ValidationFailed
 from tasks_backend.http.validation import field_error
 
-_ETAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"'
+_TAGS = re.compile(rf"(?:[ \t]*+,)*+[ \t]*+{_TAG}[ \t]*+(?:,[ \t]*+(?:{_TAG}[ \t]*+)?)*+")
+"""A list of entity tags (RFC 9110, 13.1.1 and 5.6.1). Possessive, so there is no backtracking."""
+_VERSION = re.compile(r'"([1-9][0-9]{0,18})(?:--?(?:gzip|br|zstd|deflate))?"')
+"""A tag of ours. A server that compresses a response may add the name of the content coding."""
+_MAX_VERSION = 2**63 - 1
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 MAX_TAGS = 64
-_MAX_VERSION = 2**63 - 1
 
 
 def etag(version: int) -> str:
@@ -33,27 +37,27 @@ class IfMatch:
 
     @classmethod
     def of(cls, request: Request) -> Self:
-        """Return the request's condition. Tags in another form match nothing.
+        """Return the request's condition.
 
-        Tags are compared strongly, so a weak tag never matches (RFC 9110, 13.1.1).
+        Tags that are not ours match nothing. A weak tag of ours matches: a server that compresses
+        the response makes the tag weak, and the version is still the same.
         """
         values = request.headers.getlist("if-match")
         if not values:
             return cls(None)
         tags = ",".join(values)
-        if tags.strip() == "*":
+        if tags.strip(" \t") == "*":
             return cls(None)
         if tags.count(",") >= MAX_TAGS:
-            error = field_error("header", "If-Match", "too_many_tags", most=MAX_TAGS)
-            return cls((), ValidationFailed([error]))
-        versions = []
-        for part in tags.split(","):
-            match = _ETAG.fullmatch(part)
-            if match and not match[1] and match[2].isascii() and match[2].isdigit():
-                version = int(match[2][:20])
-                if etag(version) == f'"{match[2]}"' and version <= _MAX_VERSION:
-                    versions.append(version)
-        return cls(tuple(versions))
+            return cls._invalid("too_many_tags", most=MAX_TAGS)
+        if not _TAGS.fullmatch(tags):
+            return cls._invalid("entity_tag")
+        versions = (int(version) for version in _VERSION.findall(tags))
+        return cls(tuple(version for version in versions if version <= _MAX_VERSION))
+
+    @classmethod
+    def _invalid(cls, code: str, **limits: object) -> Self:
+        return cls((), ValidationFailed([field_error("header", "If-Match", code, **limits)]))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -81,8 +85,9 @@ class IdempotencyKey:
         values = request.headers.getlist("idempotency-key")
         if not values:
             return None
-        if len(values) == 1 and _VISIBLE_ASCII.fullmatch(values[0]):
-            return cls(values[0])
+        value = values[0].strip(" \t")  # white space is no part of a value (RFC 9110, 5.5)
+        if len(values) == 1 and _VISIBLE_ASCII.fullmatch(value):
+            return cls(value)
         return cls(
             "", ValidationFailed([field_error("header", "Idempotency-Key", "visible_ascii")])
         )

@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic import Field as JsonField
 from pydantic_core import PydanticCustomError
 from sqlalchemy import (
@@ -39,7 +39,7 @@ _EDGE = f"[^{_SPACES}{_NOT_IN_A_TITLE}]"
 TITLE_PATTERN = (
     f"^[{_SPACES}]*{_EDGE}([^{_NOT_IN_A_TITLE}]{{0,{TITLE_LENGTH - 2}}}{_EDGE})?[{_SPACES}]*$"
 )
-DESCRIPTION_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
+DESCRIPTION_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 
 
 class Table(SQLModel):
@@ -152,6 +152,11 @@ def _clean_title(title: str) -> str:
     return title
 
 
+def normalise_line_breaks(value: object) -> object:
+    """Return a text with each CRLF and CR as a newline, as HTML forms send them."""
+    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
+
+
 def _clean_description(description: str) -> str:
     for character in description:
         if character not in "\n\t" and unicodedata.category(character) == "Cc":
@@ -164,7 +169,7 @@ Title = Annotated[
     StringConstraints(min_length=1),  # with a constraint, pydantic also rejects lone surrogates
     AfterValidator(_clean_title),
     JsonField(
-        description="1 to 200 characters after trimming, on one line.",
+        description="1 to 200 characters (Unicode code points) after trimming, on one line.",
         examples=[examples.TITLE],
         json_schema_extra={"pattern": TITLE_PATTERN},
     ),
@@ -172,9 +177,11 @@ Title = Annotated[
 Description = Annotated[
     str,
     StringConstraints(max_length=DESCRIPTION_LENGTH),
+    BeforeValidator(normalise_line_breaks),
     AfterValidator(_clean_description),
     JsonField(
-        description="At most 10,000 characters; of control characters only newline and tab.",
+        description="At most 10,000 characters (Unicode code points); of control characters only "
+        "line breaks and tab. A line break is stored as a newline.",
         examples=[examples.DESCRIPTION],
         json_schema_extra={"pattern": DESCRIPTION_PATTERN},
     ),

@@ -121,11 +121,11 @@ def _elsewhere(document: dict[str, Any]) -> dict[str, Any]:
     answers = document["components"]["responses"]
     for method, path, status, code, allow in (
         ("GET", "/api/v1/nothing", 404, "not_found", ""),
-        ("DELETE", TASKS, 405, "method_not_allowed", "GET, POST"),
-        ("POST", f"{TASKS}/{NOBODYS}", 405, "method_not_allowed", "DELETE, GET, PATCH, PUT"),
+        ("PUT", TASKS, 405, "method_not_allowed", "DELETE, GET, HEAD, PATCH, POST"),
+        ("POST", f"{TASKS}/{NOBODYS}", 405, "method_not_allowed", "DELETE, GET, HEAD, PATCH, PUT"),
         ("GET", f"{TASKS}/{NOBODYS}/toggle", 405, "method_not_allowed", "POST"),
-        ("POST", "/livez", 405, "method_not_allowed", "GET"),
-        ("POST", "/readyz", 405, "method_not_allowed", "GET"),
+        ("POST", "/livez", 405, "method_not_allowed", "GET, HEAD"),
+        ("POST", "/readyz", 405, "method_not_allowed", "GET, HEAD"),
     ):
         allowed = f'pm.expect(pm.response.headers.get("Allow")).to.eql("{allow}")'
         checks = {"Allow is complete": allowed} if allow else {}
