@@ -19,7 +19,10 @@ WRITES: list[Any] = [
 
 def send(user: User, task: dict[str, Any], method: str, suffix: str, body: Any, tag: str) -> Any:
     return user.client.request(
-        method, f"/api/v1/tasks/{task['id']}{suffix}", json=body, headers={"If-Match": tag.encode()}
+        method,
+        f"/api/v1/tasks/{task['id']}{suffix}",
+        json=body,
+        headers=[(b"If-Match", tag.encode())],
     )
 
 
@@ -83,7 +86,7 @@ NOT_ENTITY_TAGS = [
     '2"',
     '"2 "',
     'w/"2"',
-    'W/2',
+    "W/2",
     'W/ "2"',
     '"2" "3"',
     '"2";"3"',

@@ -268,8 +268,9 @@ def test_only_newline_and_tab_in_a_description_are_allowed_control_characters(
             (entry,) = refused(response, 422, "validation_error", b"Zanzibar")
             assert (entry["field"], entry["code"]) == ("title", "control_character")
         for response in writes(alice, task, whole(description=value)):
-            if character in "\n\t":
-                assert response.json()["description"] == place.format(character)
+            if character in "\r\n\t":  # a line break is stored as a newline
+                stored = place.format("\n" if character == "\r" else character)
+                assert response.json()["description"] == stored
                 continue
             (entry,) = refused(response, 422, "validation_error", b"Zanzibar")
             assert (entry["field"], entry["code"]) == ("description", "control_character")

@@ -4,6 +4,7 @@
 """
 
 import copy
+import json
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import pytest
@@ -33,11 +34,11 @@ from support.databases import NEON_OWNER, Cluster
 from support.model import Condition, Cursor, Json, Model, Refused, Written
 from support.service import problem, served
 from support.signing import Signer
+from support.statements import STATEMENTS, plant
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import Statement
-from tasks_backend.tasks import statements
 
 TASKS = "/api/v1/tasks"
 PEOPLE = 3
@@ -52,6 +53,11 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z|\d{4}-\d\d-\d\dT\d\d:
 users = st.integers(0, PEOPLE - 1)
 orders = st.sampled_from(["desc", "asc"])
 filters = st.sampled_from([None, "true", "false"])
+texts: st.SearchStrategy[str | None] = st.sampled_from(
+    [None, None, "MILK", "a", "%", "_", "\\", "no such text"]
+)
+Query = tuple[str, str | None, str | None]
+queries = st.tuples(orders, filters, texts)
 
 
 class Service(RuleBasedStateMachine):
@@ -119,35 +125,44 @@ class Service(RuleBasedStateMachine):
 
     @rule(
         user=users,
-        order=orders,
-        completed=filters,
+        query=queries,
         after=st.none() | cursors,
         same_query=st.booleans(),
     )
-    def some_page(
-        self, user: int, order: str, completed: str | None, after: Cursor | None, same_query: bool
-    ) -> None:
+    def some_page(self, user: int, query: Query, after: Cursor | None, same_query: bool) -> None:
         """With any user's cursor of any time: a cursor is a position, not a permission."""
         if after and same_query:
-            order, completed = after.order, after.completed
-        self._page(user, 3, order, completed, after)
+            query = after.order, after.completed, after.search
+        self._page(user, 3, query, after)
 
-    @rule(target=cursors, user=users, order=orders, completed=filters, limit=st.integers(1, 3))
-    def every_page(
-        self, user: int, order: str, completed: str | None, limit: int
-    ) -> MultipleResults[Cursor]:
+    @rule(target=cursors, user=users, query=queries, limit=st.integers(1, 3))
+    def every_page(self, user: int, query: Query, limit: int) -> MultipleResults[Cursor]:
         """Each page equals the model's, so together they are its list."""
         met = []
-        cursor = self._page(user, limit, order, completed, None)
+        cursor = self._page(user, limit, query, None)
         while cursor:
             met.append(cursor)
-            cursor = self._page(user, limit, order, completed, cursor)
+            cursor = self._page(user, limit, query, cursor)
         return multiple(*met)
+
+    @rule(
+        user=users,
+        new=st.sampled_from([True, False, None]),
+        completed=st.sampled_from(["true", "false"]),
+        text=texts,
+        key=requests.keys,
+    )
+    def change_all(
+        self, user: int, new: bool | None, completed: str, text: str | None, key: str | None
+    ) -> None:
+        self._change_all(user, new, completed, text, key)
+        if key is not None:
+            self.with_keys.append(partial(self._change_all, user, new, completed, text, key))
 
     @invariant()
     def users_see_only_their_own_tasks(self) -> None:
         for user in range(PEOPLE):
-            self._page(user, 100, "desc", None, None)
+            self._page(user, 100, ("desc", None, None), None)
 
     def _ask(
         self,
@@ -205,32 +220,63 @@ class Service(RuleBasedStateMachine):
             ),
         )
 
-    def _page(
-        self, user: int, limit: int, order: str, completed: str | None, after: Cursor | None
-    ) -> Cursor | None:
-        query = {"limit": str(limit), "order": order}
+    def _change_all(
+        self, user: int, new: bool | None, completed: str, text: str | None, key: str | None
+    ) -> None:
+        query = urlencode({"completed": completed} | ({"q": text} if text else {}))
+        body = requests.Body(json.dumps({"completed": new}).encode(), {})
+        method, verb, sent = (
+            ("PATCH", "updated", body) if new is not None else ("DELETE", "deleted", None)
+        )
+        answer = self._ask(method, f"{TASKS}?{query}", user, sent, key=key)
+
+        def updated_at(task_id: str) -> str:
+            return self._later(self._ask("GET", f"{TASKS}/{task_id}", user))
+
+        try:
+            expected = self.model.change_all(self.subs[user], new, completed, text, key, updated_at)
+        except Refused as refused:
+            _compare_refusal(answer, refused)
+            return
+        assert (answer.status_code, answer.json()) == (200, {verb: expected.count})
+        replayed = "true" if expected.replayed else None
+        assert answer.headers.get("idempotency-replayed") == replayed
+
+    def _page(self, user: int, limit: int, query_: Query, after: Cursor | None) -> Cursor | None:
+        order, completed, text = query_
+        count = len(order + str(completed)) % 2 == 0  # some queries ask for the total
+        query = {"limit": str(limit), "order": order} | ({"count": "true"} if count else {})
         if completed is not None:
             query["completed"] = completed
+        if text is not None:
+            query["q"] = text
         sent = query | ({"cursor": after.text} if after else {})
         headers = {"Authorization": f"Bearer {self.tokens[user]}"}
         answer = self.client.get(TASKS, params=sent, headers=headers)
         try:
             items, more = self.model.page(
-                self.subs[user], limit=limit, order=order, completed=completed, after=after
+                self.subs[user],
+                limit=limit,
+                order=order,
+                completed=completed,
+                text=text,
+                after=after,
             )
         except Refused as refused:
             _compare_refusal(answer, refused)
             return None
         assert answer.status_code == 200, answer.text
-        text = answer.json()["next_cursor"]
-        assert answer.json() == {"items": items, "next_cursor": text}
+        cursor = answer.json()["next_cursor"]
+        listed = self.model.listed(self.subs[user], order=order, completed=completed, text=text)
+        total = len(listed) if count else None
+        assert answer.json() == {"items": items, "next_cursor": cursor, "total": total}
         if not more:
-            assert (text, answer.headers.get("link")) == (None, None)
+            assert (cursor, answer.headers.get("link")) == (None, None)
             return None
         link = urlsplit(answer.links["next"]["url"])
         assert (link.netloc, link.path) == ("", TASKS)
-        assert {k: v for k, (v,) in parse_qs(link.query).items()} == {**query, "cursor": text}
-        return Cursor(text, items[-1]["id"], order, completed)
+        assert {k: v for k, (v,) in parse_qs(link.query).items()} == {**query, "cursor": cursor}
+        return Cursor(cursor, items[-1]["id"], order, completed, text)
 
     def _task_id(self, user: int, kind: str, number: int) -> str:
         known = {
@@ -332,8 +378,10 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
     [
         ("DELETE", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
         ("GET", " AND tasks_backend.tasks.user_id = %(user_id)s", ""),
-        ("FIRST_PAGE", "tasks_backend.tasks.completed = %(completed)s", "true"),
+        ("PAGES.desc", "tasks_backend.tasks.completed = %(completed)s", "true"),
         ("UPDATE", "%(any_version)s", "true"),
+        ("UPDATE_ALL", "tasks_backend.tasks.completed = %(completed)s", "true"),
+        ("PAGES.desc.text", "tasks_backend.tasks.title ILIKE %(pattern)s", "true"),
     ],
 )
 def test_an_injected_defect_is_found(
@@ -344,11 +392,7 @@ def test_an_injected_defect_is_found(
     right: str,
     wrong: str,
 ) -> None:
-    if name == "FIRST_PAGE":
-        changed = _rewritten(statements.FIRST_PAGE["desc"], right, wrong)
-        monkeypatch.setitem(statements.FIRST_PAGE, "desc", changed)
-    else:
-        monkeypatch.setattr(statements, name, _rewritten(getattr(statements, name), right, wrong))
+    plant(monkeypatch, STATEMENTS[name], _rewritten(STATEMENTS[name], right, wrong))
     search = settings(
         RUN, max_examples=500, phases=[Phase.generate], derandomize=True, report_multiple_bugs=False
     )

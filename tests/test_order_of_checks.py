@@ -70,6 +70,8 @@ def test_1_a_wrong_method_is_a_405_that_lists_the_right_ones(
         ("PUT", f"{TASKS}/{NOBODYS}"),
         ("POST", f"{TASKS}/x/toggle"),
         ("DELETE", f"{TASKS}/x"),
+        ("PATCH", TASKS),
+        ("DELETE", f"{TASKS}?completed=x"),
     ],
 )
 def test_2_a_missing_token_is_a_401_whatever_else_is_wrong(
@@ -107,6 +109,25 @@ def test_4_the_path_comes_before_the_body_and_its_query(alice: User) -> None:
         (error,) = problem(response, 422, "validation_error")["errors"]
         assert error["location"] == "path"
     problem(alice.client.get(f"{TASKS}?limit=0&cursor=x"), 422, "validation_error")
+
+
+@pytest.mark.proves("FR-015")
+def test_a_bulk_change_is_checked_in_the_same_order(alice: User) -> None:
+    """Each request has all later errors too."""
+    body, key = b"{", {"If-Match": "1", "Idempotency-Key": "a b"}
+    for content, headers, query, status, code in (
+        (BIG, {}, "limit=1", 413, "payload_too_large"),
+        (body, {}, "limit=1", 415, "unsupported_media_type"),
+        (body, JSON, "limit=1", 422, "validation_error"),
+        (body, JSON, "completed=true", 400, "malformed_json"),
+        (b'{"completed": 1}', JSON, "completed=true", 422, "validation_error"),
+        (b'{"completed": true}', JSON, "completed=true", 422, "validation_error"),
+    ):
+        path = f"{TASKS}?{query}"
+        response = alice.client.patch(path, content=content, headers={**key, **headers})
+        problem(response, status, code)
+    errors = [error["field"] for error in response.json()["errors"]]
+    assert errors == ["If-Match"], "before the key"
 
 
 @pytest.mark.proves("SC-003")

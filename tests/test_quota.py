@@ -22,7 +22,7 @@ from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
-from tasks_backend.tasks import quota, statements
+from tasks_backend.tasks import quota, quota_statements, statements
 from tasks_backend.tasks.quota import Limit
 
 TASKS = "/api/v1/tasks"
@@ -271,7 +271,7 @@ def test_a_lowered_limit_holds(limited: NewLimited, rows: Any) -> None:
 
 def writes_until_counted(limit: Limit, user: str) -> int:
     for writes in range(1_000_000):
-        if limit.must_count(user):
+        if not limit.take_uncounted(user):
             return writes
     raise AssertionError("never")
 
@@ -295,7 +295,7 @@ def test_the_number_of_uncounted_writes(most: int, left: int, uncounted: int) ->
     assert writes_until_counted(limit, "x") == uncounted
     assert uncounted <= min(left / 64, most / 200)
     limit.set_remaining("x", 0)
-    assert [limit.must_count("x") for _ in range(3)] == [True] * 3
+    assert [limit.take_uncounted("x") for _ in range(3)] == [False] * 3
 
 
 def test_the_number_of_cached_users_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,10 +303,10 @@ def test_the_number_of_cached_users_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     limit = Limit(100_000)
     limit.set_remaining("a", 0)
     limit.set_remaining("b", 0)
-    assert limit.must_count("a"), "and is the last who was seen"
-    assert not limit.must_count("c")
-    assert limit.must_count("a")
-    assert not limit.must_count("b"), "who was forgotten"
+    assert not limit.take_uncounted("a"), "and is the last who was seen"
+    assert limit.take_uncounted("c")
+    assert not limit.take_uncounted("a")
+    assert limit.take_uncounted("b"), "who was forgotten"
 
 
 def test_counting_adds_less_than_a_twentieth_to_a_creation(cluster: Cluster) -> None:
@@ -319,7 +319,7 @@ def test_counting_adds_less_than_a_twentieth_to_a_creation(cluster: Cluster) -> 
     with contextlib.closing(psycopg2.connect(url)) as connection:
         messages = Messages(connection.cursor())
         plain = messages.counts(statements.CREATE, "x", **NEW)
-        counting = messages.counts(statements.CREATE_COUNTED, "x", max_tasks=100_000, **NEW)
+        counting = messages.counts(quota_statements.CREATE_COUNTED, "x", max_tasks=100_000, **NEW)
     assert counting.blocks > plain.blocks
     limit = Limit(100_000)
     limit.set_remaining("x", 99_000)

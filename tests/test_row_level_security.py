@@ -11,21 +11,15 @@ from sqlalchemy.sql import visitors
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from support.service import User, problem, served
 from support.signing import Signer
+from support.statements import STATEMENTS, plant
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import Statement
-from tasks_backend.tasks import statements
 from tasks_backend.tasks.quota import Limit
 
 TASKS = "/api/v1/tasks"
 WHOLE = {"title": "Mine now", "description": None, "completed": True}
-OWNED = {name: value for name, value in vars(statements).items() if isinstance(value, Statement)}
-OWNED |= {
-    f"{pages}.{order}": statement
-    for pages in ("FIRST_PAGE", "NEXT_PAGE")
-    for order, statement in getattr(statements, pages).items()
-}
 
 
 @pytest.fixture(scope="module", params=["neon", "plain", "superuser", "least privileged"])
@@ -75,6 +69,7 @@ def attack(alice: User, bob: User, *, locked_only: bool) -> None:
             for headers in ({}, {"If-Match": '"1"'}, {"Idempotency-Key": secrets.token_hex(8)})
         ),
         *attack_key(alice, bob),
+        *attack_selection(alice),
     ]
     for answer in answers:
         assert "Bob's own" not in answer.text
@@ -84,7 +79,28 @@ def attack(alice: User, bob: User, *, locked_only: bool) -> None:
     if not locked_only:
         assert [answer.status_code for answer in answers] == [404, 200, 200] + [403] * 15 + [
             201
-        ] * 2
+        ] * 2 + [200] * 14
+        assert [answer.json().get("total") for answer in answers[-14:-10]] == [0, 0, 0, 0]
+
+
+def attack_selection(alice: User) -> list[httpx2.Response]:
+    """Search, count, change and delete what Bob's task would be selected by."""
+    text = {"q": "Bob's own"}
+    lists = [
+        alice.client.get(TASKS, params={**text, "count": "true", **order})
+        for order in ({}, {"order": "asc"}, {"completed": "false"}, {"limit": "1"})
+    ]
+    lists += [
+        alice.client.get(TASKS, params=text),
+        alice.client.get(TASKS, params={"count": "true"}),
+    ]
+    changes = [
+        alice.client.request(method, TASKS, params=params, json=body, headers=headers)
+        for method, body in (("PATCH", {"completed": True}), ("DELETE", None))
+        for params in ({"completed": "false"}, {"completed": "false", **text})
+        for headers in ({}, {"Idempotency-Key": secrets.token_hex(8)})
+    ]
+    return lists + changes
 
 
 def attack_key(alice: User, bob: User) -> list[httpx2.Response]:
@@ -104,7 +120,7 @@ def attack_key(alice: User, bob: User) -> list[httpx2.Response]:
 @pytest.fixture(params=[False, True], ids=["uncounted", "counted"])
 def counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether writes are counted for the quota: these use other statements."""
-    monkeypatch.setattr(Limit, "must_count", lambda *_: request.param)
+    monkeypatch.setattr(Limit, "take_uncounted", lambda *_: not request.param)
     return bool(request.param)
 
 
@@ -164,23 +180,15 @@ def without_predicate(statement: Statement, number: int, index: int) -> Statemen
 
 MUTANTS = [
     pytest.param(name, number, index, id=f"{name}-{number}-{index}")
-    for name, statement in OWNED.items()
+    for name, statement in STATEMENTS.items()
     for number, index in owner_predicates(statement)
 ]
 
 
 def test_every_statement_names_its_owner() -> None:
     """Except the creation without a key, which reads nothing."""
-    assert {name for name in OWNED if not owner_predicates(OWNED[name])} == {"CREATE"}
+    assert {name for name in STATEMENTS if not owner_predicates(STATEMENTS[name])} == {"CREATE"}
     assert len(MUTANTS) >= 25
-
-
-def plant(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Statement) -> None:
-    pages, _, order = name.partition(".")
-    if order:
-        monkeypatch.setitem(getattr(statements, pages), order, mutant)
-    else:
-        monkeypatch.setattr(statements, name, mutant)
 
 
 @pytest.mark.proves("SC-003")
@@ -188,9 +196,10 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Statement) -> None
 def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch, name: str, number: int, index: int
 ) -> None:
-    plant(monkeypatch, name, without_predicate(OWNED[name], number, index))
-    counted = name.endswith("COUNTED") or name == "TASKS_LEFT"
-    monkeypatch.setattr(Limit, "must_count", lambda *_: counted)
+    plant(monkeypatch, STATEMENTS[name], without_predicate(STATEMENTS[name], number, index))
+    counted = name.lower().endswith("counted") and not name.endswith("uncounted")
+    counted = counted or name == "TASKS_LEFT"
+    monkeypatch.setattr(Limit, "take_uncounted", lambda *_: not counted)
     attack(*people, locked_only=True)
 
 
@@ -198,11 +207,11 @@ def test_without_an_owner_predicate_no_foreign_row_is_read_or_changed(
 def test_without_any_owner_predicate_users_are_still_separated(
     people: tuple[User, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, statement in OWNED.items():
+    for statement in STATEMENTS.values():
         mutant = statement
         while places := owner_predicates(mutant):
             mutant = without_predicate(mutant, *places[0])
-        plant(monkeypatch, name, mutant)
+        plant(monkeypatch, statement, mutant)
     attack(*people, locked_only=True)
 
 

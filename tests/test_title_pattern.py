@@ -11,9 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks_backend.tasks.models import (
     DESCRIPTION_PATTERN,
+    SEARCH_PATTERN,
     TITLE_LENGTH,
     TITLE_PATTERN,
     Description,
+    SearchText,
     Title,
 )
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.proves("FR-002")
 
 TITLE = TypeAdapter(Title), re.compile(TITLE_PATTERN.removesuffix("$") + r"\Z")
 DESCRIPTION = TypeAdapter(Description), re.compile(DESCRIPTION_PATTERN.removesuffix("$") + r"\Z")
+SEARCH = TypeAdapter(SearchText), re.compile(SEARCH_PATTERN.removesuffix("$") + r"\Z")
 LONE_SURROGATES = range(0xD800, 0xE000)  # not characters; rejected before a pattern is applied
 PLANE_0 = [chr(code) for code in range(0x10000) if code not in LONE_SURROGATES]
 
@@ -34,7 +37,9 @@ def taken(text: TypeAdapter[str], value: str) -> bool:
 
 
 @pytest.mark.parametrize("place", ["{}", "z{}", "{}z", "z{}z"])
-@pytest.mark.parametrize(("text", "pattern"), [TITLE, DESCRIPTION], ids=["title", "description"])
+@pytest.mark.parametrize(
+    ("text", "pattern"), [TITLE, DESCRIPTION, SEARCH], ids=["title", "description", "search"]
+)
 def test_every_character_is_accepted_as_documented(
     text: TypeAdapter[str], pattern: re.Pattern[str], place: str
 ) -> None:

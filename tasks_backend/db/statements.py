@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """The schema's revisions, oldest first; this code needs the last. Checked by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
@@ -72,7 +72,7 @@ _RIGHTS = """
 _COLUMN_RIGHTS = """
     ('tasks', 'title, description, completed, version, updated_at'),
     ('idempotency_keys', 'fingerprint, attempt, task_id, title, description, description_in_task,'
-        ' completed, version, created_at, updated_at, expires_at')
+        ' completed, version, created_at, updated_at, count, expires_at')
 """
 _FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
 

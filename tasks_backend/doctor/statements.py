@@ -4,14 +4,9 @@ from sqlalchemy import Text, Uuid, bindparam, func, insert, or_, select, update
 from sqlmodel import col
 
 from tasks_backend.db.statements import APP_ROLE, SCHEMA, statement
+from tasks_backend.tasks.idempotent_statements import CREATE_IDEMPOTENT, DELETE_EXPIRED_KEYS
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
-from tasks_backend.tasks.statements import (
-    CREATE_IDEMPOTENT,
-    DELETE_EXPIRED_KEYS,
-    TASK_ID,
-    TITLE,
-    USER_ID,
-)
+from tasks_backend.tasks.statements import TASK_ID, TITLE, USER_ID
 
 BEGIN = "BEGIN"
 ROLLBACK = "ROLLBACK"
@@ -51,7 +46,7 @@ _ROWS_OF_BOTH = {
 TABLES = tuple(_ROWS_OF_BOTH)
 
 CREATE_ROWS = statement(
-    *(part for part in CREATE_IDEMPOTENT.constructs if part is not DELETE_EXPIRED_KEYS),
+    *(part for part in CREATE_IDEMPOTENT.uncounted.constructs if part is not DELETE_EXPIRED_KEYS),
     idempotent=False,
 )
 """Create a user, a task and a key: the service's own, without the part that locks others' keys."""

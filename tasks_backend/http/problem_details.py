@@ -62,8 +62,7 @@ class ProblemDetailsMiddleware:
                 record.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 _add_standard(headers, identity)
-                if message["status"] >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
-                    replacement = _replace(scope, message["status"], headers)
+                replacement = _replacement(scope, message["status"], headers)
                 if (
                     BODY_READ not in scope
                     and has_body(scope)
@@ -76,8 +75,6 @@ class ProblemDetailsMiddleware:
                 return
             elif replacement is not None:
                 message = {"type": "http.response.body", "body": replacement}
-            if record.method == "HEAD" and "body" in message:
-                message = {**message, "body": b""}
             ended = "body" in message and not message.get("more_body", False)
             if closing and ended:
                 await send({**message, "more_body": True})
@@ -150,13 +147,18 @@ def _add_standard(headers: MutableHeaders, identity: str) -> None:
         headers.setdefault(name, value)
 
 
-def _replace(scope: Scope, status: int, headers: MutableHeaders) -> bytes:
-    """Return the problem document for this status, and change the headers to match."""
-    for name in _BODY_HEADERS:
-        del headers[name]
-    response = problem_response(scope, HTTPException(status))
-    headers.update(response.headers)
-    return bytes(response.body)
+def _replacement(scope: Scope, status: int, headers: MutableHeaders) -> bytes | None:
+    """Return the body to send instead of the response's: none for HEAD, and a problem document for
+    a failure without one, whose headers are changed to match.
+    """
+    body = None
+    if status >= 400 and headers.get("content-type") != MEDIA_TYPE:  # noqa: PLR2004 - RFC 9110
+        for name in _BODY_HEADERS:
+            del headers[name]
+        response = problem_response(scope, HTTPException(status))
+        headers.update(response.headers)
+        body = bytes(response.body)
+    return b"" if scope["method"] == "HEAD" else body
 
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:

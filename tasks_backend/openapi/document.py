@@ -20,7 +20,8 @@ Operations with a lock need a token of Better Auth's; the caller is its `sub`.
 Every failure is a `Problem` (RFC 9457), and its `code` says what happened. An address that does
 not exist is a 404 `not_found`, a method that an address does not take a 405 `method_not_allowed`
 with `Allow`. Every response carries `X-Request-Id`, `Cache-Control: no-store` and
-`X-Content-Type-Options: nosniff`.
+`X-Content-Type-Options: nosniff`. HEAD is answered wherever GET is. The length of a text is its
+number of Unicode code points.
 """
 _UNMATCHED = "x-of-no-operation"
 
@@ -68,7 +69,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
             "description": "A token of Better Auth's JWT plugin, by itself: without the word Bearer.",
         }
     }
-    problem_schema["properties"]["code"]["enum"] = codes(described)
+    known = codes(described)
+    problem_schema["properties"]["code"] |= {
+        "description": f"The kind of problem, for a program. More may be added. Known: {', '.join(known)}.",
+        "examples": known,
+    }
     normalise(described)
     return described
 

@@ -35,8 +35,7 @@ class Problem(BaseModel):
     )
     instance: str = Field(description="The path that was asked for.", examples=["/api/v1/tasks"])
     code: str = Field(
-        description="The kind of problem, for a program. A plugin may add codes of its own.",
-        examples=["validation_error"],
+        description="The kind of problem, for a program.",
     )
     request_id: str = Field(
         description="The `X-Request-Id` of this response.",

@@ -23,11 +23,13 @@ from tasks_backend.tasks.account_statements import (
     PLUGIN_TABLES,
     user_rows,
 )
-from tasks_backend.tasks.statements import FIELDS, NEXT_PAGE
+from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.statements import FIELDS
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
 PAGE = 1000  # tasks; about 10 MB at 10,000 characters each
+_NEXT_PAGE = PAGES[Page("asc", after=True)]
 _LOWEST_ID = str(uuid.UUID(int=0))
 
 
@@ -62,7 +64,7 @@ async def export(
         head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
         out.write(head.removesuffix(b"}") + b',"tasks":[')
         after, separator, written = _LOWEST_ID, b"\n", 0
-        while page := await account.run(NEXT_PAGE["asc"], after=after, completed=None, limit=PAGE):
+        while page := await account.run(_NEXT_PAGE, after=after, completed=None, limit=PAGE):
             for row in page:
                 task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
                 out.write(separator + orjson.dumps(task, option=orjson.OPT_UTC_Z))

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from fastapi import Request
 
-from tasks_backend.errors import ApiError, ValidationFailed
+from tasks_backend.errors import ApiError, ValidationFailed, VersionMismatch
 from tasks_backend.http.validation import field_error
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"'
@@ -64,30 +64,28 @@ class IfMatch:
         """The parameters of the statements."""
         return {"any_version": self.versions is None, "versions": list(self.versions or ())}
 
+    def require_none(self) -> None:
+        """Refuse a condition on a selection of tasks, which has no version (RFC 9110, 13.1.1)."""
+        if self.error is not None:
+            raise self.error
+        if self.versions is not None:
+            raise VersionMismatch("A selection of tasks has no version.")
+
     def met_by(self, version: int) -> bool:
         """Return whether a task in this version may be changed."""
         return self.versions is None or version in self.versions
 
 
-@dataclass(frozen=True)
-class IdempotencyKey:
-    """The key of an idempotent write (draft-ietf-httpapi-idempotency-key-header)."""
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's key (draft-ietf-httpapi-idempotency-key-header), or None without one.
 
-    value: str
-    error: ApiError | None = None
-
-    @classmethod
-    def of(cls, request: Request) -> Self | None:
-        """Return the request's key, or None if it has none.
-
-        The error of an invalid key is stored: other errors may come first in the order of checks.
-        """
-        values = request.headers.getlist("idempotency-key")
-        if not values:
-            return None
-        value = values[0].strip(" \t")  # white space is no part of a value (RFC 9110, 5.5)
-        if len(values) == 1 and _VISIBLE_ASCII.fullmatch(value):
-            return cls(value)
-        return cls(
-            "", ValidationFailed([field_error("header", "Idempotency-Key", "visible_ascii")])
-        )
+    Raises ValidationFailed for several keys, and for one that is not 1 to 255 visible ASCII
+    characters.
+    """
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    key = values[0].strip(" \t")  # white space is no part of a value (RFC 9110, 5.5)
+    if len(values) > 1 or not _VISIBLE_ASCII.fullmatch(key):
+        raise ValidationFailed([field_error("header", "Idempotency-Key", "visible_ascii")])
+    return key

@@ -17,7 +17,16 @@ from tasks_backend.errors import (
 from tasks_backend.http.validation import field_error
 from tasks_backend.openapi import body, header, json_response, problems
 from tasks_backend.tasks import examples
-from tasks_backend.tasks.models import TaskCreate, TaskOut, TaskPage, TaskPatch, TaskReplace
+from tasks_backend.tasks.models import (
+    TaskCreate,
+    TaskOut,
+    TaskPage,
+    TaskPatch,
+    TaskReplace,
+    TasksChange,
+    TasksDeleted,
+    TasksUpdated,
+)
 
 _TAG = r'(W/)?"[\x21\x23-\x7e]*"'
 _IF_MATCH = header(
@@ -91,7 +100,7 @@ _LINKS_OF_ONE = {
 _LINKS_OF_PAGE = {
     "next": _link(
         "list_tasks",
-        "The next page, while there is one: with the same `completed` and `order`.",
+        "The next page, while there is one: with the same `completed`, `q` and `order`.",
         cursor="$response.body#/next_cursor",
     )
 }
@@ -134,9 +143,14 @@ _TASK = {"A task": examples.TASK}
 _ALL_FIELDS = {name: examples.TASK[name] for name in ("title", "description", "completed")}
 _WITHOUT_DESCRIPTION = {**examples.TASK, "description": None}
 _PAGES = {
-    "While there is a next page": {"items": [examples.TASK], "next_cursor": examples.CURSOR},
-    "The last page": {"items": [_WITHOUT_DESCRIPTION], "next_cursor": None},
-    "No tasks": {"items": [], "next_cursor": None},
+    "While there is a next page": {
+        "items": [examples.TASK],
+        "next_cursor": examples.CURSOR,
+        "total": None,
+    },
+    "The last page": {"items": [_WITHOUT_DESCRIPTION], "next_cursor": None, "total": None},
+    "With the number of tasks": {"items": [examples.TASK], "next_cursor": None, "total": 1},
+    "No tasks": {"items": [], "next_cursor": None, "total": None},
 }
 _TASK_RESPONSE = _success(200, "The task.", TaskOut, _TASK, _LINKS_OF_ONE, ETag=_ETAG)
 
@@ -169,6 +183,44 @@ LIST = _operation(
     "A page of the caller's own tasks. A parameter that is not listed here is refused.",
     _success(200, "A page of tasks.", TaskPage, _PAGES, _LINKS_OF_PAGE, Link=_LINK)
     | problems(InvalidCursor, _INVALID_QUERY),
+)
+_SELECTION_PROBLEMS = (VersionMismatch, *_IDEMPOTENCY_PROBLEMS)
+_INVALID_SELECTION = ValidationFailed([field_error("query", "completed", "missing")])
+PATCH_ALL = _operation(
+    "Complete or reopen tasks",
+    "Sets `completed` of all of the caller's tasks that the query selects: all of them or, if it "
+    "fails, none. Tasks that already are so are not changed.",
+    _success(
+        200,
+        "The number of tasks that were changed.",
+        TasksUpdated,
+        {"Three tasks": {"updated": 3}, "No tasks": {"updated": 0}},
+        {},
+        Idempotency_Replayed=_REPLAYED,
+    )
+    | problems(UnsupportedMediaType, MalformedJson, _INVALID_SELECTION, *_SELECTION_PROBLEMS),
+    _IDEMPOTENCY_KEY,
+    request=body(
+        TasksChange,
+        "application/json",
+        "application/merge-patch+json",
+        examples={"Complete them": {"completed": True}, "Reopen them": {"completed": False}},
+    ),
+)
+DELETE_ALL = _operation(
+    "Delete tasks",
+    "Deletes all of the caller's tasks that the query selects, for good: all of them or, if it "
+    "fails, none.",
+    _success(
+        200,
+        "The number of tasks that were deleted.",
+        TasksDeleted,
+        {"Three tasks": {"deleted": 3}, "No tasks": {"deleted": 0}},
+        {},
+        Idempotency_Replayed=_REPLAYED,
+    )
+    | problems(_INVALID_SELECTION, *_SELECTION_PROBLEMS),
+    _IDEMPOTENCY_KEY,
 )
 GET = _operation(
     "Read a task",

@@ -31,15 +31,27 @@ from tasks_backend.tasks import examples
 
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
+SEARCH_LENGTH = 200
 USER_ID_LENGTH = 255
 
 _SPACES = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_NOT_IN_A_TITLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
-_EDGE = f"[^{_SPACES}{_NOT_IN_A_TITLE}]"
-TITLE_PATTERN = (
-    f"^[{_SPACES}]*{_EDGE}([^{_NOT_IN_A_TITLE}]{{0,{TITLE_LENGTH - 2}}}{_EDGE})?[{_SPACES}]*$"
+_LINE_SEPARATORS = r"\u2028\u2029"
+_CONTROLS = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"  # without tab, LF and CR
+
+
+def _trimmed_pattern(white_space: str, refused: str, length: int) -> str:
+    """Return the pattern of a text of 1 to `length` characters between white space."""
+    edge = f"[^{white_space}{refused}]"
+    return f"^[{white_space}]*{edge}([^{refused}]{{0,{length - 2}}}{edge})?[{white_space}]*$"
+
+
+TITLE_PATTERN = _trimmed_pattern(
+    _SPACES, rf"{_CONTROLS}\u0009\u000a\u000d{_LINE_SEPARATORS}", TITLE_LENGTH
 )
-DESCRIPTION_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+SEARCH_PATTERN = _trimmed_pattern(
+    rf"\u0009\u000a\u000d{_SPACES}{_LINE_SEPARATORS}", _CONTROLS, SEARCH_LENGTH
+)
+DESCRIPTION_PATTERN = f"^[^{_CONTROLS}]*$"
 
 
 class Table(SQLModel):
@@ -113,6 +125,7 @@ class IdempotencyKey(Table, table=True):
     """The response to a write with an `Idempotency-Key`, until it expires.
 
     `attempt` is the id of the message that created the row; `fingerprint` identifies the request.
+    The response is a task or, for a bulk change, a count; the columns of the other are null.
     `description_in_task`: the description is too long to copy for a toggle; read it from the task.
     """
 
@@ -127,41 +140,52 @@ class IdempotencyKey(Table, table=True):
     key: str = Field(primary_key=True, sa_type=Text)
     fingerprint: str = Field(sa_type=Text)
     attempt: uuid.UUID = Field(sa_type=Uuid)
-    task_id: uuid.UUID = Field(sa_type=Uuid)
-    title: str = Field(sa_type=Text)
+    task_id: uuid.UUID | None = Field(default=None, sa_type=Uuid)
+    title: str | None = Field(default=None, sa_type=Text)
     description: str | None = Field(default=None, sa_type=Text)
     description_in_task: bool = Field(sa_column_kwargs={"server_default": text("false")})
-    completed: bool
-    version: int = Field(sa_type=BigInteger)
-    created_at: datetime = Field(sa_type=DateTime(timezone=True))
-    updated_at: datetime = Field(sa_type=DateTime(timezone=True))
+    completed: bool | None = None
+    version: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    updated_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    count: int | None = Field(default=None, sa_type=BigInteger)
     expires_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
 def _clean_title(title: str) -> str:
-    for character in title:
-        if unicodedata.category(character) == "Cc":
-            raise PydanticCustomError("control_character", "control character")
+    _refuse_controls(title, allowed="")
     if "\u2028" in title or "\u2029" in title:
         raise PydanticCustomError("line_break", "line break")
-    title = title.strip()
-    if not title:
-        raise PydanticCustomError("string_too_short", "empty")
-    if len(title) > TITLE_LENGTH:
-        raise PydanticCustomError("string_too_long", "too long", {"max_length": TITLE_LENGTH})
-    return title
+    return _trim(title, TITLE_LENGTH)
 
 
-def normalise_line_breaks(value: object) -> object:
-    """Return a text with each CRLF and CR as a newline, as HTML forms send them."""
-    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
+def _clean_search(text: str) -> str:
+    return _trim(_clean_description(text), SEARCH_LENGTH)
 
 
 def _clean_description(description: str) -> str:
-    for character in description:
-        if character not in "\n\t" and unicodedata.category(character) == "Cc":
-            raise PydanticCustomError("control_character", "control character")
+    _refuse_controls(description, allowed="\n\t")
     return description
+
+
+def _refuse_controls(value: str, *, allowed: str) -> None:
+    for character in value:
+        if character not in allowed and unicodedata.category(character) == "Cc":
+            raise PydanticCustomError("control_character", "control character")
+
+
+def _trim(value: str, most: int) -> str:
+    value = value.strip()
+    if not value:
+        raise PydanticCustomError("string_too_short", "empty")
+    if len(value) > most:
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": most})
+    return value
+
+
+def _normalise_line_breaks(value: object) -> object:
+    """Return a text with each CRLF and CR as a newline; HTML forms send them."""
+    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
 
 Title = Annotated[
@@ -177,13 +201,24 @@ Title = Annotated[
 Description = Annotated[
     str,
     StringConstraints(max_length=DESCRIPTION_LENGTH),
-    BeforeValidator(normalise_line_breaks),
+    BeforeValidator(_normalise_line_breaks),
     AfterValidator(_clean_description),
     JsonField(
         description="At most 10,000 characters (Unicode code points); of control characters only "
         "line breaks and tab. A line break is stored as a newline.",
         examples=[examples.DESCRIPTION],
         json_schema_extra={"pattern": DESCRIPTION_PATTERN},
+    ),
+]
+SearchText = Annotated[
+    str,
+    BeforeValidator(_normalise_line_breaks),
+    AfterValidator(_clean_search),
+    JsonField(
+        description="Only tasks whose title or description contains this text, ignoring case. 1 to "
+        "200 characters (Unicode code points) after trimming.",
+        examples=[examples.SEARCH],
+        json_schema_extra={"pattern": SEARCH_PATTERN},
     ),
 ]
 Completed = Annotated[bool, JsonField(description="Whether the task is done.", examples=[False])]
@@ -261,3 +296,28 @@ class TaskPage(BaseModel):
         description="The `cursor` of the next page; null on the last one.",
         examples=[examples.CURSOR],
     )
+    total: int | None = JsonField(
+        description="How many tasks the query selects on all pages; null without `count=true`.",
+        examples=[1],
+    )
+
+
+class TasksChange(_Body):
+    """What a bulk change sets."""
+
+    completed: Completed
+
+
+class TasksUpdated(BaseModel):
+    """The result of a bulk change."""
+
+    updated: int = JsonField(
+        description="How many tasks were changed, not counting those that already were so.",
+        examples=[3],
+    )
+
+
+class TasksDeleted(BaseModel):
+    """The result of a bulk deletion."""
+
+    deleted: int = JsonField(description="How many tasks were deleted.", examples=[3])

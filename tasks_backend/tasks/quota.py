@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from fastapi import FastAPI
 
+from tasks_backend.db.connection import Row
+from tasks_backend.db.database import CallerDatabase
+from tasks_backend.db.statements import Statement
 from tasks_backend.errors import Overloaded
 from tasks_backend.http.caller import Caller
 
@@ -28,16 +31,16 @@ class Limit:
         self.most = most or None
         self._uncounted: OrderedDict[str, int] = OrderedDict()
 
-    def must_count(self, user_id: str) -> bool:
-        """Return whether this write must be counted; if not, use up one uncounted write."""
+    def take_uncounted(self, user_id: str) -> bool:
+        """Use up one uncounted write. Return False if this write must be counted."""
         if self.most is None:
-            return False
+            return True
         # A user unknown to this process may already be at the limit.
         left = self._uncounted.pop(user_id, self.most // 5000)
         self._uncounted[user_id] = max(0, left - 1)
         if len(self._uncounted) > KNOWN_USERS:
             self._uncounted.popitem(last=False)
-        return left == 0
+        return left > 0
 
     def set_remaining(self, user_id: str, left: int) -> None:
         """Store how many more rows the user may have."""
@@ -46,15 +49,38 @@ class Limit:
 
 
 class Quota:
-    """The limits of an application; each process has its own."""
+    """The limits of an application, by the parameter of the statements; each process has its own."""
 
-    def __init__(self, *, tasks: int, keys: int) -> None:
-        self.tasks = Limit(tasks)
-        self.keys = Limit(keys)
+    def __init__(self, **limits: int) -> None:
+        self.limits = {name: Limit(most) for name, most in limits.items()}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def run(
+        self,
+        own: CallerDatabase,
+        uncounted: Statement,
+        counted: Statement,
+        names: Sequence[str],
+        **parameters: Any,
+    ) -> list[Row]:
+        """Run a write, with counting if one of these limits needs it, and return its rows.
+
+        Raises Overloaded, and what `CallerDatabase.run` raises. No row: a limit is reached.
+        """
+        user_id = own.caller.user_id
+        limits = [self.limits[name] for name in names]
+        if all([limit.take_uncounted(user_id) for limit in limits]):  # noqa: C419 - of each limit
+            return await own.run(uncounted, **parameters)
+        parameters |= {name: self.limits[name].most for name in names}
+        async with self._count_lock(own.caller):
+            rows = await own.run(counted, **parameters)
+        for row in rows:
+            for limit, left in zip(limits, row[-len(limits) :], strict=True):
+                limit.set_remaining(user_id, left)
+        return [row[: -len(limits)] for row in rows]
+
     @asynccontextmanager
-    async def count_lock(self, caller: Caller) -> AsyncIterator[None]:
+    async def _count_lock(self, caller: Caller) -> AsyncIterator[None]:
         """Serialise a user's counting writes.
 
         The database serialises them too; this lock prevents each of them from holding a connection
@@ -78,6 +104,7 @@ class Quota:
         if quota is None:
             settings: Any = app.state.settings
             quota = app.state.quota = cls(
-                tasks=settings.max_tasks_per_user, keys=settings.max_idempotency_keys_per_user
+                max_tasks=settings.max_tasks_per_user,
+                max_keys=settings.max_idempotency_keys_per_user,
             )
         return quota

@@ -4,26 +4,19 @@ A route parses the body, sends one statement and returns its row. If the stateme
 the request is invalid, a second statement determines the first error in the order of checks.
 """
 
-import hashlib
-import re
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-from pydantic_core import PydanticCustomError
 
 from tasks_backend.db.connection import Row
-from tasks_backend.db.database import CallerDatabase, LockTimeout, OwnRows
+from tasks_backend.db.database import CallerDatabase, OwnRows
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import (
     ApiError,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
     QuotaExceeded,
     TaskForbidden,
     TaskNotFound,
@@ -32,14 +25,26 @@ from tasks_backend.errors import (
 )
 from tasks_backend.http import pagination
 from tasks_backend.http.json_body import JsonBody, json_body
-from tasks_backend.http.validation import field_error
 from tasks_backend.openapi import Tag
-from tasks_backend.tasks import examples, statements
-from tasks_backend.tasks.conditions import IdempotencyKey, IfMatch, etag
-from tasks_backend.tasks.documentation import CREATE, DELETE, GET, LIST, PATCH, PUT, TOGGLE
+from tasks_backend.tasks import (
+    bulk_statements,
+    documentation,
+    examples,
+    quota_statements,
+    statements,
+)
+from tasks_backend.tasks.conditions import IfMatch, etag, idempotency_key
+from tasks_backend.tasks.idempotency import run_once, too_many_keys
+from tasks_backend.tasks.idempotent_statements import (
+    CREATE_IDEMPOTENT,
+    TOGGLE_IDEMPOTENT,
+    IdempotentWrite,
+)
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
-from tasks_backend.tasks.quota import Limit, Quota
+from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace, TasksChange
+from tasks_backend.tasks.queries import BulkQuery, ListQuery, require_unique_parameters
+from tasks_backend.tasks.quota import Quota
 
 router = APIRouter(tags=[Tag("tasks", "The caller's own tasks.")])
 
@@ -48,102 +53,105 @@ MergePatch = Annotated[
     JsonBody, Depends(json_body("application/json", "application/merge-patch+json"))
 ]
 
-_TOO_MANY_KEYS = (
-    "Too many of your idempotency keys have not expired. Send it without a key, or later."
-)
+_REPLAYED = {"Idempotency-Replayed": "true"}
 
 TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[examples.TASK_ID])]
 
 
-def _decimal(value: object) -> object:
-    """Reject numbers that only Python accepts, such as `1_0` or `+5`."""
-    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
-        raise PydanticCustomError("int_parsing", "not decimal")
-    return value
-
-
-class ListQuery(BaseModel):
-    """Which tasks, and how many of them."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[
-        int,
-        Query(ge=1, le=100, description="How many tasks at most.", examples=[20]),
-        BeforeValidator(_decimal),
-    ] = 50
-    cursor: Annotated[
-        str | None,
-        Query(
-            description="`next_cursor` of the page before, for the same query.",
-            examples=[examples.CURSOR],
-        ),
-    ] = None
-    completed: Annotated[
-        Literal["true", "false"] | None,
-        Query(description="Only tasks that are, or are not, done.", examples=["false"]),
-    ] = None
-    order: Annotated[
-        Literal["desc", "asc"],
-        Query(description="By creation: newest or oldest first.", examples=["asc"]),
-    ] = "desc"
-
-
-@router.post("", **CREATE)
+@router.post("", **documentation.CREATE)
 async def create_task(request: Request, body: Json, own: OwnRows) -> Response:
     """Create a task of the caller's own (FR-003)."""
     new = body.parse(TaskCreate)
-    key = IdempotencyKey.of(request)
+    key = idempotency_key(request)
     values = {"id": str(new_id()), **new.model_dump()}
     quota = Quota.of(request.app)
     if key is None:
-        return _created(request, await _create(own, quota, values))
-    if key.error is not None:
-        raise key.error
-    idempotency = _idempotency_parameters(
-        request, key.value, "create", new.title, new.description, new.completed
-    )
-    result = await _run_idempotent(
+        rows = await quota.run(
+            own, statements.CREATE, quota_statements.CREATE_COUNTED, ["max_tasks"], **values
+        )
+        if not rows:
+            raise QuotaExceeded
+        return _created(request, rows[0])
+    result = await run_once(
+        request,
         own,
-        quota,
-        statements.CREATE_IDEMPOTENT,
-        statements.CREATE_IDEMPOTENT_COUNTED,
-        {"max_tasks": quota.tasks, "max_keys": quota.keys},
-        **{**values, **idempotency},
+        CREATE_IDEMPOTENT,
+        key,
+        "create",
+        new.title,
+        new.description,
+        new.completed,
+        limits=["max_tasks", "max_keys"],
+        **values,
     )
     if result is None:
-        await _raise_quota_exceeded(own, quota)
-    row, attempt, fingerprint = result
-    if fingerprint != idempotency["fingerprint"]:
-        raise IdempotencyKeyReused
-    return _created(request, row, replayed=attempt != idempotency["attempt"])
+        most = quota.limits["max_tasks"].most
+        ((left,),) = await own.run(quota_statements.TASKS_LEFT, max_tasks=most)
+        raise QuotaExceeded if int(left) <= 0 else too_many_keys()
+    row, replayed = result
+    return _created(request, row, replayed=replayed)
 
 
-@router.get("", **LIST)
+@router.get("", **documentation.LIST)
 async def list_tasks(
     request: Request, query: Annotated[ListQuery, Query()], own: OwnRows
 ) -> Response:
-    """Return a page of the caller's own tasks (FR-004)."""
-    if len(request.query_params.multi_items()) != len(request.query_params):
-        raise ValidationFailed([field_error("query", "", "repeated")])
-    scope = f"{query.order} {query.completed}"
-    after = None if query.cursor is None else str(pagination.decode(query.cursor, scope))
-    pages = statements.FIRST_PAGE if after is None else statements.NEXT_PAGE
+    """Return a page of the caller's own tasks (FR-004, FR-013, FR-014)."""
+    require_unique_parameters(request)
+    after = None if query.cursor is None else str(pagination.decode(query.cursor, query.scope))
+    page = Page(query.order, after is not None, query.q is not None, query.count)
     rows = await own.run(
-        pages[query.order],
+        PAGES[page],
         after=after,
-        completed={"true": True, "false": False, None: None}[query.completed],
+        completed=query.completed,
+        pattern=query.pattern,
         limit=query.limit + 1,  # one more than requested shows whether there is a next page
     )
-    page, headers, cursor = rows[: query.limit], {}, None
+    total = rows[0][-1] if query.count else None
+    tasks = [_task(row) for row in rows[: query.limit] if row[0] is not None]
+    cursor, headers = None, {}
     if len(rows) > query.limit:
-        cursor = pagination.encode(page[-1][0], scope)
-        next_query = urlencode({**query.model_dump(exclude_none=True), "cursor": cursor})
+        cursor = pagination.encode(tasks[-1]["id"], query.scope)
+        next_query = urlencode(query.with_cursor(cursor))
         headers["Link"] = f'<{quote(request.scope["path"])}?{next_query}>; rel="next"'
-    return _json({"items": [_task(row) for row in page], "next_cursor": cursor}, headers=headers)
+    return _json({"items": tasks, "next_cursor": cursor, "total": total}, headers=headers)
 
 
-@router.get("/{task_id}", **GET)
+@router.patch("", **documentation.PATCH_ALL)
+async def patch_tasks(
+    request: Request, query: Annotated[BulkQuery, Query()], body: MergePatch, own: OwnRows
+) -> Response:
+    """Set `completed` of all of the caller's tasks that the query selects (FR-015)."""
+    require_unique_parameters(request)
+    change = body.parse(TasksChange)
+    return await _change_selected(
+        request,
+        own,
+        query,
+        bulk_statements.UPDATE_ALL,
+        bulk_statements.UPDATE_ALL_IDEMPOTENT,
+        "updated",
+        new_completed=change.completed,
+    )
+
+
+@router.delete("", **documentation.DELETE_ALL)
+async def delete_tasks(
+    request: Request, query: Annotated[BulkQuery, Query()], own: OwnRows
+) -> Response:
+    """Delete all of the caller's tasks that the query selects (FR-015)."""
+    require_unique_parameters(request)
+    return await _change_selected(
+        request,
+        own,
+        query,
+        bulk_statements.DELETE_ALL,
+        bulk_statements.DELETE_ALL_IDEMPOTENT,
+        "deleted",
+    )
+
+
+@router.get("/{task_id}", **documentation.GET)
 async def get_task(task_id: TaskId, own: OwnRows) -> Response:
     """Return one task. Raises TaskNotFound, also for another user's task."""
     rows = await own.run(statements.GET, id=str(task_id))
@@ -152,7 +160,7 @@ async def get_task(task_id: TaskId, own: OwnRows) -> Response:
     return _one(rows[0])
 
 
-@router.patch("/{task_id}", **PATCH)
+@router.patch("/{task_id}", **documentation.PATCH)
 async def patch_task(request: Request, task_id: TaskId, body: MergePatch, own: OwnRows) -> Response:
     """Change only the given fields (FR-005). An empty patch changes nothing."""
     condition = IfMatch.of(request)
@@ -168,7 +176,7 @@ async def patch_task(request: Request, task_id: TaskId, body: MergePatch, own: O
     return _one(rows[0])
 
 
-@router.put("/{task_id}", **PUT)
+@router.put("/{task_id}", **documentation.PUT)
 async def replace_task(request: Request, task_id: TaskId, body: Json, own: OwnRows) -> Response:
     """Replace all fields that a client may set. Never creates a task."""
     condition = IfMatch.of(request)
@@ -179,36 +187,33 @@ async def replace_task(request: Request, task_id: TaskId, body: Json, own: OwnRo
     return await _update(own, task_id, condition, replacement)
 
 
-@router.post("/{task_id}/toggle", **TOGGLE)
+@router.post("/{task_id}/toggle", **documentation.TOGGLE)
 async def toggle_task(request: Request, task_id: TaskId, own: OwnRows) -> Response:
     """Invert `completed`. To set a value, use PATCH."""
-    condition, key = IfMatch.of(request), IdempotencyKey.of(request)
+    condition = IfMatch.of(request)
+    if condition.error is not None:  # also for a repetition, which ignores the version
+        await _refuse(own, task_id, condition)
+    parameters = {"id": str(task_id), **condition.parameters}
+    try:
+        key = idempotency_key(request)
+        if key is not None:
+            result = await run_once(
+                request, own, TOGGLE_IDEMPOTENT, key, "toggle", str(task_id), **parameters
+            )
+    except ValidationFailed as error:  # of the key: invalid, or used for another request
+        await _refuse(own, task_id, condition, key=error)
     if key is None:
-        rows = await own.run(statements.TOGGLE, id=str(task_id), **condition.parameters)
+        rows = await own.run(statements.TOGGLE, **parameters)
         if not rows:
             await _refuse(own, task_id, condition)
         return _one(rows[0])
-    if key.error is not None:
-        await _refuse(own, task_id, condition, key=key.error)
-    idempotency = _idempotency_parameters(request, key.value, "toggle", str(task_id))
-    quota = Quota.of(request.app)
-    result = await _run_idempotent(
-        own,
-        quota,
-        statements.TOGGLE_IDEMPOTENT,
-        statements.TOGGLE_IDEMPOTENT_COUNTED,
-        {"max_keys": quota.keys},
-        **{"id": str(task_id), **condition.parameters, **idempotency},
-    )
     if result is None:
-        await _refuse(own, task_id, condition, key=QuotaExceeded(_TOO_MANY_KEYS))
-    row, attempt, fingerprint = result
-    if fingerprint != idempotency["fingerprint"]:
-        await _refuse(own, task_id, condition, key=IdempotencyKeyReused())
-    return _one(row, replayed=attempt != idempotency["attempt"])
+        await _refuse(own, task_id, condition, key=too_many_keys())
+    row, replayed = result
+    return _one(row, replayed=replayed)
 
 
-@router.delete("/{task_id}", **DELETE)
+@router.delete("/{task_id}", **documentation.DELETE)
 async def delete_task(request: Request, task_id: TaskId, own: OwnRows) -> Response:
     """Delete a task for good (FR-006)."""
     condition = IfMatch.of(request)
@@ -217,57 +222,29 @@ async def delete_task(request: Request, task_id: TaskId, own: OwnRows) -> Respon
     return Response(status_code=204)
 
 
-async def _create(own: CallerDatabase, quota: Quota, values: dict[str, Any]) -> Row:
-    """Create a task without a key and return its row."""
-    user_id = own.caller.user_id
-    if not quota.tasks.must_count(user_id):
-        (row,) = await own.run(statements.CREATE, **values)
-        return row
-    async with quota.count_lock(own.caller):
-        rows = await own.run(statements.CREATE_COUNTED, max_tasks=quota.tasks.most, **values)
-    if not rows:
-        raise QuotaExceeded
-    *task, left = rows[0]
-    quota.tasks.set_remaining(user_id, left)
-    return tuple(task)
-
-
-async def _run_idempotent(
+async def _change_selected(
+    request: Request,
     own: CallerDatabase,
-    quota: Quota,
-    uncounted: Statement,
-    counted: Statement,
-    limits: dict[str, Limit],
-    **parameters: Any,
-) -> tuple[Sequence[Any], str, str] | None:
-    """Run a write with a key, with counting if one of the limits needs it.
-
-    Return the task, the attempt that created the key and the fingerprint of its request; None if
-    nothing was written. Raises IdempotencyInProgress.
-    """
-    user_id = own.caller.user_id
-    try:
-        if any([limit.must_count(user_id) for limit in limits.values()]):  # noqa: C419 - each call counts
-            most = {name: limit.most for name, limit in limits.items()}
-            async with quota.count_lock(own.caller):
-                rows = await own.run(counted, **most, **parameters)
-        else:
-            rows = await own.run(uncounted, **parameters)
-    except LockTimeout:
-        raise IdempotencyInProgress from None
-    if not rows:
-        return None
-    size = len(statements.FIELDS) + 1
-    row, (attempt, fingerprint, *remaining) = rows[0][:size], rows[0][size:]
-    for limit, left in zip(limits.values(), remaining, strict=False):
-        limit.set_remaining(user_id, left)
-    return row, attempt, fingerprint
-
-
-async def _raise_quota_exceeded(own: CallerDatabase, quota: Quota) -> NoReturn:
-    """Raise QuotaExceeded for a create with a key; it states whether tasks or keys are too many."""
-    ((left,),) = await own.run(statements.TASKS_LEFT, max_tasks=quota.tasks.most)
-    raise QuotaExceeded if int(left) <= 0 else QuotaExceeded(_TOO_MANY_KEYS)
+    query: BulkQuery,
+    write: Statement,
+    idempotent: IdempotentWrite,
+    verb: str,
+    **values: Any,
+) -> Response:
+    """Change the selected tasks, once if there is a key, and return their count."""
+    IfMatch.of(request).require_none()
+    key = idempotency_key(request)
+    parameters = {"completed": query.completed, "pattern": query.pattern, **values}
+    if key is None:
+        ((count,),) = await own.run(write, **parameters)
+        return _json({verb: count})
+    result = await run_once(
+        request, own, idempotent, key, verb, *sorted(parameters.items()), **parameters
+    )
+    if result is None:
+        raise too_many_keys()
+    (count,), replayed = result
+    return _json({verb: count}, headers=_REPLAYED if replayed else None)
 
 
 async def _update(
@@ -307,16 +284,6 @@ async def _refuse(
     raise VersionMismatch
 
 
-def _idempotency_parameters(request: Request, key: str, *request_values: object) -> dict[str, Any]:
-    """Return the parameters of an idempotent statement; `request_values` give the fingerprint."""
-    return {
-        "key": key,
-        "fingerprint": hashlib.sha256(orjson.dumps(request_values)).hexdigest(),
-        "attempt": str(uuid.uuid4()),
-        "ttl": timedelta(seconds=request.app.state.settings.idempotency_ttl),
-    }
-
-
 def _created(request: Request, row: Sequence[Any], *, replayed: bool = False) -> Response:
     headers = {"Location": f"{quote(request.scope['path'])}/{row[0]}"}
     return _one(row, status=201, headers=headers, replayed=replayed)
@@ -329,9 +296,7 @@ def _one(
     headers: dict[str, str] | None = None,
     replayed: bool = False,
 ) -> Response:
-    headers = {"ETag": etag(row[-1]), **(headers or {})}
-    if replayed:
-        headers["Idempotency-Replayed"] = "true"
+    headers = {"ETag": etag(row[-1]), **(headers or {}), **(_REPLAYED if replayed else {})}
     return _json(_task(row), status, headers)
 
 

@@ -11,6 +11,7 @@ from tasks_backend.db.statements import Statement
 from tasks_backend.http import pagination
 from tasks_backend.tasks import statements
 from tasks_backend.tasks.ids import new_id
+from tasks_backend.tasks.list_statements import PAGES, Page
 
 OPERATIONS = ("get", "list", "list, half way", "list of open", "toggle", "create", "delete")
 
@@ -42,8 +43,7 @@ def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[st
                 "completed": False if operation == "list of open" else None,
                 "limit": 51,
             }
-            pages = statements.NEXT_PAGE if after else statements.FIRST_PAGE
-            yield user, pages["desc"], values
+            yield user, PAGES[Page("desc", after is not None)], values
 
 
 def requests(operation: str, own: Own, tokens: Mapping[str, str]) -> Iterator[Request]:

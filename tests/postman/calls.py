@@ -8,11 +8,13 @@ from postman.contract import Operation
 
 NOBODYS = "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
 TASKS = "/api/v1/tasks"
-CREATE, LIST, GET, PATCH, PUT, DELETE, TOGGLE = (
+CREATE, LIST, PATCH_ALL, DELETE_ALL, GET, PATCH, PUT, DELETE, TOGGLE = (
     f"tasks_v1_{name}"
     for name in (
         "create_task",
         "list_tasks",
+        "patch_tasks",
+        "delete_tasks",
         "get_task",
         "patch_task",
         "replace_task",
@@ -109,7 +111,10 @@ def calls(operation: Operation) -> Iterator[Call]:
     for call in sorted(found, key=lambda call: (bool(call.condition), call.status)):
         one = "{task_id}" in operation.path
         wants_a_task = one and call.task == "{{taskId}}" and not call.steps and not call.condition
-        yield replace(call, steps=(_TASK,)) if wants_a_task else call
+        if operation.id in {PATCH_ALL, DELETE_ALL} and not call.query:
+            yield replace(call, query=_SELECTED)
+        else:
+            yield replace(call, steps=(_TASK,)) if wants_a_task else call
 
 
 def _shared(operation: Operation) -> Iterator[Call]:
@@ -151,6 +156,26 @@ def _shared(operation: Operation) -> Iterator[Call]:
             task="1",
             checks=_wrong("task_id", "path"),
         )
+    if this in {PATCH_ALL, DELETE_ALL}:
+        tag = {"If-Match": '"1"'}
+        yield Call(this, 412, "version_mismatch", "a selection has no version", headers=tag)
+        yield Call(
+            this,
+            422,
+            "validation_error",
+            "a selection without `completed`",
+            query={"q": _SELECTED["q"]},
+            checks=_wrong("completed", "query"),
+        )
+        yield Call(
+            this,
+            422,
+            "idempotency_key_reused",
+            "a key that stands for a creation",
+            sets=_KEY,
+            steps=(_KEYED,),
+            headers=ONCE,
+        )
     if this in {PATCH, PUT, DELETE, TOGGLE}:
         yield Call(this, 403, "task_forbidden", "another user's task", steps=(_OTHERS,))
         stale = {"If-Match": '"0"'}
@@ -169,6 +194,9 @@ def _faults(operation: Operation) -> Iterator[Call]:
             yield Call(*cell, why, headers=headers, condition=condition)
 
 
+_SELECTED = {"completed": "false", "q": "Of the collection"}
+_OF_SELECTION = replace(_TASK, body={"title": "Of the collection"})
+_SELECTION = f"{TASKS}?completed=false&q=Of%20the%20collection"
 _SECOND = Step("GET", f"{TASKS}?limit=1", keeps={"cursor": "answer.json().next_cursor"})
 _OWN: dict[str, list[Call]] = {
     "livez": [Call("livez", 200, "", "it is")],
@@ -272,6 +300,19 @@ _OWN: dict[str, list[Call]] = {
         ),
         Call(
             LIST,
+            200,
+            "",
+            "those that contain a text, and how many they are",
+            query={"q": "MILK", "count": "true"},
+            steps=(_TASK,),
+            checks={
+                "each contains it": "pm.expect(body.items.every(({ title, description }) =>"
+                " `${title} ${description}`.toLowerCase().includes('milk'))).to.be.true",
+                "they are counted": "pm.expect(body.total).to.be.at.least(body.items.length)",
+            },
+        ),
+        Call(
+            LIST,
             400,
             "invalid_cursor",
             "a cursor of another query",
@@ -293,6 +334,49 @@ _OWN: dict[str, list[Call]] = {
             "an unknown parameter",
             query={"user_id": "somebody"},
             checks=_wrong("", "query"),
+        ),
+    ],
+    PATCH_ALL: [
+        Call(
+            PATCH_ALL,
+            200,
+            "",
+            "complete those that contain a text",
+            steps=(_OF_SELECTION,),
+            checks={"they are counted": "pm.expect(body.updated).to.be.at.least(1)", **_FIRST},
+        ),
+        Call(
+            PATCH_ALL,
+            200,
+            "",
+            "once, however often it is sent",
+            sets=_KEY,
+            steps=(
+                _OF_SELECTION,
+                Step("PATCH", _SELECTION, body={"completed": True}, headers=ONCE),
+            ),
+            headers=ONCE,
+            checks=_REPLAYED,
+        ),
+    ],
+    DELETE_ALL: [
+        Call(
+            DELETE_ALL,
+            200,
+            "",
+            "delete those that contain a text",
+            steps=(_OF_SELECTION,),
+            checks={"they are counted": "pm.expect(body.deleted).to.be.at.least(1)", **_FIRST},
+        ),
+        Call(
+            DELETE_ALL,
+            200,
+            "",
+            "once, however often it is sent",
+            sets=_KEY,
+            steps=(_OF_SELECTION, Step("DELETE", _SELECTION, headers=ONCE)),
+            headers=ONCE,
+            checks=_REPLAYED,
         ),
     ],
     GET: [

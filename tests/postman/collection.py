@@ -21,7 +21,7 @@ _NO_TOKEN = {"type": "noauth"}
 
 
 def collection(document: dict[str, Any]) -> dict[str, Any]:
-    names = ("Live", "Ready", "Task", "TaskPage", "Problem")
+    names = ("Live", "Ready", "Task", "TaskPage", "TasksUpdated", "TasksDeleted", "Problem")
     schemas = document["components"]["schemas"]
     return {
         "info": {

@@ -50,6 +50,7 @@ class Cursor:
     last: str
     order: str
     completed: str | None
+    search: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class Condition:
 
     spelling: str | None = None
     met: bool = True
+    valid: bool = True
+
+    def check(self) -> None:
+        if not self.valid:
+            raise Refused(ValidationFailed, ("header", "If-Match", "entity_tag"))
+        if not self.met:
+            raise Refused(VersionMismatch)
 
 
 @dataclass
@@ -77,12 +85,20 @@ class Written:
     replayed: bool = False
 
 
+@dataclass(frozen=True)
+class Counted:
+    """The answer to a bulk change."""
+
+    count: int
+    replayed: bool = False
+
+
 @dataclass
 class Model:
     """All users' tasks by id, in creation order, and the first use of each key."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
-    keys: dict[tuple[str, str], tuple[object, Written]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[object, Written | Counted]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
 
     def ids(self, *, owner: str, own: bool) -> list[str]:
@@ -94,20 +110,33 @@ class Model:
             raise Refused(TaskNotFound)
         return Written(task.shown, task.version)
 
-    def listed(self, user: str, *, order: str, completed: str | None) -> list[Json]:
+    def listed(
+        self, user: str, *, order: str, completed: str | None, text: str | None = None
+    ) -> list[Json]:
         """A user's tasks that match a filter, in order."""
         wanted = {"true": (True,), "false": (False,), None: (True, False)}[completed]
         shown = [self.tasks[task_id].shown for task_id in self.ids(owner=user, own=True)]
         shown = [task for task in shown if task["completed"] in wanted]
+        if text is not None:
+            shown = [
+                t for t in shown if _contains(t["title"], text) or _contains(t["description"], text)
+            ]
         return sorted(shown, key=lambda task: task["id"], reverse=order == "desc")
 
     def page(
-        self, user: str, *, limit: int, order: str, completed: str | None, after: Cursor | None
+        self,
+        user: str,
+        *,
+        limit: int,
+        order: str,
+        completed: str | None,
+        text: str | None,
+        after: Cursor | None,
     ) -> tuple[list[Json], bool]:
         """A page, and whether another one follows."""
-        rest = self.listed(user, order=order, completed=completed)
+        rest = self.listed(user, order=order, completed=completed, text=text)
         if after is not None:
-            if (after.order, after.completed) != (order, completed):
+            if (after.order, after.completed, after.search) != (order, completed, text):
                 raise Refused(InvalidCursor)
             descending = order == "desc"
             rest = [
@@ -144,8 +173,7 @@ class Model:
             raise Refused(UnsupportedMediaType)
         task = self._own(user, task_id)
         fields = _good(fields)
-        if not condition.met:
-            raise Refused(VersionMismatch)
+        condition.check()
         if "title" in fields:
             fields = {**fields, "title": fields["title"].strip()}
         if fields:
@@ -164,8 +192,8 @@ class Model:
         task = self._own(user, task_id)
         remembered = (user, str(key)) in self.keys
         fingerprint = ("toggle", task_id)
-        if not condition.met and not (remembered and self.keys[user, str(key)][0] == fingerprint):
-            raise Refused(VersionMismatch)
+        if not condition.valid or not (remembered and self.keys[user, str(key)][0] == fingerprint):
+            condition.check()
         if key == MALFORMED_KEY:
             raise Refused(ValidationFailed, ("header", "Idempotency-Key", "visible_ascii"))
         if earlier := self._earlier(user, key, fingerprint):
@@ -175,10 +203,41 @@ class Model:
 
     def delete(self, user: str, task_id: str, condition: Condition) -> None:
         self._own(user, task_id)
-        if not condition.met:
-            raise Refused(VersionMismatch)
+        condition.check()
         del self.tasks[task_id]
         self.gone.append(task_id)
+
+    def change_all(
+        self,
+        user: str,
+        new: bool | None,
+        completed: str,
+        text: str | None,
+        key: str | None,
+        updated_at: Callable[[str], str],
+    ) -> Counted:
+        """A bulk change: to `new`, or a deletion. `updated_at` returns a task's time, checked."""
+        if key == MALFORMED_KEY:
+            raise Refused(ValidationFailed, ("header", "Idempotency-Key", "visible_ascii"))
+        fingerprint = ("all", new, completed, text)
+        if key is not None and (user, key) in self.keys:
+            first, answer = self.keys[user, key]
+            if first != fingerprint:
+                raise Refused(IdempotencyKeyReused)
+            assert isinstance(answer, Counted)
+            return Counted(answer.count, replayed=True)
+        selected = self.listed(user, order="desc", completed=completed, text=text)
+        selected = [task for task in selected if task["completed"] is not new]
+        for task in selected:
+            if new is None:
+                del self.tasks[task["id"]]
+                self.gone.append(task["id"])
+            else:
+                change = {"completed": new, "updated_at": updated_at(task["id"])}
+                _change(self.tasks[task["id"]], change)
+        if key is not None:
+            self.keys[user, key] = fingerprint, Counted(len(selected))
+        return Counted(len(selected))
 
     def _existing(self, task_id: str) -> Task:
         try:
@@ -201,6 +260,7 @@ class Model:
         first, answer = self.keys[user, key]
         if first != fingerprint:
             raise Refused(IdempotencyKeyReused)
+        assert isinstance(answer, Written)
         return Written(answer.shown, answer.version, replayed=True)
 
     def _remember(self, user: str, key: str | None, fingerprint: object, task: Task) -> Written:
@@ -214,6 +274,10 @@ def _good(fields: Json | Refusal) -> Json:
     if isinstance(fields, Refusal):
         raise Refused(fields.kind, *fields.errors)
     return fields
+
+
+def _contains(value: str | None, text: str) -> bool:
+    return value is not None and text.lower() in value.lower()
 
 
 def _change(task: Task, fields: Json) -> None:

@@ -11,7 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 from tasks_backend.db.statements import Statement
-from tasks_backend.tasks import account_statements, statements
+from tasks_backend.tasks import (
+    account_statements,
+    bulk_statements,
+    idempotent_statements,
+    list_statements,
+    quota_statements,
+    statements,
+)
 
 LIMIT = 51  # of the default page: one more than is shown
 PEOPLE = 200
@@ -35,6 +42,7 @@ SET default_statistics_target = 1000
 """
 
 Values = dict[str, Any]
+
 ANY = {"any_version": True, "versions": []}
 IF_MATCH = {"any_version": False, "versions": [1, 2]}
 NEW = {"id": str(uuid.UUID(int=0)), "title": "New", "description": None, "completed": False}
@@ -60,13 +68,14 @@ class Message:
 
     Each statement may use only these indexes. The blocks are those of tasks, users and keys with
     their indexes, cached or not, also those read by planner, functions and foreign keys.
-    The limits leave room, for example for a page split; the whole table has over 900.
+    Nothing is sorted but the rows of a page with a total. The limits leave room, for example for a page split; the whole table has over 900.
     """
 
     statement: Statement
     values: Callable[[list[str]], Values]
     indexes: frozenset[str]
     blocks: int
+    sorted_rows: int = 0
 
 
 def of_one(sent: Statement, *indexes: str, blocks: int, **values: Any) -> Message:
@@ -81,6 +90,8 @@ def page(
     after: float | None,
     *,
     completed: bool | None = None,
+    text: str | None = None,
+    total: bool = False,
     limit: int = LIMIT,
     blocks: int,
 ) -> Message:
@@ -88,10 +99,18 @@ def page(
 
     def values(own: list[str]) -> Values:
         start = None if after is None else own[int(after * len(own))]
-        return {"after": start, "completed": completed, "limit": limit}
+        pattern = None if text is None else f"%{text}%"
+        return {"after": start, "completed": completed, "pattern": pattern, "limit": limit}
 
-    pages = statements.FIRST_PAGE if after is None else statements.NEXT_PAGE
-    return Message(pages[order], values, frozenset({"ix_tasks_list"}), blocks)
+    kind = list_statements.Page(order, after is not None, text is not None, total)
+    return Message(
+        list_statements.PAGES[kind], values, frozenset({"ix_tasks_list"}), blocks, total * LIMIT
+    )
+
+
+def selected(_: list[str]) -> Values:
+    """A selection of one task; to find it, all of the user's tasks are read."""
+    return {"completed": False, "new_completed": True, "pattern": "%number 10001%"}
 
 
 KEYS = (
@@ -106,7 +125,7 @@ MESSAGES = {
     "patch if it matches": of_one(statements.UPDATE, "pk_tasks", blocks=60, **PATCH, **IF_MATCH),
     "toggle": of_one(statements.TOGGLE, "pk_tasks", blocks=60, **ANY),
     "toggle once": Message(
-        statements.TOGGLE_IDEMPOTENT,
+        idempotent_statements.TOGGLE_IDEMPOTENT.uncounted,
         lambda own: {"id": own[len(own) // 2], **ANY, **ONCE},
         frozenset({"pk_tasks", "ix_tasks_list", "pk_users", *KEYS}),
         blocks=150,
@@ -115,7 +134,7 @@ MESSAGES = {
     "whose": of_one(statements.TASK_OWNERSHIP, "pk_tasks", blocks=20),
     "create": Message(statements.CREATE, lambda _: NEW, frozenset({"pk_users"}), blocks=60),
     "create once": Message(
-        statements.CREATE_IDEMPOTENT,
+        idempotent_statements.CREATE_IDEMPOTENT.uncounted,
         lambda _: {**NEW, **ONCE},
         frozenset({"pk_users", *KEYS}),
         blocks=150,
@@ -123,26 +142,45 @@ MESSAGES = {
     # Counting reads the large user's 20,000 index entries: 120 pages, and their table pages if the
     # table was not vacuumed since.
     "create, counted": Message(
-        statements.CREATE_COUNTED,
+        quota_statements.CREATE_COUNTED,
         lambda _: {**NEW, **LIMITS},
         frozenset({"pk_users", "ix_tasks_list"}),
         blocks=250,
     ),
     "create once, counted": Message(
-        statements.CREATE_IDEMPOTENT_COUNTED,
+        idempotent_statements.CREATE_IDEMPOTENT.counted,
         lambda _: {**NEW, **ONCE, **LIMITS},
         frozenset({"pk_users", "ix_tasks_list", *KEYS}),
         blocks=350,
     ),
     "toggle once, counted": Message(
-        statements.TOGGLE_IDEMPOTENT_COUNTED,
+        idempotent_statements.TOGGLE_IDEMPOTENT.counted,
         lambda own: {"id": own[len(own) // 2], **ANY, **ONCE, **LIMITS},
         frozenset({"pk_tasks", "ix_tasks_list", "pk_users", *KEYS}),
         blocks=200,
     ),
     "tasks left": Message(
-        statements.TASKS_LEFT, lambda _: LIMITS, frozenset({"ix_tasks_list"}), blocks=250
+        quota_statements.TASKS_LEFT, lambda _: LIMITS, frozenset({"ix_tasks_list"}), blocks=250
     ),
+    "update all": Message(
+        bulk_statements.UPDATE_ALL, selected, frozenset({"ix_tasks_list", "pk_tasks"}), blocks=750
+    ),
+    "delete all": Message(
+        bulk_statements.DELETE_ALL, selected, frozenset({"ix_tasks_list", "pk_tasks"}), blocks=750
+    ),
+    **{
+        f"{verb} all once{', counted' * counted}": Message(
+            write[counted],
+            lambda own: {**selected(own), **ONCE, **LIMITS},
+            frozenset({"ix_tasks_list", "pk_tasks", "pk_users", *KEYS}),
+            blocks=750,
+        )
+        for verb, write in (
+            ("update", bulk_statements.UPDATE_ALL_IDEMPOTENT),
+            ("delete", bulk_statements.DELETE_ALL_IDEMPOTENT),
+        )
+        for counted in (False, True)
+    },
     "account": Message(
         account_statements.CREATED_AT, lambda _: {}, frozenset({"pk_users"}), blocks=20
     ),
@@ -157,4 +195,14 @@ PAGES = {
     "oldest, next": page("asc", 0.5, blocks=70),
     "oldest, last": page("asc", 0.99, blocks=70),
     "oldest open": page("asc", None, completed=False, blocks=120),
+    **{
+        f"{order}, {'next' if after else 'first'}, {text}, {total}": page(
+            order, after, text=text, total=total, blocks=1300 if text else 250
+        )
+        for order in ("desc", "asc")
+        for after in (None, 0.5)
+        for text in (None, "number 10001")
+        for total in (False, True)
+        if text or total
+    },
 }

@@ -75,7 +75,17 @@ targets = st.tuples(
 )
 """The owner of the task, and its number."""
 conditions = st.sampled_from(
-    [*["none", "right"] * 6, "stale", "next", "any", "list", "stale list", "weak", "no tag"]
+    [
+        *["none", "right"] * 6,
+        "stale",
+        "next",
+        "any",
+        "list",
+        "stale list",
+        "weak",
+        "compressed",
+        "no tag",
+    ]
 )
 
 
@@ -89,8 +99,9 @@ def condition(kind: str, version: int) -> Condition:
         "list": Condition(f'"{version + 7}", {right}'),
         "stale": Condition(f'"{version - 1}"', met=False),
         "next": Condition(f'"{version + 1}"', met=False),
-        "stale list": Condition(f'"{version + 1}", W/{right}', met=False),
-        "weak": Condition(f"W/{right}", met=False),
-        "no tag": Condition(str(version), met=False),
+        "stale list": Condition(f'"{version + 1}", W/"{version + 2}"', met=False),
+        "weak": Condition(f"W/{right}"),
+        "compressed": Condition(f'"{version}-gzip"'),
+        "no tag": Condition(str(version), valid=False),
     }
     return spellings[kind]

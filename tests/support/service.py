@@ -134,6 +134,8 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
     assert isinstance(body["errors"], list)
     for entry in body["errors"]:
         assert sorted(entry) == ["code", "field", "location", "message"]
+    if status in {503, 504}:
+        assert int(response.headers["retry-after"]) >= 1
     if status == 401:
         challenge = 'Bearer realm="tasks_backend"'
         assert response.headers["www-authenticate"].startswith(challenge)

@@ -1,0 +1,69 @@
+"""The SQL of lists: pages and totals of the caller's tasks that a query selects."""
+
+from itertools import product
+from typing import Any, NamedTuple
+
+from sqlalchemy import Boolean, Integer, Text, Uuid, bindparam, cast, func, or_, select, true
+
+from tasks_backend.db.statements import Statement, statement
+from tasks_backend.tasks.models import Task
+from tasks_backend.tasks.statements import COMPLETED, RETURNED, USER_ID, task
+
+PATTERN = bindparam("pattern", type_=Text)
+"""What a title or a description must match, in the language of LIKE."""
+
+contains_text = or_(task.title.ilike(PATTERN), task.description.ilike(PATTERN))
+
+_IN_ORDER = {"enable_bitmapscan": "off"}
+"""PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
+
+OWN_ROWS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "random_page_cost": "0"}
+"""PostgreSQL plans for few rows, not for few pages: it never reads other users' tasks instead of the
+caller's many, even if those would be together on fewer pages.
+"""
+
+_AFTER = bindparam("after", type_=Uuid)
+_LIMIT = bindparam("limit", type_=Integer)
+_is_own = task.user_id == USER_ID
+_is_as_completed = or_(cast(COMPLETED, Boolean).is_(None), task.completed == COMPLETED)
+
+
+class Page(NamedTuple):
+    """What a page's statement does beside reading tasks in one order."""
+
+    order: str
+    after: bool = False
+    """It starts after a task, rather than with the first."""
+    text: bool = False
+    """It selects by text."""
+    total: bool = False
+    """Its rows end with the number of all tasks that the query selects."""
+
+
+def _in_order(order: str, id_: Any) -> Any:
+    """Return the order of a list's own index (decision 0014).
+
+    With the primary key's order, PostgreSQL would scan all users' tasks; the position of nulls makes
+    the two orders different.
+    """
+    return id_.desc().nulls_last() if order == "desc" else id_.asc().nulls_first()
+
+
+def _page(kind: Page) -> Statement:
+    selected = [_is_own, _is_as_completed, *([contains_text] if kind.text else [])]
+    page: Any = select(*RETURNED).where(*selected)
+    if kind.after:
+        page = page.where(task.id < _AFTER if kind.order == "desc" else task.id > _AFTER)
+    page = page.order_by(_in_order(kind.order, task.id)).limit(_LIMIT)
+    if kind.total:  # at least one row: a page without tasks has a total too
+        total = select(func.count().label("total")).select_from(Task).where(*selected)
+        counted, listed = total.subquery("counted"), page.subquery("page")
+        page = select(*listed.c, counted.c.total).select_from(counted.outerjoin(listed, true()))
+        page = page.order_by(_in_order(kind.order, listed.c.id))
+    return statement(page, idempotent=True, **(OWN_ROWS if kind.text or kind.total else _IN_ORDER))
+
+
+_BOTH = (False, True)
+PAGES = {
+    kind: _page(kind) for kind in map(Page._make, product(("desc", "asc"), _BOTH, _BOTH, _BOTH))
+}
