@@ -74,6 +74,8 @@ def test_every_possible_status_is_documented() -> None:
         "GET /readyz": OPEN | {200, 503},
         "POST /api/v1/tasks": CLOSED | {201, 409, 415, 422},
         "GET /api/v1/tasks": CLOSED | {200, 422},
+        "PATCH /api/v1/tasks": CLOSED | {200, 409, 412, 415, 422},
+        "DELETE /api/v1/tasks": CLOSED | {200, 409, 412, 422},
         f"GET {ONE}": CLOSED | {200, 404, 422},
         f"PATCH {ONE}": CLOSED | {200, 403, 404, 412, 415, 422},
         f"PUT {ONE}": CLOSED | {200, 403, 404, 412, 415, 422},

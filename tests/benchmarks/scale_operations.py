@@ -3,17 +3,17 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from benchmarks.data import NEW, Task
 from benchmarks.load import Request
 from benchmarks.operations import TASKS
 from tasks_backend.db.statements import Statement
 from tasks_backend.http import pagination
-from tasks_backend.tasks import statements
+from tasks_backend.tasks import bulk_statements, statements
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.list_statements import PAGES, Page
-
-OPERATIONS = ("get", "list", "list, half way", "list of open", "toggle", "create", "delete")
+from tasks_backend.tasks.queries import ListQuery
 
 _ANY = {"any_version": True, "versions": []}
 _ONE: dict[str, tuple[Statement, dict[str, Any]]] = {
@@ -21,6 +21,16 @@ _ONE: dict[str, tuple[Statement, dict[str, Any]]] = {
     "toggle": (statements.TOGGLE, _ANY),
     "delete": (statements.DELETE, _ANY),
 }
+_LISTS: dict[str, dict[str, str]] = {
+    "list": {},
+    "list, half way": {},
+    "list of open": {"completed": "false"},
+    "list and total": {"count": "true"},
+    "search, all match": {"q": "number"},
+    "search, none match": {"q": "no such text"},
+    "search and total": {"q": "number", "count": "true"},
+}
+OPERATIONS = ("get", *_LISTS, "toggle", "create", "delete", "complete all")
 
 
 Own = Mapping[str, list[Task]]
@@ -36,14 +46,15 @@ def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[st
             statement, values = _ONE[operation]
             for task in tasks:
                 yield user, statement, {**values, "id": task.id}
+        elif operation == "complete all":
+            values = {"completed": False, "new_completed": True, "pattern": None}
+            yield user, bulk_statements.UPDATE_ALL, values
         else:
+            query = ListQuery.model_validate(_LISTS[operation])
             after = _half_way(tasks) if operation == "list, half way" else None
-            values = {
-                "after": after,
-                "completed": False if operation == "list of open" else None,
-                "limit": 51,
-            }
-            yield user, PAGES[Page("desc", after is not None)], values
+            page = Page("desc", after is not None, query.q is not None, query.count)
+            values = {"completed": query.completed, "pattern": query.pattern, "limit": 51}
+            yield user, PAGES[page], {**values, "after": after}
 
 
 def requests(operation: str, own: Own, tokens: Mapping[str, str]) -> Iterator[Request]:
@@ -55,11 +66,14 @@ def requests(operation: str, own: Own, tokens: Mapping[str, str]) -> Iterator[Re
             method, suffix = ("POST", "/toggle") if operation == "toggle" else ("GET", "")
             for task in tasks:
                 yield Request(method, f"{TASKS}/{task.id}{suffix}", tokens[user])
+        elif operation == "complete all":  # the first one completes; the others find nothing
+            body = json.dumps({"completed": True})
+            yield Request("PATCH", f"{TASKS}?completed=false", tokens[user], body)
         else:
-            query = {"list of open": "&completed=false"}.get(operation, "")
+            query = {"limit": "50", **_LISTS[operation]}
             if operation == "list, half way":
-                query = f"&cursor={pagination.encode(_half_way(tasks), 'desc None')}"
-            yield Request("GET", f"{TASKS}?limit=50{query}", tokens[user])
+                query["cursor"] = pagination.encode(_half_way(tasks), "desc None")
+            yield Request("GET", f"{TASKS}?{urlencode(query)}", tokens[user])
 
 
 def deletions(tasks: Iterable[Task], tokens: Mapping[str, str]) -> Iterator[Request]:
