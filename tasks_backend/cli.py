@@ -33,6 +33,7 @@ DataDirectory = Annotated[
     Path, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL and the key.")
 ]
 DEFAULT_DIRECTORY = Path(".tasks-backend")
+MAX_SEED = 100_000  # tasks: what a user may have (MAX_TASKS_PER_USER)
 MAX_TOKEN = 1024 * 1024  # bytes read from standard input; no token is that long
 
 
@@ -88,7 +89,7 @@ def dev(
         int | None,
         typer.Option(
             min=0,
-            max=1_000_000,
+            max=MAX_SEED,
             help="Number of tasks for the demonstration user. Replaces the tasks of an earlier "
             "seed, and no others.",
         ),

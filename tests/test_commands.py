@@ -1,5 +1,6 @@
 """The command line, run in a separate process with an empty PATH."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -7,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 import httpx2
+import psycopg2
 import pytest
 from support.commands import free_port, process, run, serving
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
+from support.plugins import install_plugin
 from support.service import problem
 from support.signing import Signer
 
@@ -26,6 +29,24 @@ def token_in(text: str) -> str:
     return token[0]
 
 
+def pasted(home: Path, *lines: str) -> list[str]:
+    """What these lines print in a new terminal, which is in another directory."""
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["/bin/bash", "-e"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+        cwd=elsewhere,
+        check=True,
+    )
+    assert done.stdout.endswith("\n"), "the prompt would follow the answer"
+    return done.stdout.splitlines()
+
+
 @pytest.mark.proves("SC-007", "SC-008", "FR-007")
 def test_dev_starts_everything_and_keeps_the_data(tmp_path: Path) -> None:
     """Its token works, its three commands can be pasted, and tasks survive Ctrl-C."""
@@ -34,17 +55,16 @@ def test_dev_starts_everything_and_keeps_the_data(tmp_path: Path) -> None:
         assert f"{url}/docs" in text
         lines = [line for line in text.splitlines() if line.startswith(("export ", "curl "))]
         assert len(lines) == 4
-        pasted = subprocess.run(
-            ["/bin/sh", "-e"],
-            input="\n".join(lines),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        created, listed = pasted.stdout.index('"title":"Buy milk"'), pasted.stdout.count("Buy milk")
-        assert created
-        assert listed == 3
+        answers = [json.loads(line) for line in pasted(tmp_path, *lines)]
+        assert answers[0]["title"] == "Buy milk"
+        assert [answer["items"] for answer in answers[1:]] == [answers[:1], answers[:1]]
+        (psql,) = re.findall(r"^  SQL +(.+)$", text, re.MULTILINE)
+        assert "1" in pasted(tmp_path, f"{psql} -Atc 'SELECT count(*) FROM tasks_backend.tasks'")
+        (token,) = re.findall(r"^  For another user: (.+)$", text, re.MULTILINE)
+        assert re.fullmatch(r"ey[\w.-]+", "".join(pasted(tmp_path, token)))
+        (better_auth,) = re.findall(r"DATABASE_URL=(\S+)$", text, re.MULTILINE)
+        with contextlib.closing(psycopg2.connect(better_auth)) as connection:
+            assert connection.info.dbname == "better_auth"
         headers = {"Authorization": f"Bearer {token_in(text)}"}
         taken = run(tmp_path, "dev", "--port", str(free_port()), "--data-dir", "here")
         assert (taken.returncode, taken.stdout) == (1, "")
@@ -87,6 +107,62 @@ def test_a_source_change_restarts_only_the_service(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer {token_in(program.log.read_text())}"}
         assert httpx2.get(url + TASKS, headers=headers, timeout=30).status_code == 200
         assert (tmp_path / ".tasks-backend/postgres/postmaster.pid").read_text() == postmaster
+
+
+NOTES = """
+from pathlib import Path
+from tasks_backend import Plugin
+plugin = Plugin("notes", migrations=Path(__file__).parent / "history")
+"""
+REVISION = """
+from alembic import op
+revision, down_revision = "{revision}", {previous!r}
+
+def upgrade():
+    op.execute("{sql}")
+"""
+
+
+def test_dev_applies_a_new_migration_before_it_serves_again(tmp_path: Path) -> None:
+    """If the migration fails, PostgreSQL's sentence is shown and the tables stay as they were."""
+    install_plugin(tmp_path, "notes", NOTES)
+    history = tmp_path / "history"
+    history.mkdir()
+
+    def write(revision: str, previous: str | None, sql: str) -> None:
+        source = REVISION.format(revision=revision, previous=previous, sql=sql)
+        (history / f"{revision}.py").write_text(source)
+
+    write("one", None, "CREATE TABLE tasks_backend_notes.note (id int)")
+    variables = {"PLUGINS": "notes", "PYTHONPATH": str(tmp_path), "LOG_FORMAT": "text"}
+    with process(tmp_path, start="dev", **variables) as (program, url):
+        (database,) = re.findall(r"'(postgresql://\S+)'", program.log.read_text())
+
+        def after_restart(count: int) -> list[tuple[object, ...]]:
+            """The revision and the table's columns, once the service has started again."""
+            started = "Application startup complete"
+            program.wait_for(lambda: program.log.read_text().count(started) == count, started)
+            assert httpx2.get(f"{url}/livez", timeout=30).status_code == 200
+            with (
+                contextlib.closing(psycopg2.connect(database)) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(
+                    "SELECT (SELECT version_num FROM tasks_backend_notes.alembic_version),"
+                    " string_agg(column_name, ',' ORDER BY column_name)"
+                    " FROM information_schema.columns WHERE table_name = 'note'"
+                )
+                return cursor.fetchall()
+
+        assert after_restart(1) == [("one", "id")]
+        write("two", "one", "ALTER TABLE tasks_backend_notes.note ADD author text")
+        assert after_restart(2) == [("two", "author,id")]
+        wrong = "ALTER TABLE tasks_backend_notes.note ADD more int; SELECT missing_column"
+        write("three", "two", wrong)
+        assert after_restart(3) == [("two", "author,id")]
+        assert 'column "missing_column" does not exist' in program.log.read_text()
+        write("three", "two", "ALTER TABLE tasks_backend_notes.note ADD more int")
+        assert after_restart(4) == [("three", "author,id,more")]
 
 
 @pytest.mark.proves("SC-002")

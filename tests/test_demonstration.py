@@ -1,12 +1,16 @@
 """`dev --seed`: realistic tasks, quickly made; a new seed replaces the last one."""
 
+from pathlib import Path
 from typing import Any
 
+from support.commands import invoked
 from support.databases import SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
 from tasks_backend.dev.demonstration import seed
+from tasks_backend.settings import Settings
 
+COMMANDS = Path(__file__).parents[1] / "docs" / "commands.md"
 MINE = "01900000-0000-7000-85ed-1234567890ab"  # only its end is a seed's
 
 
@@ -33,6 +37,14 @@ def test_a_seed_replaces_the_last_one_and_nothing_else(cluster: Cluster) -> None
         counted = "SELECT user_id, count(*) FROM tasks_backend.tasks GROUP BY 1 ORDER BY 1"
         assert rows(cluster, name, counted) == [("alice", count + 1), ("bob", 1)]
     assert rows(cluster, name, "SELECT DISTINCT title FROM tasks_backend.tasks") == [("own",)]
+
+
+def test_the_largest_seed_is_what_a_user_may_have(tmp_path: Path) -> None:
+    """In the help, in docs/commands.md and in the settings."""
+    most = Settings.model_fields["max_tasks_per_user"].default
+    assert f"0<=x<={most}" in invoked(tmp_path, "dev", "--help").output
+    assert f"The maximum is {most:,} (`MAX_TASKS_PER_USER`)" in COMMANDS.read_text()
+    assert invoked(tmp_path, "dev", "--seed", str(most + 1)).exit_code == 2
 
 
 def test_seeded_tasks_are_realistic(cluster: Cluster) -> None:
