@@ -4,6 +4,7 @@ import math
 
 from jwt import PyJWK
 
+from tasks_backend.auth.key_set import UNKNOWN_KEY
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.dev.issuer import ALGORITHM, ORIGIN
 from tasks_backend.dev.settings import DevelopmentSettings
@@ -23,7 +24,7 @@ class OwnKey:
     async def key(self, kid: str, deadline: float = math.inf) -> PyJWK:  # noqa: ARG002 - like KeySet
         """Return the key with this id. Raises UnknownKey."""
         if kid != self._key.key_id:
-            raise UnknownKey
+            raise UnknownKey(UNKNOWN_KEY)
         return self._key
 
     def refresh(self) -> None:
