@@ -89,13 +89,12 @@ class BackgroundHandler(logging.Handler):
                 return
 
     def _dropped_line(self, dropped: int) -> bytes:
-        text = "%d log lines were dropped: nobody read them in time"
         record = logging.makeLogRecord(
             {
                 "name": "tasks_backend",
                 "levelno": logging.WARNING,
                 "levelname": "WARNING",
-                "msg": text,
+                "msg": "%d log lines were dropped: nobody read them in time",
                 "args": (dropped,),
             }
         )

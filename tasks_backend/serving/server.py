@@ -128,11 +128,13 @@ class Workers(Multiprocess):
         super().keep_subprocess_alive()
         for (worker, exit_code), current in zip(before, self.processes, strict=True):
             if current is not worker:
-                reason = _end(exit_code if exit_code is not None else worker.exitcode)
-                text = "worker %s died (%s); another one starts"
-                if exit_code is None and worker.exitcode == -signal.SIGKILL:
-                    text = "worker %s did not answer and was killed (%s); another one starts"
-                logger.warning(text, worker.pid, reason)
+                hung = exit_code is None and worker.exitcode == -signal.SIGKILL
+                logger.warning(
+                    "worker %s %s (%s); another one starts",
+                    worker.pid,
+                    "did not answer" if hung else "died",
+                    _end(worker.exitcode),
+                )
 
     def terminate_all(self) -> None:
         """Close the sockets and stop all workers. An open socket would take connections that no
