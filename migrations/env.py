@@ -37,10 +37,15 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+        context.config.attributes.get("finish", lambda: None)()
 
 
 given: Connection | None = context.config.attributes.get("connection")
-if given is not None:
+if context.is_offline_mode():  # `alembic upgrade --sql`, and the test of the rules
+    context.configure(dialect_name="postgresql", version_table_schema=SCHEMA)
+    with context.begin_transaction():
+        context.run_migrations()
+elif given is not None:
     run(given)
 else:  # a developer runs `alembic revision --autogenerate`
     with migrations.engine(load(DatabaseSettings).migration_url).connect() as connection:

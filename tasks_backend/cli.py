@@ -168,20 +168,40 @@ def serve(
         )
 
 
-@app.command(epilog=examples("migrate"))
-def migrate() -> None:
-    """Bring the database's schema up to date."""
+@app.command(epilog=examples("migrate", "migrate --to 0002"))
+def migrate(
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION",
+            help="Upgrade or downgrade the service's schema to this revision, and no plugin's.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a downgrade removes something.")
+    ] = False,
+) -> None:
+    """Bring the database's schema up to date, and mend its roles, rights and policies."""
     from tasks_backend.db import migrations
     from tasks_backend.plugin import load_plugins
 
     with _report_errors(migrations.MigrationError):
         settings: DatabaseSettings = load(DatabaseSettings)
+        if to is not None:
+            losses = migrations.losses(settings.migration_url, to)
+            for loss in losses:
+                typer.echo(f"Below revision {loss}", err=True)
+            if losses and not yes:
+                _confirm("Downgrade? Only a release that needs no later revision can then serve.")
         plugins = load_plugins(settings.plugins)
         with progress("Bringing the schema up to date"):
-            migrations.upgrade(settings.migration_url, plugins)
-        typer.echo(f"The schema is at revision {migrations.head()}.")
-        for plugin, (*_, newest) in migrations.migration_histories(plugins):
-            typer.echo(f"That of {plugin.name} is at revision {newest}.")
+            if to is None:
+                said = migrations.upgrade(settings.migration_url, plugins)
+            else:
+                migrations.move(settings.migration_url, to)
+                said = [f"The schema is at revision {to}."]
+        typer.echo("\n".join(said))
 
 
 @app.command(epilog=examples("openapi > openapi.json"))
@@ -242,7 +262,7 @@ def purge_user(
         if not yes:
             _confirm(f"Erase user {subject} and all their tasks, for good?")
         with progress("Erasing"):
-            erased = asyncio.run(account.erase(settings.migration_url, subject))
+            erased = asyncio.run(account.erase(settings.database_url, subject))
         if erased is None:
             typer.echo("There is no such user: nothing to erase.")
         else:

@@ -61,7 +61,7 @@ class Deployment:
 def deployment(
     request: pytest.FixtureRequest, cluster: Cluster, settings: Settings, signer: Signer
 ) -> Iterator[Deployment]:
-    """Only the last kind uses different logins for the service and for migrations."""
+    """The last kind has only the login of docs/neon.md, which owns nothing."""
     attributes = {"plain": PLAIN_OWNER, "superuser": SUPERUSER}.get(request.param, NEON_OWNER)
     name, url = cluster.database(cluster.login(attributes))
     migrations.upgrade(url)
@@ -222,21 +222,28 @@ def test_in_a_terminal_a_purge_asks_for_confirmation(
     assert tasks_of(cluster, name, sub) == left
 
 
-def test_a_login_without_delete_on_users_erases_nothing(
-    cluster: Cluster, filled: tuple[str, str], tmp_path: Path
-) -> None:
-    """It could delete the tasks, but the purge is atomic: they remain."""
-    sub, name = filled
-    login = cluster.login("NOINHERIT")
-    with cluster.cursor() as cursor:
+def test_a_login_without_delete_on_users_erases_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """An earlier release did not grant it. The purge is atomic, and says what helps (C11)."""
+    name, url = cluster.database(cluster.login(SUPERUSER))
+    migrations.upgrade(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute("INSERT INTO tasks_backend.users (id) VALUES ('u')")
+        cursor.execute(
+            "INSERT INTO tasks_backend.tasks (id, user_id, title)"
+            " VALUES (gen_random_uuid(), 'u', 'kept')"
+        )
+        login = cluster.login("NOINHERIT")
         cursor.execute(f"GRANT tasks_app TO {login}")
-    url = cluster.url_of(name, login)
-    refused = run(tmp_path, "purge-user", sub, "--yes", DATABASE_URL=url)
+        cursor.execute("REVOKE DELETE ON tasks_backend.users FROM tasks_app")
+    command = ("purge-user", "u", "--yes")
+    environment = {"DATABASE_URL": cluster.url_of(name, login)}
+    refused = run(tmp_path, *command, **environment)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "42501" in refused.stderr
-    assert tasks_of(cluster, name, sub) == 2
-    exported = run(tmp_path, "export-user", sub, DATABASE_URL=url)
-    assert len(json.loads(exported.stdout)["tasks"]) == 2
+    assert "lacks a right" in refused.stderr
+    assert "run `tasks-backend migrate`" in refused.stderr
+    assert tasks_of(cluster, name, "u") == 1
+    migrations.upgrade(url)
+    assert run(tmp_path, *command, **environment).stdout == "Erased the user and 1 task.\n"
 
 
 @pytest.mark.parametrize("command", [("purge-user", "x", "--yes"), ("export-user", "x")])

@@ -1,12 +1,10 @@
-"""Tables, roles and policies.
+"""Tables, and the function that tells 403 from 404.
 
 Revision ID: 0001
 Revises:
 
-Row-level security is the second protection: it excludes other users' rows from a statement without
-an owner condition. It needs a role that cannot bypass it. For a login that may create roles (a
-superuser, Neon's owner), this migration creates and grants `tasks_app`. A plain owner is restricted
-by the policies itself, because they are forced on the table's owner too.
+The role, its rights and the policies are no revision: a dump may lose them, so each `migrate` makes
+or mends them (`tasks_backend/db/rights_statements.py`).
 """
 
 import sqlalchemy as sa
@@ -18,66 +16,8 @@ branch_labels = None
 depends_on = None
 
 SCHEMA = "tasks_backend"
-APP_ROLE = "tasks_app"
 CALLER = "current_setting('app.user_id', true)"
 OWNER_CHECK = "tasks_backend.owner_check"
-
-# Roles belong to the cluster. Another database's migration may create the same role at the same time.
-# If another login owns the role and does not share it, this database gets a role with its number.
-MAKE_ROLE = f"""
-DO $$
-DECLARE
-    login pg_roles := (SELECT r FROM pg_roles AS r WHERE r.rolname = current_user);
-    candidate text;
-BEGIN
-    FOREACH candidate IN ARRAY ARRAY['{APP_ROLE}', '{APP_ROLE}_' || (
-        SELECT oid FROM pg_database WHERE datname = current_database()
-    )] LOOP
-        IF to_regrole(candidate) IS NULL AND (login.rolsuper OR login.rolcreaterole) THEN
-            BEGIN
-                EXECUTE format('CREATE ROLE %I NOLOGIN', candidate);
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;
-            END;
-        END IF;
-        EXIT WHEN login.rolsuper;
-        BEGIN
-            EXECUTE format('GRANT %I TO CURRENT_USER', candidate);
-        EXCEPTION WHEN insufficient_privilege OR undefined_object THEN
-            NULL;
-        END;
-        EXIT WHEN pg_has_role(to_regrole(candidate)::oid, 'MEMBER');
-    END LOOP;
-    IF login.rolbypassrls AND NOT login.rolsuper
-        AND pg_has_role(to_regrole(candidate)::oid, 'MEMBER') IS NOT TRUE THEN
-        RAISE EXCEPTION 'this login sees past row-level security; have an administrator run:'
-            ' CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO %', quote_ident(current_user);
-    END IF;
-END
-$$
-"""
-
-GRANTS = f"""
-DO $$
-DECLARE
-    app text;
-BEGIN
-    FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN (
-        '{APP_ROLE}',
-        '{APP_ROLE}_' || (SELECT oid FROM pg_database WHERE datname = current_database())
-    ) LOOP
-        EXECUTE 'GRANT USAGE ON SCHEMA {SCHEMA} TO ' || app;
-        EXECUTE 'GRANT SELECT ON {SCHEMA}.alembic_version TO ' || app;
-        EXECUTE 'GRANT SELECT, INSERT ON {SCHEMA}.users TO ' || app;
-        EXECUTE 'GRANT SELECT, INSERT, DELETE ON {SCHEMA}.tasks TO ' || app;
-        EXECUTE 'GRANT UPDATE (title, description, completed, version, updated_at)'
-            ' ON {SCHEMA}.tasks TO ' || app;
-        EXECUTE 'GRANT SELECT, INSERT, DELETE ON {SCHEMA}.idempotency_keys TO ' || app;
-        EXECUTE 'GRANT EXECUTE ON FUNCTION {SCHEMA}.task_is_foreign(uuid) TO ' || app;
-    END LOOP;
-END
-$$
-"""
 
 # The only query about other users' rows: whether another user owns a task id. The function runs as
 # the tables' owner. Only the owner has a policy that reads the setting. The body sets and resets it,
@@ -102,7 +42,6 @@ $$
 
 
 def upgrade() -> None:
-    op.execute(MAKE_ROLE)
     now = sa.text("now()")
     owner = f"{SCHEMA}.users.id"
     op.create_table(
@@ -159,25 +98,15 @@ def upgrade() -> None:
         ["user_id", "expires_at"],
         schema=SCHEMA,
     )
-    for table, owner_column in (
-        ("users", "id"),
-        ("tasks", "user_id"),
-        ("idempotency_keys", "user_id"),
-    ):
+    for table in ("users", "tasks", "idempotency_keys"):
         op.execute(f"ALTER TABLE {SCHEMA}.{table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {SCHEMA}.{table} FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY own_rows ON {SCHEMA}.{table} USING ({owner_column} = {CALLER})")
-    op.execute(
-        f"CREATE POLICY owner_check ON {SCHEMA}.tasks FOR SELECT TO CURRENT_USER"
-        f" USING (current_setting('{OWNER_CHECK}', true) = 'on')"
-    )
     op.execute(TASK_IS_FOREIGN)
     op.execute(f"REVOKE ALL ON FUNCTION {SCHEMA}.task_is_foreign(uuid) FROM PUBLIC")
-    op.execute(GRANTS)
 
 
 def downgrade() -> None:
-    """Remove everything except the role, which other databases of the cluster may use."""
+    """Remove all tables with all rows, but not the role, which other databases may use."""
     op.execute(f"DROP FUNCTION {SCHEMA}.task_is_foreign(uuid)")
     for table in ("idempotency_keys", "tasks", "users"):
         op.drop_table(table, schema=SCHEMA)

@@ -5,11 +5,10 @@ Revises: 0002
 
 `description_in_task` marks the key of a toggle whose long description is not copied but read from
 the task. `delete_expired_keys` deletes at most ten expired keys, of any user; every write with a key
-calls it (decision 0016). A request may update its own keys, so that an expired key can be reused.
+calls it (decision 0016). `migrate` makes the rights and the policy for it (revision 0001).
 
 The column has a constant default: the table is not rewritten, and an older release can still insert.
-The index is built in this transaction. Meanwhile writes with a key wait, about 1 s for a million
-keys; writes without a key do not.
+The index is built concurrently, so no request waits.
 """
 
 import sqlalchemy as sa
@@ -22,25 +21,8 @@ depends_on = None
 
 SCHEMA = "tasks_backend"
 KEYS = f"{SCHEMA}.idempotency_keys"
+INDEX = "ix_idempotency_keys_expires_at"
 DELETE_EXPIRED = f"{SCHEMA}.delete_expired"
-MAY_BE_UPDATED = (
-    "fingerprint, attempt, task_id, title, description, description_in_task, completed, version,"
-    " created_at, updated_at, expires_at"
-)
-APP_ROLES = """
-DO $$
-DECLARE
-    app text;
-BEGIN
-    FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN (
-        'tasks_app',
-        'tasks_app_' || (SELECT oid FROM pg_database WHERE datname = current_database())
-    ) LOOP
-        EXECUTE '{grant} ' || app;
-    END LOOP;
-END
-$$
-"""
 
 # Like `task_is_foreign` (revision 0001): it runs as the tables' owner, and only the owner's policy
 # reads the setting, which only this function sets. The policy shows only expired keys: even a defect
@@ -66,7 +48,12 @@ $$
 
 
 def upgrade() -> None:
-    """Add the column, the index, the policy, the function and the rights to use them."""
+    """Add the index, the column and the function."""
+    with op.get_context().autocommit_block():
+        drop_index()  # an interrupted attempt leaves it, invalid
+        op.create_index(
+            INDEX, "idempotency_keys", ["expires_at"], schema=SCHEMA, postgresql_concurrently=True
+        )
     op.add_column(
         "idempotency_keys",
         sa.Column(
@@ -74,26 +61,19 @@ def upgrade() -> None:
         ),
         schema=SCHEMA,
     )
-    op.create_index(
-        "ix_idempotency_keys_expires_at", "idempotency_keys", ["expires_at"], schema=SCHEMA
-    )
-    op.execute(
-        f"CREATE POLICY expired_keys ON {KEYS} TO CURRENT_USER"
-        f" USING (expires_at <= now() AND current_setting('{DELETE_EXPIRED}', true) = 'on')"
-    )
     op.execute(DELETE_EXPIRED_KEYS)
     op.execute(f"REVOKE ALL ON FUNCTION {SCHEMA}.delete_expired_keys() FROM PUBLIC")
-    for grant in (
-        f"GRANT UPDATE ({MAY_BE_UPDATED}) ON {KEYS} TO",
-        f"GRANT EXECUTE ON FUNCTION {SCHEMA}.delete_expired_keys() TO",
-    ):
-        op.execute(APP_ROLES.format(grant=grant))
 
 
 def downgrade() -> None:
-    """Remove all of that. A replayed toggle then shows no long description."""
+    """A repeated toggle shows no long description; expired keys of other users stay."""
+    with op.get_context().autocommit_block():
+        drop_index()
+    op.execute(f"DROP POLICY IF EXISTS expired_keys ON {KEYS}")
     op.execute(f"DROP FUNCTION {SCHEMA}.delete_expired_keys()")
-    op.execute(f"DROP POLICY expired_keys ON {KEYS}")
-    op.execute(APP_ROLES.format(grant=f"REVOKE UPDATE ({MAY_BE_UPDATED}) ON {KEYS} FROM"))
-    op.drop_index("ix_idempotency_keys_expires_at", "idempotency_keys", schema=SCHEMA)
     op.drop_column("idempotency_keys", "description_in_task", schema=SCHEMA)
+
+
+def drop_index() -> None:
+    """Drop the index, valid or not."""
+    op.drop_index(INDEX, schema=SCHEMA, if_exists=True, postgresql_concurrently=True)

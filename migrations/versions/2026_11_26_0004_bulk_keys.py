@@ -19,20 +19,6 @@ depends_on = None
 SCHEMA = "tasks_backend"
 KEYS = f"{SCHEMA}.idempotency_keys"
 OF_A_TASK = ("task_id", "title", "completed", "version", "created_at", "updated_at")
-APP_ROLES = """
-DO $$
-DECLARE
-    app text;
-BEGIN
-    FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN (
-        'tasks_app',
-        'tasks_app_' || (SELECT oid FROM pg_database WHERE datname = current_database())
-    ) LOOP
-        EXECUTE '{grant} ' || app;
-    END LOOP;
-END
-$$
-"""
 
 
 def upgrade() -> None:
@@ -40,12 +26,13 @@ def upgrade() -> None:
     op.add_column("idempotency_keys", sa.Column("count", sa.BigInteger()), schema=SCHEMA)
     for column in OF_A_TASK:
         op.alter_column("idempotency_keys", column, nullable=True, schema=SCHEMA)
-    op.execute(APP_ROLES.format(grant=f"GRANT UPDATE (count) ON {KEYS} TO"))
 
 
 def downgrade() -> None:
-    """Remove the count, and the keys of bulk changes with it."""
+    """Remove the count, and the keys of bulk changes with it: a repetition changes tasks again."""
+    op.execute(f"ALTER TABLE {KEYS} NO FORCE ROW LEVEL SECURITY")  # the owner must see all keys
     op.execute(f"DELETE FROM {KEYS} WHERE task_id IS NULL")
+    op.execute(f"ALTER TABLE {KEYS} FORCE ROW LEVEL SECURITY")
     op.drop_column("idempotency_keys", "count", schema=SCHEMA)
     for column in OF_A_TASK:
         op.alter_column("idempotency_keys", column, nullable=False, schema=SCHEMA)

@@ -2,9 +2,10 @@
 
 import re
 
-from tasks_backend.db.statements import APP_ROLE, USER_SETTING
+from tasks_backend.db.rights_statements import make_record, record_rights
+from tasks_backend.db.statements import SERVICE_ROLES, USER_SETTING
 
-_TABLE = re.compile(r"([a-z_][a-z0-9_]*)\.[a-z_][a-z0-9_]*")
+_TABLE = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 _PRIVILEGES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
 
@@ -13,33 +14,26 @@ def row_level_security(table: str, *privileges: str) -> str:
 
     Run it in a migration, after creating the table (`schema.table`). The policy applies to the
     table's owner too. A request gets only the given privileges (SELECT, INSERT, UPDATE, DELETE).
-    Raises ValueError for another privilege, or a name that is not `schema.table`.
+    It also records them in the schema: if a dump loses the policy or the rights, `migrate` makes
+    them again. Raises ValueError for another privilege, or a name that is not `schema.table`.
     """
     match = _TABLE.fullmatch(table)
     if match is None or not privileges or not set(privileges) <= _PRIVILEGES:
         raise ValueError(f"no schema.table, or no privileges: {table!r}, {privileges!r}")
-    granted = f"GRANT {', '.join(privileges)} ON {table}"
+    schema, name = match.groups()
     return f"""
     ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
     ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
     CREATE POLICY own_rows ON {table} USING (user_id = current_setting('{USER_SETTING}', true));
-    {grant_to_service_roles(f"GRANT USAGE ON SCHEMA {match[1]}", granted)}
-    """
-
-
-def grant_to_service_roles(*grants: str) -> str:
-    """Return the SQL that gives these grants to the roles in which messages run."""
-    executed = "\n".join(f"EXECUTE '{grant} TO ' || app;" for grant in grants)
-    return f"""
+    {make_record(schema)};
+    {record_rights(schema, name, privileges)};
     DO $$
     DECLARE
         app text;
     BEGIN
-        FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN (
-            '{APP_ROLE}',
-            '{APP_ROLE}_' || (SELECT oid FROM pg_database WHERE datname = current_database())
-        ) LOOP
-            {executed}
+        FOR app IN SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ({SERVICE_ROLES}) LOOP
+            EXECUTE 'GRANT USAGE ON SCHEMA {schema} TO ' || app;
+            EXECUTE 'GRANT {", ".join(privileges)} ON {table} TO ' || app;
         END LOOP;
     END
     $$

@@ -12,7 +12,8 @@ from tasks_backend.db.causes import MIGRATE
 from tasks_backend.db.connection import Row
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
-from tasks_backend.db.statements import READY, REVISIONS, SCHEMA, STATEMENT_TIMEOUT, revision_of
+from tasks_backend.db.rights_statements import READY
+from tasks_backend.db.statements import REVISIONS, SCHEMA, STATEMENT_TIMEOUT, revision_of
 from tasks_backend.errors import ApiError, DatabaseUnavailable
 
 logger = logging.getLogger("tasks_backend.db")

@@ -44,15 +44,19 @@ _RESERVED_SETTINGS = {
     "client_encoding",
 }
 
+SERVICE_ROLES = f"""'{APP_ROLE}', '{APP_ROLE}_' || (
+    SELECT oid FROM pg_database WHERE datname = current_database()
+)"""  # noqa: S608 - names of ours
+"""The two names that the role of requests may have (see `MAKE_ROLE`), for SQL."""
+MAY_SET_ROLE = """CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"""
+"""For `pg_has_role`: since PostgreSQL 16, a member may lack the right to switch to the role."""
+
 ROLE_OF_LOGIN = f"""
 SELECT coalesce(
     (
-        SELECT app.rolname FROM pg_roles AS app
-        WHERE app.rolname IN ('{APP_ROLE}', '{APP_ROLE}_' || (
-            SELECT oid FROM pg_database WHERE datname = current_database()
-        ))
+        SELECT app.rolname FROM pg_roles AS app WHERE app.rolname IN ({SERVICE_ROLES})
         AND NOT app.rolsuper AND NOT app.rolbypassrls
-        AND pg_has_role(app.oid, 'MEMBER')
+        AND pg_has_role(app.oid, {MAY_SET_ROLE})
         AND has_schema_privilege(app.oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE')
         ORDER BY app.rolname LIMIT 1
     ),
@@ -63,49 +67,6 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 """The role that row-level security restricts: one granted to the login, or the login itself."""
 
 PING = "SELECT 1"
-
-_RIGHTS = """
-    ('users', 'SELECT'), ('users', 'INSERT'),
-    ('tasks', 'SELECT'), ('tasks', 'INSERT'), ('tasks', 'DELETE'),
-    ('idempotency_keys', 'SELECT'), ('idempotency_keys', 'INSERT'), ('idempotency_keys', 'DELETE')
-"""
-_COLUMN_RIGHTS = """
-    ('tasks', 'title, description, completed, version, updated_at'),
-    ('idempotency_keys', 'fingerprint, attempt, task_id, title, description, description_in_task,'
-        ' completed, version, created_at, updated_at, count, expires_at')
-"""
-_FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
-
-READY = f"""
-SELECT set_config('role', %({ROLE})s, true), set_config('{USER_SETTING}', '', true)
-    , set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)
-    , set_config('enable_seqscan', 'off', true);
-SELECT version_num, array_to_string(ARRAY(
-    SELECT 'row-level security on ' || name FROM (VALUES ('users'), ('tasks'), ('idempotency_keys'))
-    AS tables (name), LATERAL to_regclass('{SCHEMA}.' || name) AS found
-    WHERE NOT row_security_active(found)
-    OR NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = found AND polname = 'own_rows')
-    UNION ALL
-    SELECT 'policies: rows of tasks are seen by no user' WHERE EXISTS (SELECT FROM {SCHEMA}.tasks)
-    UNION ALL
-    SELECT privilege || ' on ' || name FROM (VALUES {_RIGHTS}) AS needed (name, privilege)
-    WHERE NOT has_table_privilege('{SCHEMA}.' || name, privilege)
-    UNION ALL
-    SELECT 'UPDATE of ' || name || '.' || part
-    FROM (VALUES {_COLUMN_RIGHTS}) AS needed (name, parts), unnest(string_to_array(parts, ', ')) AS part
-    WHERE NOT has_column_privilege('{SCHEMA}.' || name, part, 'UPDATE')
-    UNION ALL
-    SELECT 'EXECUTE of ' || name FROM (VALUES {_FUNCTIONS}) AS needed (name)
-    WHERE NOT has_function_privilege('{SCHEMA}.' || name, 'EXECUTE')
-), '; ')
-FROM {SCHEMA}.alembic_version
-"""  # noqa: S608 - names of ours
-"""Checks what a caller's message needs: the role, a read in it, its rights, and active policies.
-
-Returns the schema's revision and a list of what is missing, empty if a caller's message works. It
-runs with an empty user id, which no user has, so it must see no rows.
-"""
-
 
 def revision_of(schema: str) -> str:
     """Return the message that reads the revision of a schema: the service's or a plugin's."""

@@ -40,8 +40,7 @@ class AccountError(Exception):
 async def erase(url: str, user_id: str) -> int | None:
     """Erase a user with all their rows, in one transaction.
 
-    Returns the number of erased tasks, or None for an unknown user. Needs the login that owns the
-    tables. Raises AccountError.
+    Returns the number of erased tasks, or None for an unknown user. Raises AccountError.
     """
     async with _account(url, user_id) as account:
         rows = await account.run(ERASE)

@@ -22,12 +22,11 @@ from tasks_backend.tasks.statements import USER_ID
 
 CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_ID), idempotent=True)
 
-# Tasks and keys are deleted as the user, so row-level security limits it to their own rows. Only the
-# owner of the tables may delete a user, so the message resets the role to the login before that. Rows
-# added meanwhile are deleted by the foreign keys' cascade. The lock order is the same everywhere:
-# tasks, keys, user.
+# As the user: row-level security limits it to their own rows. Rows that are added meanwhile, and those
+# of plugins, are deleted by the foreign keys' cascade. The lock order is the same everywhere: tasks,
+# keys, user.
 
-_COUNT = bindparam("count", "tasks_backend.erased_tasks", type_=Text)
+_COUNT = bindparam("count", f"{SCHEMA}.erased_tasks", type_=Text)
 
 _erased = delete(Task).where(col(Task.user_id) == USER_ID).returning(col(Task.id)).cte("erased")
 
@@ -40,13 +39,6 @@ ERASE = statement(
         )
     ),
     delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == USER_ID),
-    select(
-        func.set_config(
-            bindparam("role_setting", "role", type_=Text),
-            bindparam("login", "none", type_=Text),
-            true(),
-        )
-    ),
     delete(User)
     .where(col(User.id) == USER_ID)
     .returning(cast(func.current_setting(_COUNT), BigInteger)),

@@ -36,13 +36,14 @@ log_line_prefix = '%m [%p] '
 class Postgres:
     """One server, queried through its Unix socket as superuser."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, binaries: Path = BINARIES) -> None:
         user = ordinary_user()
         home = directory_of(user, directory / "postgres")
         self.socket = f"{home}/.s.PGSQL.5432"
         self.home = str(home)
+        self.binaries = binaries
         self._data = home / "data"
-        command = [str(BINARIES / "postgres"), "-D", str(self._data), "-k", str(home)]
+        command = [str(binaries / "postgres"), "-D", str(self._data), "-k", str(home)]
         self._program = Program(command, directory / "postgres.log", user=user)
         self._create(user)
 
@@ -100,7 +101,7 @@ class Postgres:
 
     def _create(self, user: str | None) -> None:
         output(
-            BINARIES / "initdb",
+            self.binaries / "initdb",
             f"--pgdata={self._data}",
             *"--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync".split(),
             directory=Path(self.home),
