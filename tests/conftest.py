@@ -23,6 +23,12 @@ pytest_plugins = ["support.traceability"]
 NewUser = Callable[[], User]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-restores", action="store_true", help="run the whole matrix of tests/test_restores.py"
+    )
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """An embedded PostgreSQL for this run only."""

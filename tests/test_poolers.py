@@ -11,17 +11,19 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
-from support.commands import invoked
+from support.commands import free_port, invoked
 from support.databases import NEON_OWNER, Cluster
+from support.programs import PLACES, Program, executable
+from support.waiting import listens
 
+from tasks_backend.db import migration_session as session
 from tasks_backend.db import migrations
 from tasks_backend.db.session_statements import TRY_LOCK
 
 pytest.importorskip("psutil", reason="the pooler is watched with it")
 
-from faults.pgbouncer import executable
-from faults.programs import Program, directory_of, ordinary_user, wait_until
-from support.commands import free_port
+from faults.postgres import Postgres
+from faults.programs import directory_of, ordinary_user
 
 CONFIGURATION = """
 [databases]
@@ -47,34 +49,39 @@ def pooler(cluster: Cluster, login: str, mode: str, size: int, round_robin: int)
     user = ordinary_user()
     home = directory_of(user, directory / "pgbouncer")
     (home / "users").write_text(f'"{login}" ""\n')
-    with cluster.cursor() as cursor:
-        cursor.execute("SHOW unix_socket_directories")
-        ((host,),) = cursor.fetchall()
-    port = free_port()
+    host, port = psycopg2.extensions.parse_dsn(cluster.url)["host"], free_port()
     (home / "pgbouncer.ini").write_text(
         CONFIGURATION.format(
             host=host, port=port, home=home, mode=mode, size=size, round_robin=round_robin
         )
     )
     program = Program(
-        [executable() or "", str(home / "pgbouncer.ini")], directory / "pgbouncer.log", user=user
+        [executable("pgbouncer"), str(home / "pgbouncer.ini")],
+        directory / "pgbouncer.log",
+        user=user,
     )
     program.start()
     url = make_dsn(host="127.0.0.1", port=port, user=login, dbname="postgres")
     try:
-        wait_until(lambda: answers(url), "PgBouncer to answer", program)
+        program.wait_for(lambda: listens(port), "PgBouncer to listen")
         yield url
     finally:
         program.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def answers(url: str) -> bool:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A server whose socket another user's PgBouncer reaches."""
+    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-pooled-"))
+    directory.chmod(0o755)
+    postgres = Postgres(directory)
     try:
-        psycopg2.connect(url).close()
-    except psycopg2.OperationalError:
-        return False
-    return True
+        postgres.start()
+        yield postgres.cluster
+    finally:
+        postgres.stop()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -119,7 +126,9 @@ def locks_of(cluster: Cluster, name: str) -> int:
     return int(count)
 
 
-needs_pgbouncer = pytest.mark.skipif(executable() is None, reason="PgBouncer is not installed")
+needs_pgbouncer = pytest.mark.skipif(
+    shutil.which("pgbouncer", path=PLACES) is None, reason="PgBouncer is not installed"
+)
 
 
 @needs_pgbouncer
@@ -202,8 +211,6 @@ def holding(cluster: Cluster, name: str, sql: str) -> Iterator[Any]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks are waited for during one second, as with `lock_timeout` in the login's settings."""
-    from tasks_backend.db import migration_session as session
-
     monkeypatch.setattr(session, "LOCK_TIMEOUT", 0.5)
     for name in ("SET_LOCK_TIMEOUT", "BLOCKING_SESSIONS"):
         value = getattr(session, name).replace("10s", "500ms").replace("10 s", "0.4 s")
@@ -216,14 +223,15 @@ def test_who_holds_a_lock_is_named(cluster: Cluster, owned: tuple[str, str], hel
     name, owner = owned
     url = cluster.url_of(name, owner)
     migrations.upgrade(url)
-    with holding(cluster, name, held) as session:
-        pid = session.info.backend_pid
+    with holding(cluster, name, held) as holder:
+        pid = holder.info.backend_pid
         with pytest.raises(migrations.MigrationError) as failure:
             migrations.move(url, "0001")
     said = str(failure.value)
     assert f"process {pid} (user " in said
     assert "application shell" in said
     assert f"SELECT pg_terminate_backend({pid})" in said
+    migrations.move(url, "0001")  # the same command again completes it
     migrations.upgrade(url)
     migrations.check(url)
 
@@ -232,16 +240,14 @@ def test_who_holds_a_lock_is_named(cluster: Cluster, owned: tuple[str, str], hel
 def test_an_index_that_was_interrupted_is_made_again(
     cluster: Cluster, owned: tuple[str, str]
 ) -> None:
-    """An older transaction makes CREATE INDEX CONCURRENTLY wait; a timeout leaves it invalid."""
+    """CREATE INDEX CONCURRENTLY waits for writers; a lock timeout then leaves it invalid."""
     name, owner = owned
     url = cluster.url_of(name, owner)
     migrations.move(url, "0001")
-    with (
-        holding(cluster, name, "SELECT txid_current()") as session,
-        pytest.raises(migrations.MigrationError, match=f"process {session.info.backend_pid}"),
-    ):
-        session.cursor().execute("SELECT FROM tasks_backend.tasks")
-        migrations.upgrade(url)
+    with holding(cluster, name, "LOCK tasks_backend.tasks IN ROW EXCLUSIVE MODE") as holder:
+        named = f"process {holder.info.backend_pid} "
+        with pytest.raises(migrations.MigrationError, match=named):
+            migrations.upgrade(url)
     assert invalid_indexes(cluster, name) == ["ix_tasks_list"]
     migrations.upgrade(url)
     assert invalid_indexes(cluster, name) == []

@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Lists of users with many tasks become slow, and changes of tasks cost more."""
+    """Slow down the lists of users with many tasks, and changes of tasks. No data is lost."""
     op.execute(f"ALTER TABLE {SCHEMA}.tasks RESET (fillfactor)")
     replace_index("ix_tasks_user_id_id", ["user_id", "id"], former="ix_tasks_list")
 

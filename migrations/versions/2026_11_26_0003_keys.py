@@ -66,7 +66,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """A repeated toggle shows no long description; expired keys of other users stay."""
+    """Lose long descriptions in the stored answers of toggles. Tasks themselves are kept."""
     with op.get_context().autocommit_block():
         drop_index()
     op.execute(f"DROP POLICY IF EXISTS expired_keys ON {KEYS}")

@@ -93,7 +93,7 @@ async def shares_sessions(url: str) -> bool:
     clients: list[on_the_loop.Connection] = []
     seen: tuple[set[int], set[int]] = (set(), set())
     try:
-        for _ in seen:
+        while len(clients) < len(seen):
             clients.append(await on_the_loop.connect(url, timeout=CONNECT_TIMEOUT))
         for _ in range(POOLER_TRIES):
             for client, processes in zip(clients, seen, strict=True):

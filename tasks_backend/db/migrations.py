@@ -36,7 +36,7 @@ BASE = "base"
 
 
 class UnknownRevision(SettingsError):
-    """This release has no such revision."""
+    """The revision does not exist in this release."""
 
 
 def upgrade(url: str, plugins: Iterable[Plugin] = ()) -> list[str]:
@@ -59,10 +59,8 @@ def _upgrade(connection: Connection, plugin: Plugin | None, known: tuple[str, ..
     subject = f"That of {plugin.name}" if plugin else "The schema"
     before = revision(connection, plugin)
     if before is not None and before not in known:
-        return [
-            f"{subject} is at revision {before}, later than {known[-1]}, the newest that this"
-            " release knows: nothing to do."
-        ]
+        newest = f"later than {known[-1]}, the newest that this release knows"
+        return [f"{subject} is at revision {before}, {newest}: nothing to do."]
     mended = _move(connection, "head", plugin)
     said = [f"{subject} is at revision {known[-1]}."]
     if mended and before == known[-1]:

@@ -4,6 +4,8 @@ Dumps lose roles, often owners and grants too. So these belong to no revision: `
 `missing_rights` each time, which returns the statements that make or mend them (decision 0006).
 """
 
+# ruff: noqa: S608 - names of ours
+
 from collections.abc import Iterable
 
 from tasks_backend.db.statements import (
@@ -55,7 +57,7 @@ SELECT version_num, array_to_string(ARRAY(
     WHERE NOT has_function_privilege('{SCHEMA}.' || name, 'EXECUTE')
 ), '; ')
 FROM {SCHEMA}.alembic_version
-"""  # noqa: S608 - names of ours
+"""
 """Checks what a caller's message needs: the role, a read in it, its rights, and active policies.
 
 Returns the schema's revision and a list of what is missing, empty if a caller's message works. It
@@ -69,7 +71,7 @@ AND NOT EXISTS (
     SELECT FROM pg_roles AS app WHERE app.rolname IN ({SERVICE_ROLES})
     AND NOT app.rolsuper AND NOT app.rolbypassrls AND pg_has_role(app.oid, {MAY_SET_ROLE})
 )
-"""  # noqa: S608 - names of ours
+"""
 """Returns a row if the login needs a role of the service, or may create it, and has none."""
 
 MAKE_ROLE = f"""
@@ -152,7 +154,7 @@ def _plugin(schema: str) -> dict[str, str]:
     return {
         "policies": f"SELECT name, 'own_rows', 'ALL', $$user_id = {_CALLER}$$, '' FROM {schema}.{RECORD}",
         "rights": f"""SELECT name, unnest(privileges) FROM {schema}.{RECORD}
-            UNION ALL VALUES ('alembic_version', 'SELECT')""",
+            UNION ALL VALUES ('alembic_version', 'SELECT'), ('{RECORD}', 'SELECT')""",
         "column_rights": "SELECT '', '' WHERE false",
     }
 
@@ -230,7 +232,7 @@ SELECT statement FROM (
     FROM function, app WHERE NOT has_function_privilege(app.oid, function_oid, 'EXECUTE')
         OR has_function_privilege('public', function_oid, 'EXECUTE') -- until step 2
 ) AS parts (step, statement) ORDER BY step, statement
-"""  # noqa: S608 - names of ours
+"""
 
 
 def make_record(schema: str) -> str:
@@ -244,7 +246,7 @@ def make_record(schema: str) -> str:
 def record_rights(schema: str, table: str, privileges: Iterable[str]) -> str:
     """Return the SQL that records what requests may do with a plugin's table."""
     return (
-        f"INSERT INTO {schema}.{RECORD} VALUES ('{table}', '{{{', '.join(privileges)}}}')"  # noqa: S608 - names of ours
+        f"INSERT INTO {schema}.{RECORD} VALUES ('{table}', '{{{', '.join(privileges)}}}')"
         " ON CONFLICT (name) DO UPDATE SET privileges = excluded.privileges"
     )
 
@@ -265,4 +267,4 @@ def unrecorded_rights(schema: str) -> str:
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE nspname = '{schema}'
     AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polname = 'own_rows')
-    """  # noqa: S608 - names of ours
+    """

@@ -1,5 +1,7 @@
 """The SQL of a migration's session: whether it is one, its lock, and who is in its way."""
 
+# ruff: noqa: S608 - names of ours
+
 BACKEND = "SELECT pg_backend_pid()"
 
 _LOCK = 0x7461736B73  # "tasks": one migration at a time per database

@@ -48,7 +48,9 @@ SERVICE_ROLES = f"""'{APP_ROLE}', '{APP_ROLE}_' || (
     SELECT oid FROM pg_database WHERE datname = current_database()
 )"""  # noqa: S608 - names of ours
 """The two names that the role of requests may have (see `MAKE_ROLE`), for SQL."""
-MAY_SET_ROLE = """CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"""
+MAY_SET_ROLE = (
+    """CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"""
+)
 """For `pg_has_role`: since PostgreSQL 16, a member may lack the right to switch to the role."""
 
 ROLE_OF_LOGIN = f"""
@@ -67,6 +69,7 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 """The role that row-level security restricts: one granted to the login, or the login itself."""
 
 PING = "SELECT 1"
+
 
 def revision_of(schema: str) -> str:
     """Return the message that reads the revision of a schema: the service's or a plugin's."""

@@ -13,6 +13,7 @@ CHECKS = {
         "row_level_security",
         "schema",
         "migrations",
+        "dump",
     ),
     "keys": ("endpoint", "usable"),
     "clock": ("difference",),

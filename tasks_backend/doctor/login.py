@@ -20,6 +20,6 @@ class Login:
     def remedy(self) -> str:
         """What to do if the login lacks privileges or bypasses the policies."""
         if self.app_role is None:
-            return "use the login that migrated the database, or one without BYPASSRLS"
+            return "run `tasks-backend migrate`, which makes a role for it"
         name = printable(self.name).replace('"', '""')
         return f'have an administrator run GRANT {self.app_role} TO "{name}"'

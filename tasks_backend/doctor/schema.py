@@ -5,28 +5,26 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 from tasks_backend.db import migrations
 from tasks_backend.db.failures import DatabaseFailure
+from tasks_backend.db.migration_session import shares_sessions
 from tasks_backend.db.readiness import shortcomings
-from tasks_backend.db.statements import (
-    READY,
-    REVISIONS,
-    ROLE,
-    SCHEMA,
-    STATEMENT_TIMEOUT,
-    revision_of,
-)
+from tasks_backend.db.rights_statements import READY, missing_rights
+from tasks_backend.db.statements import REVISIONS, ROLE, SCHEMA, STATEMENT_TIMEOUT, revision_of
 from tasks_backend.doctor import row_level_security
 from tasks_backend.doctor.connecting import explain, open_connection
 from tasks_backend.doctor.findings import (
+    SKIPPED,
     Finding,
     Outcome,
     check_failed,
     note,
     ok,
+    pluralise,
     printable,
     problem,
 )
 from tasks_backend.doctor.login import Login
 from tasks_backend.doctor.postgresql import Server, inspect, is_pooler_url
+from tasks_backend.doctor.statements import MAY_DUMP
 from tasks_backend.plugin import PluginError, load_plugins
 from tasks_backend.settings import DatabaseSettings
 
@@ -52,6 +50,8 @@ def checks(settings: DatabaseSettings, server: Server) -> Iterator[Awaitable[Fin
     )
     setting, url = _migration_setting(settings), settings.migration_url
     yield _bounded("database.migrations", _migrations(settings, server), setting, url, login)
+    if server.has_schema:
+        yield _bounded("database.dump", _dump(setting, url), setting, url, login)
 
 
 async def _row_level_security(url: str, login: Login) -> Finding:
@@ -79,7 +79,17 @@ async def _revision(url: str, server: Server, plugins: Iterable[History]) -> Fin
             if outdated:
                 return problem(check, f"It is too old: {outdated}.")
             ((revision,),) = rows
-    return ok(check, f"At revision {printable(revision)}, as this version needs.")
+        if revision not in REVISIONS:
+            newest = f"later than {REVISIONS[-1]}, the newest that this version knows"
+            return ok(check, f"At revision {printable(revision)}, {newest}: it can serve with it.")
+        missing = await connection.fetch(missing_rights(SCHEMA), {})
+    if missing:
+        return problem(
+            check,
+            f"At revision {revision}, but {pluralise(len(missing), 'right')} or policies are missing"
+            f" ({printable(missing[0][0])} ...): run `tasks-backend migrate`.",
+        )
+    return ok(check, f"At revision {revision}, as this version needs.")
 
 
 def _plugins_with_tables(settings: DatabaseSettings) -> list[History]:
@@ -96,14 +106,12 @@ def _plugins_with_tables(settings: DatabaseSettings) -> list[History]:
 
 async def _migrations(settings: DatabaseSettings, server: Server) -> Finding:
     check, setting = "database.migrations", _migration_setting(settings)
-    if is_pooler_url(settings.migration_url):
+    if is_pooler_url(settings.migration_url) or await shares_sessions(settings.migration_url):
         if settings.database_url_unpooled:
             return problem(check, f"{setting} is a pooler's address: set the direct one.")
         return note(check, "Before migrating, set DATABASE_URL_UNPOOLED to the direct address.")
     if settings.migration_url == settings.database_url:
-        if server.connection.is_pooled:
-            return note(check, "If that is a pooler, set DATABASE_URL_UNPOOLED before migrating.")
-        return ok(check, "Migrations use DATABASE_URL, which is direct.")
+        return ok(check, "Migrations use DATABASE_URL, which keeps sessions.")
     direct = await inspect(settings.migration_url)
     if (direct.started_at, direct.database) != (server.started_at, server.database):
         return problem(
@@ -112,6 +120,24 @@ async def _migrations(settings: DatabaseSettings, server: Server) -> Finding:
             f" {printable(direct.connection.host)}) than DATABASE_URL: correct one of them.",
         )
     return ok(check, f"Migrations use {setting}, which leads to the same database.")
+
+
+async def _dump(setting: str, url: str) -> Finding:
+    check = "database.dump"
+    try:
+        async with open_connection(url) as connection:
+            ((login, may_dump),) = await connection.fetch(MAY_DUMP, {})
+    except DatabaseFailure:
+        return note(check, SKIPPED)
+    if may_dump:
+        return ok(
+            check, f"pg_dump can read all rows with the login {printable(login)} ({setting})."
+        )
+    return note(
+        check,
+        f"pg_dump fails with the login {printable(login)} ({setting}), because row-level security"
+        " applies to it: back up with another login (docs/neon.md, Backup and restore).",
+    )
 
 
 def _migration_setting(settings: DatabaseSettings) -> str:

@@ -3,7 +3,7 @@
 from sqlalchemy import Text, Uuid, bindparam, func, insert, or_, select, update
 from sqlmodel import col
 
-from tasks_backend.db.statements import APP_ROLE, SCHEMA, statement
+from tasks_backend.db.statements import SCHEMA, SERVICE_ROLES, statement
 from tasks_backend.tasks.idempotent_statements import CREATE_IDEMPOTENT, DELETE_EXPIRED_KEYS
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
 from tasks_backend.tasks.statements import TASK_ID, TITLE, USER_ID
@@ -23,15 +23,23 @@ SELECT
     login.rolsuper,
     (
         SELECT app.rolname FROM pg_roles AS app
-        WHERE app.rolname IN ('{APP_ROLE}', '{APP_ROLE}_' || (
-            SELECT oid FROM pg_database WHERE datname = current_database()
-        ))
+        WHERE app.rolname IN ({SERVICE_ROLES})
         AND has_schema_privilege(app.oid, to_regnamespace('{SCHEMA}')::oid, 'USAGE')
         ORDER BY app.rolname LIMIT 1
     ),
     to_regnamespace('{SCHEMA}') IS NOT NULL
 FROM pg_roles AS login WHERE login.rolname = current_user
 """  # noqa: S608 - only our own constants
+
+MAY_DUMP = f"""
+SELECT rolname, rolsuper OR rolbypassrls AND (
+    SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT'))
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = '{SCHEMA}' AND relkind IN ('r', 'p')
+)
+FROM pg_roles WHERE rolname = current_user
+"""  # noqa: S608 - only our own constants
+"""Whether pg_dump, which turns row-level security off, can read all rows with this login."""
 
 OTHER_USER = bindparam("other_user", type_=Text)
 OTHER_TASK = bindparam("other_task", type_=Uuid)
