@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from support.commands import invoked
 from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
@@ -170,3 +171,63 @@ def test_a_changed_task_stays_on_its_page(cluster: Cluster) -> None:
         )
         ((changed, hot),) = cursor.fetchall()
     assert changed == hot > 50
+
+
+@pytest.mark.proves("FR-007")
+def test_a_later_revision_is_left_alone(cluster: Cluster, tmp_path: Path) -> None:
+    """An older release's init step must not keep its pods from starting (finding C8)."""
+    with with_tasks(cluster, 1) as cursor:
+        url = cursor.connection.dsn
+        cursor.execute("UPDATE tasks_backend.alembic_version SET version_num = '0099'")
+        cursor.execute("DROP POLICY own_rows ON tasks_backend.tasks")
+        migrated = invoked(tmp_path, "migrate", DATABASE_URL=url)
+        assert (migrated.exit_code, migrated.stderr) == (0, "")
+        assert "at revision 0099" in migrated.stdout
+        assert "nothing to do" in migrated.stdout
+        cursor.execute("SELECT count(*) FROM pg_policy WHERE polname = 'own_rows'")
+        assert cursor.fetchone() == (2,), "a later release's policies are its own"
+        refused = invoked(tmp_path, "migrate", "--to", "0002", "--yes", DATABASE_URL=url)
+        assert refused.exit_code == 1
+        assert "use the release that migrated it" in refused.stderr
+
+
+@pytest.mark.proves("FR-007")
+def test_a_schema_can_be_moved_to_a_revision_and_back(cluster: Cluster, tmp_path: Path) -> None:
+    """With a warning of what is lost, and a confirmation (finding C9)."""
+    with with_tasks(cluster, 3) as cursor:
+        url = cursor.connection.dsn
+        asked = invoked(tmp_path, "migrate", "--to", "0001", DATABASE_URL=url)
+        assert asked.exit_code == 2
+        assert "--yes" in asked.stderr
+        assert revision(cursor) == REVISIONS[-1]
+        down = invoked(tmp_path, "migrate", "--to", "0001", "--yes", DATABASE_URL=url)
+        assert (down.exit_code, down.stdout) == (0, "The schema is at revision 0001.\n")
+        assert [line[:20] for line in down.stderr.splitlines()] == [
+            f"Below revision {step}:" for step in ("0003", "0002")
+        ]
+        assert "descriptions" in down.stderr
+        up = invoked(tmp_path, "migrate", "--to", "0002", DATABASE_URL=url)
+        assert (up.exit_code, up.stderr, revision(cursor)) == (0, "", "0002")
+        migrations.upgrade(url)
+        migrations.check(url)
+        cursor.execute("SELECT count(*) FROM tasks_backend.tasks")
+        assert cursor.fetchone() == (3,)
+
+
+@pytest.mark.parametrize("unknown", ["0099", "base", "head", "-1", ""])
+def test_an_unknown_revision_is_refused_in_one_line(
+    cluster: Cluster, tmp_path: Path, unknown: str
+) -> None:
+    with with_tasks(cluster, 1) as cursor:
+        refused = invoked(
+            tmp_path, "migrate", f"--to={unknown}", "--yes", DATABASE_URL=cursor.connection.dsn
+        )
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert len(refused.stderr.splitlines()) == 1
+        assert "0001, 0002, 0003 exist" in refused.stderr
+        assert revision(cursor) == REVISIONS[-1]
+
+
+def revision(cursor: Any) -> str:
+    cursor.execute("SELECT version_num FROM tasks_backend.alembic_version")
+    return str(cursor.fetchone()[0])
