@@ -381,7 +381,7 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
         ("PAGES.desc", "tasks_backend.tasks.completed = %(completed)s", "true"),
         ("UPDATE", "%(any_version)s", "true"),
         ("UPDATE_ALL", "tasks_backend.tasks.completed = %(completed)s", "true"),
-        ("PAGES.desc.text", "tasks_backend.tasks.title ILIKE %(pattern)s", "true"),
+        ("PAGES.desc.text", "lower(tasks_backend.tasks.title) LIKE lower(%(pattern)s)", "true"),
     ],
 )
 def test_an_injected_defect_is_found(

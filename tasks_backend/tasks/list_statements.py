@@ -12,7 +12,9 @@ from tasks_backend.tasks.statements import COMPLETED, RETURNED, USER_ID, task
 PATTERN = bindparam("pattern", type_=Text)
 """What a title or a description must match, in the language of LIKE."""
 
-contains_text = or_(task.title.ilike(PATTERN), task.description.ilike(PATTERN))
+_lower = func.lower(PATTERN)
+contains_text = or_(func.lower(task.title).like(_lower), func.lower(task.description).like(_lower))
+"""Without regard to case. ILIKE would be the same, and cost two thirds more (decision 0020)."""
 
 _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
