@@ -122,6 +122,16 @@ async def test_a_part_of_the_password_in_the_host_is_not_said() -> None:
     assert sentence.startswith("the URL cannot be split into user, password, host")
 
 
+@pytest.mark.parametrize("command", [("migrate",), ("export-user", "x"), ("doctor",)])
+def test_a_command_prints_no_part_of_a_password(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """libpq takes `ter2@h` for the host, and its message repeats it."""
+    keys = {"BETTER_AUTH_URL": "https://auth.example.invalid"}
+    result = invoked(tmp_path, *command, DATABASE_URL="postgresql://u:hun@ter2@h/db", **keys)
+    assert result.exit_code in {1, 2}
+    assert "ter2" not in result.output
+    assert "percent-encode" in result.output
+
+
 async def test_without_tls_a_missing_rule_does_not_hide_the_refusal_with_tls() -> None:
     """sslmode=prefer tries both, and libpq's message has both refusals."""
     error = psycopg2.OperationalError(

@@ -14,7 +14,7 @@ import logging
 import math
 import re
 import unicodedata
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import jwt
 from jwt import PyJWK
@@ -35,7 +35,7 @@ ACCESS_TOKEN_CLAIMS = frozenset({"cnf", "client_id", "azp", "scope", "scp"})
 ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "acr", "amr", "auth_time"})
 """Claims of a token that tells a client who signed in (OpenID Connect Core, 2 and 3.3.2.11)."""
 _CLIENT_CLAIMS = ACCESS_TOKEN_CLAIMS | ID_TOKEN_CLAIMS
-_REFUSED_HEADERS = {"crit", "b64", "enc", "zip"}
+REFUSED_HEADERS = frozenset({"crit", "b64", "enc", "zip"})
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _TIMES = {"exp", "iat", "nbf"}
 _REASONS: dict[type[Exception], str] = {
@@ -108,7 +108,7 @@ class TokenVerifier:
             header = _json_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
         except ValueError:
             raise InvalidToken("header") from None
-        if _REFUSED_HEADERS & header.keys():
+        if REFUSED_HEADERS & header.keys():
             raise InvalidToken("header")
         kid, typ = header.get("kid"), header.get("typ", "JWT")
         if header.get("alg") not in self._algorithms:
@@ -143,6 +143,12 @@ class TokenVerifier:
             raise InvalidToken("claims") from None
 
 
+def is_time(value: object) -> TypeGuard[float]:
+    """Return whether a claim is a number of seconds since 1970."""
+    # Exact types, because a Python bool is an int.
+    return type(value) in {int, float} and 0 <= value <= _MAX_TIME  # type: ignore[operator] # mypy does not follow the types
+
+
 def is_visible(subject: str) -> bool:
     """Return whether a subject has a visible character, and no white space at either end.
 
@@ -164,8 +170,7 @@ class StrictJWT(jwt.PyJWT):
         except ValueError as error:
             raise jwt.DecodeError from error
         for name in _TIMES & claims.keys():
-            # Exact types, because a Python bool is an int.
-            if type(claims[name]) not in {int, float} or not 0 <= claims[name] <= _MAX_TIME:
+            if not is_time(claims[name]):
                 raise jwt.DecodeError
         return claims
 

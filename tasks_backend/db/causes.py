@@ -174,7 +174,7 @@ MESSAGES: dict[str, Cause] = {
 _NO_ANSWER = MESSAGES["timeout expired|timed out|[Uu]nreachable|[Nn]o route"]
 _NO_NAME = _absent("the host's name is not known", "correct the host, or check the resolver")
 _NO_HOST = _refused("the host cannot be a name", "correct the host in the URL")
-_MISPARSED = _refused(
+MISPARSED = _refused(
     "the URL cannot be split into user, password, host, port and database",
     "percent-encode special characters in them (@ is %40, / is %2F, : is %3A, % is %25)",
 )
@@ -272,7 +272,7 @@ def classify_connecting(error: Exception, dsn: str) -> DatabaseFailure:
     thing that psycopg2 provides.
     """
     if is_misparsed(dsn):
-        return failure_of(_MISPARSED)
+        return failure_of(MISPARSED)
     cause, state = _connecting_cause(error)
     known = state or (type(error).__name__ if cause is _UNKNOWN else "")
     return failure_of(cause, known, address(dsn))

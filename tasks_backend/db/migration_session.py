@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tasks_backend.db import connection as on_the_loop
+from tasks_backend.db.causes import MISPARSED, failure_of, is_misparsed
 from tasks_backend.db.failures import ENCODING, DatabaseFailure, WrongEncoding
 from tasks_backend.db.libpq import convert_decode_errors
 from tasks_backend.db.session_statements import (
@@ -67,6 +68,8 @@ def _connect(url: str) -> Any:
 @contextmanager
 def exclusive_session(url: str) -> Iterator[Connection]:
     """Connect, and lock out other migrations until the end. Errors become MigrationError."""
+    if is_misparsed(url):  # libpq's message would repeat a part of the password
+        raise MigrationError(failure_of(MISPARSED).reason)
     if "-pooler." in parse_dsn(url).get("host", "") or asyncio.run(shares_sessions(url)):
         raise MigrationError(POOLED)
     try:

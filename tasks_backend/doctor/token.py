@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 
 from tasks_backend.auth.keys import KEY_ID
-from tasks_backend.auth.tokens import TokenVerifier
+from tasks_backend.auth.tokens import REFUSED_HEADERS, TokenVerifier
 from tasks_backend.doctor import claims, purpose
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import Finding, Outcome, ok, pluralise, printable, problem
@@ -22,7 +22,6 @@ from tasks_backend.http import strict_json
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_REFUSED_HEADERS = ("crit", "b64", "enc", "zip")
 _JWS_PARTS, _JWE_PARTS = 3, 5
 
 
@@ -116,7 +115,7 @@ def _format_error(token: str) -> str | None:
 
 
 def _header(header: dict[str, Any], settings: Settings) -> Iterator[Finding]:
-    refused = [name for name in _REFUSED_HEADERS if name in header]
+    refused = sorted(REFUSED_HEADERS & header.keys())
     if refused:
         yield problem(
             "token.header",
