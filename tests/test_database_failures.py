@@ -13,6 +13,7 @@ from support.databases import NEON_OWNER, Cluster
 from support.proxy import PostgresProxy
 from support.service import User, problem, served
 from support.signing import Signer
+from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
@@ -153,8 +154,10 @@ def test_an_interrupted_write_is_retried_only_with_a_key(
 
 
 @pytest.mark.proves("FR-012")
-def test_requests_beyond_the_pool_are_refused_at_once(user: User, database: str) -> None:
-    """Two statements use the whole pool; a third request is refused with Retry-After."""
+def test_requests_beyond_the_pool_are_refused_at_once(
+    user: User, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two statements use the whole pool; a third request is refused with Retry-After, and counted."""
     task = user.create()
     path = f"{TASKS}/{task['id']}"
     other = psycopg2.connect(database)
@@ -170,6 +173,8 @@ def test_requests_beyond_the_pool_are_refused_at_once(user: User, database: str)
         other.close()
     codes = sorted(answer.json()["code"] for answer in answers)
     assert codes == ["deadline_exceeded"] * 2 + ["overloaded"] * 4
+    assert not [line for line in caplog.records if getattr(line, "code", "") == "overloaded"]
+    until(lambda: any(line.startswith("4 requests waited long") for line in caplog.messages))
     for answer in answers:
         if answer.status_code == 503:
             problem(answer, 503, "overloaded")

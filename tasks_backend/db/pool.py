@@ -91,6 +91,8 @@ class Pool:
             await self.semaphore.acquire(user)
         except Overloaded:
             self._count_long_wait(loop.time() - started)
+            if record := get_record():
+                record.counted = True
             raise
         finally:
             waited = loop.time() - started
