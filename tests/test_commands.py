@@ -111,8 +111,19 @@ def test_a_source_change_restarts_only_the_service(tmp_path: Path) -> None:
 
 NOTES = """
 from pathlib import Path
-from tasks_backend import Plugin
-plugin = Plugin("notes", migrations=Path(__file__).parent / "history")
+from fastapi import APIRouter
+from sqlalchemy import column, select
+from tasks_backend import OwnRows, Plugin, statement
+
+router = APIRouter()
+BROKEN = statement(select(column("missing_word")), idempotent=True)
+
+@router.get("")
+async def read(own: OwnRows) -> None:
+    await own.run(BROKEN)
+
+history = Path(__file__).parent / "history"
+plugin = Plugin("notes", routers={"v1": router}, migrations=history)
 """
 REVISION = """
 from alembic import op
@@ -124,7 +135,7 @@ def upgrade():
 
 
 def test_dev_applies_a_new_migration_before_it_serves_again(tmp_path: Path) -> None:
-    """If the migration fails, PostgreSQL's sentence is shown and the tables stay as they were."""
+    """If the migration fails, the tables stay as they were. PostgreSQL's sentences are shown."""
     install_plugin(tmp_path, "notes", NOTES)
     history = tmp_path / "history"
     history.mkdir()
@@ -155,6 +166,9 @@ def test_dev_applies_a_new_migration_before_it_serves_again(tmp_path: Path) -> N
                 return cursor.fetchall()
 
         assert after_restart(1) == [("one", "id")]
+        headers = {"Authorization": f"Bearer {token_in(program.log.read_text())}"}
+        assert httpx2.get(f"{url}/api/v1/notes", headers=headers, timeout=30).status_code == 500
+        assert 'column "missing_word" does not exist' in program.log.read_text()
         write("two", "one", "ALTER TABLE tasks_backend_notes.note ADD author text")
         assert after_restart(2) == [("two", "author,id")]
         wrong = "ALTER TABLE tasks_backend_notes.note ADD more int; SELECT missing_column"

@@ -35,6 +35,7 @@ from typer.testing import CliRunner
 from tasks_backend.auth.tokens import ACCESS_TOKEN_CLAIMS, ID_TOKEN_CLAIMS
 from tasks_backend.cli import app
 from tasks_backend.db import migrations
+from tasks_backend.dev.issuer import Issuer
 from tasks_backend.doctor import claims, clocks
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import CHECKS, SKIPPED
@@ -140,6 +141,31 @@ def test_each_missing_setting_is_named_and_nothing_else_is_tried(patient: Patien
     assert {
         message for check, (_, message) in diagnosis.found.items() if check != "settings.values"
     } == {SKIPPED}
+
+
+KEY_SETTINGS = "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL"
+
+
+def test_without_settings_only_what_to_set_is_printed(patient: Patient, tmp_path: Path) -> None:
+    missing = patient.environment(**dict.fromkeys(("DATABASE_URL", "JWT_ISSUER")))
+    with contextlib.chdir(tmp_path):
+        result = CliRunner().invoke(app, ["doctor"], env=missing)
+    assert [re.sub(" +", " ", line) for line in result.stdout.splitlines()] == [
+        "problem settings.values DATABASE_URL: is not set.",
+        f"problem settings.values {KEY_SETTINGS}.",
+        "2 problems. Set this in the environment or in .env; nothing else was checked.",
+    ]
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_token_of_dev_is_recognised(
+    patient: Patient, tmp_path: Path, *, configured: bool
+) -> None:
+    issuer = Issuer(tmp_path)
+    issuer.make_key()
+    changed = {} if configured else dict.fromkeys(("DATABASE_URL", "JWT_ISSUER"))
+    diagnosis = patient.examined(issuer.token(SUB), **changed)
+    diagnosis.says("token.key", "problem", "a token of `tasks-backend dev`", "from Better Auth")
 
 
 def test_the_database_is_checked_although_the_key_settings_are_wrong(

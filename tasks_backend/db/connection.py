@@ -1,6 +1,7 @@
 """psycopg2 on the event loop: one asynchronous connection, driven by the loop's readers."""
 
 import asyncio
+import logging
 import math
 import os
 import select
@@ -18,6 +19,9 @@ from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success
 
 Row = tuple[Any, ...]
+
+sql_logger = logging.getLogger("tasks_backend.sql")
+sql_logger.setLevel(logging.WARNING)  # PostgreSQL's sentence may contain a row: only `dev` logs it
 
 _PARAMETERS = {
     "client_encoding": ENCODING,  # overrides the URL, the environment and the login's settings
@@ -76,6 +80,7 @@ class Connection:
                 await self._wait_until_ready(state)
             rows: list[Row] = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
+            sql_logger.info("PostgreSQL says: %s", str(error).strip())
             failure = classify(error, lost=self.closed)
             if failure.failure is Failure.OUTCOME_UNKNOWN:
                 self.close()

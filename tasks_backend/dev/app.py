@@ -9,6 +9,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from tasks_backend.app import build_app
 from tasks_backend.db import migrations
+from tasks_backend.db.connection import sql_logger
 from tasks_backend.dev import docs_page
 from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
 from tasks_backend.dev.lifetime import end_in_time
@@ -23,6 +24,7 @@ logger = logging.getLogger("tasks_backend.dev")
 def create() -> FastAPI:
     """Apply new migrations and return the service, in the process that serves."""
     end_in_time()
+    sql_logger.setLevel(logging.INFO)
     try:
         settings = load_settings(os.environ["DATABASE_URL"])
         _migrate(settings)

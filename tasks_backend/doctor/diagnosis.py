@@ -71,6 +71,8 @@ async def _run_checks(
             "token.verdict", _check_token(service, candidate, known_keys, known_clocks), None
         )
         findings += token_findings
+    elif candidate is not None:
+        findings += token.without_settings(candidate)
     if service is not None:
         await service.state.key_set.close()
     return findings

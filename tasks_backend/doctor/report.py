@@ -14,6 +14,7 @@ from rich.text import Text
 from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome, pluralise
 
 _STYLES = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
+UNCHECKED = " Set this in the environment or in .env; nothing else was checked."
 _NAME_WIDTH = 18  # characters in the longest name of a check
 
 
@@ -32,7 +33,7 @@ def as_json(findings: Iterable[Finding]) -> str:
 
 def as_lines(findings: list[Finding]) -> Iterator[str]:
     """Yield a line for each finding, then a summary."""
-    for finding in findings:
+    for finding in _shown(findings):
         yield f"{finding.outcome:8} {finding.check:27} {finding.message}"
     yield _summary(findings)
 
@@ -40,7 +41,7 @@ def as_lines(findings: list[Finding]) -> Iterator[str]:
 def write_table(findings: list[Finding]) -> None:
     """Print the findings by area, wrapped to the terminal's width."""
     console = Console(highlight=False)
-    for area, group in groupby(findings, _area):
+    for area, group in groupby(_shown(findings), _area):
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=max(map(len, Outcome)))
         table.add_column(width=_NAME_WIDTH)
@@ -60,11 +61,18 @@ def write_table(findings: list[Finding]) -> None:
     console.print(Text(_summary(findings), _STYLES[worst]))
 
 
-def _summary(findings: Iterable[Finding]) -> str:
+def _shown(findings: list[Finding]) -> list[Finding]:
+    """Return the findings; only those that were made if the settings stopped all other areas."""
+    made = [finding for finding in findings if finding.message != SKIPPED]
+    return made if {_area(finding) for finding in made} <= {"settings", "token"} else findings
+
+
+def _summary(findings: list[Finding]) -> str:
     counts = Counter(finding.outcome for finding in findings if finding.message != SKIPPED)
     notes = f", {pluralise(counts[Outcome.NOTE], 'note')}" if counts[Outcome.NOTE] else ""
     if counts[Outcome.PROBLEM]:
-        return f"{pluralise(counts[Outcome.PROBLEM], 'problem')}{notes}."
+        unchecked = "" if _shown(findings) is findings else UNCHECKED
+        return f"{pluralise(counts[Outcome.PROBLEM], 'problem')}{notes}.{unchecked}"
     return f"All is well{notes}."
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 
-from tasks_backend.auth.keys import KEY_ID
+from tasks_backend.auth.keys import DEVELOPMENT_PREFIX, KEY_ID
 from tasks_backend.auth.tokens import REFUSED_HEADERS, TokenVerifier
 from tasks_backend.doctor import claims, purpose
 from tasks_backend.doctor.clocks import Clocks
@@ -43,6 +43,23 @@ async def examine(
         return [problem(check, message), *reasons]
     accepted = ok(check, "The service accepts it, with the keys that are published now.")
     return [accepted, *(_as_note(reason) for reason in reasons)]
+
+
+def without_settings(token: str) -> list[Finding]:
+    """Return the finding that needs no settings: whether it is a token of `dev`."""
+    header = _decode(token.partition(".")[0]) or {}
+    return [_OF_DEVELOPMENT] if _is_of_development(header.get("kid")) else []
+
+
+_OF_DEVELOPMENT = problem(
+    "token.key",
+    "It is a token of `tasks-backend dev`, which only the `dev` with the same data directory accepts:"
+    " get one from Better Auth.",
+)
+
+
+def _is_of_development(kid: object) -> bool:
+    return isinstance(kid, str) and kid.startswith(DEVELOPMENT_PREFIX)
 
 
 def _status_and_code(error: ApiError) -> str:
@@ -145,6 +162,9 @@ def _signature(token: str, header: dict[str, Any], keys: Keys) -> Iterator[Findi
     check, kid = "token.key", header.get("kid")
     if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
         yield problem(check, "Its header has no valid key id (kid): Better Auth's tokens have one.")
+        return
+    if _is_of_development(kid):
+        yield _OF_DEVELOPMENT
         return
     if not keys.are_known:
         return
