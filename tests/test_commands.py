@@ -168,7 +168,8 @@ def test_dev_applies_a_new_migration_before_it_serves_again(tmp_path: Path) -> N
         assert after_restart(1) == [("one", "id")]
         headers = {"Authorization": f"Bearer {token_in(program.log.read_text())}"}
         assert httpx2.get(f"{url}/api/v1/notes", headers=headers, timeout=30).status_code == 500
-        assert 'column "missing_word" does not exist' in program.log.read_text()
+        sentence = 'column "missing_word" does not exist'
+        program.wait_for(lambda: sentence in program.log.read_text(), "PostgreSQL's sentence")
         write("two", "one", "ALTER TABLE tasks_backend_notes.note ADD author text")
         assert after_restart(2) == [("two", "author,id")]
         wrong = "ALTER TABLE tasks_backend_notes.note ADD more int; SELECT missing_column"
