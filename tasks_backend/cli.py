@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import typer
 
 from tasks_backend._version import __version__
 from tasks_backend.serving.log_handler import open_standard_files
-from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
+from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, environment, load
 from tasks_backend.terminal import EXIT_CODES, examples, print_error, progress
 
 app = typer.Typer(
@@ -69,15 +70,23 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool,
         typer.Option(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:
-    """Accept the options of the program itself."""
+    """Accept the options of the program itself, and prepare the environment of the command."""
+    if context.invoked_subcommand == "serve":
+        return  # its workers do it, so that they read `.env` anew
+    ignored = environment.remove_libpq_variables()
+    environment.add_file()
+    if ignored and context.invoked_subcommand in {"migrate", "purge-user", "export-user"}:
+        typer.echo(f"ignored: {', '.join(ignored)} (the database URL alone counts)", err=True)
+    context.obj = ignored
 
 
 @app.command(epilog=examples("dev", "dev --port 8123 --seed 25", "dev --reload-dir ../audit"))
@@ -156,13 +165,16 @@ def serve(
 
     with _report_errors(server.PortTaken, server.NotStarted):
         settings: Settings = load()
-        create_app(settings)  # reports plugin errors once; else each worker would
+        with environment.file_added():
+            create_app(settings)  # reports plugin errors once; else each worker would
+            is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         server.run(
             "tasks_backend.serving.server:application",
             host=host,
             port=port,
             log_level=settings.log_level,
             log_format=settings.log_format,
+            metrics_of_one=workers > 1 and "metrics" in settings.plugins and not is_shared,
             workers=workers,
             root_path=root_path,
         )
@@ -206,11 +218,17 @@ def migrate(
 
 @app.command(epilog=examples("openapi > openapi.json"))
 def openapi() -> None:
-    """Print the OpenAPI document for the current settings."""
+    """Print the OpenAPI document, with the plugins that the settings name. Needs no setting."""
     from tasks_backend.app import create_app
 
     with _report_errors():
-        typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
+        settings: Settings = load(  # the document depends on none of these
+            database_url="postgresql://localhost/",
+            better_auth_url="http://localhost",
+            jwks_url=None,
+        )
+        app = create_app(settings)
+        typer.echo(json.dumps(app.openapi(), indent=2, ensure_ascii=False))
 
 
 @app.command(
@@ -234,7 +252,7 @@ def doctor(
     if context.args or token not in {None, "-"}:  # may be a token: it is not printed
         raise typer.BadParameter("a token is read from standard input: --token - < file")
     _silence_log()
-    findings = diagnosis.diagnose(_token_from_stdin() if token else None)
+    findings = diagnosis.diagnose(_token_from_stdin() if token else None, ignored=context.obj)
     if as_json:
         typer.echo(diagnosis.as_json(findings))
     elif sys.stdout.isatty():

@@ -1,5 +1,6 @@
 """Start and stop of the service: plugins stop first, then the key set and the database."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,9 @@ from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
 from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy
 from tasks_backend.plugin import Plugin, PluginError
+from tasks_backend.settings import environment
+
+logger = logging.getLogger("tasks_backend.lifespan")
 
 
 def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> Lifespan[FastAPI]:
@@ -18,6 +22,11 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
 
     @asynccontextmanager
     async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if inherited := environment.libpq_variables():
+            logger.warning(
+                "libpq takes from the environment what DATABASE_URL does not say: %s",
+                ", ".join(inherited),
+            )
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             stack.push_async_callback(key_set.close)

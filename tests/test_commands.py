@@ -6,11 +6,12 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import psycopg2
 import pytest
-from support.commands import free_port, process, run, serving
+from support.commands import free_port, invoked, process, run, serving
 from support.databases import NEON_OWNER, Cluster
 from support.key_server import KeyServer, json_answer
 from support.plugins import install_plugin
@@ -239,7 +240,6 @@ GOOD = {
             ],
         ),
         ("migrate", {}, 2, ["DATABASE_URL: is not set"]),
-        ("openapi", {}, 2, None),
         ("serve", {**GOOD, "POOL_SIZE": "many"}, 2, None),
         (
             "serve",
@@ -275,7 +275,30 @@ def test_errors_are_reported_in_lines_without_a_traceback(
         assert result.stderr.splitlines() == [f"error: {line}" for line in lines]
 
 
-def test_openapi_prints_the_document(tmp_path: Path) -> None:
-    result = run(tmp_path, "openapi", **GOOD)
-    assert result.returncode == 0
+@pytest.mark.parametrize("variables", [{}, GOOD, {"DATABASE_URL": "?", "BETTER_AUTH_URL": "?"}])
+def test_openapi_prints_the_document_and_needs_no_setting(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    result = run(tmp_path, "openapi", **variables)
+    assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["hun@ter2", "hun/ter2", "1/ter2", "hun:ter2", "hun?ter2", "hun#ter2", "hun%ter2", "hun ter2"],
+)
+def test_no_command_prints_a_part_of_the_password(tmp_path: Path, password: str) -> None:
+    for written in (password, quote(password, safe="")):
+        url = f"postgresql://user:{written}@127.0.0.1:1/database"
+        for command in ("migrate", "doctor", "purge-user x --yes", "export-user x"):
+            done = invoked(
+                tmp_path, *shlex.split(command), DATABASE_URL=url, BETTER_AUTH_URL="http://[::1]:1"
+            )
+            assert done.exit_code in {1, 2}
+            assert done.output.strip()
+            assert "ter2" not in done.output
+    if any(character in password for character in "@/%"):
+        refused = run(tmp_path, "serve", **{**GOOD, "DATABASE_URL": url.replace(written, password)})
+        assert refused.returncode == 2
+        assert "ter2" not in refused.stderr

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
-from support.commands import run, serving
+from support.commands import process, run, serving
 from support.proxy import PostgresProxy
 from support.service import User, served
 from support.signing import Signer
@@ -142,8 +142,8 @@ def test_each_worker_reports_the_metrics_of_both(
     shared.mkdir()
     left_behind = shared / f"gauge_livesum_{_ended_pid()}.db"
     left_behind.touch()
-    variables = {"PLUGINS": "metrics", "PROMETHEUS_MULTIPROC_DIR": str(shared)}
-    with serving(tmp_path, "--workers", "2", **environment, **variables) as base:
+    (tmp_path / ".env").write_text(f"PLUGINS=metrics\nPROMETHEUS_MULTIPROC_DIR='{shared}'\n")
+    with serving(tmp_path, "--workers", "2", **environment) as base:
         assert not left_behind.exists()
         headers = {"Authorization": f"Bearer {signer.token(secrets.token_hex(16))}"}
         sent = 0
@@ -182,6 +182,12 @@ def test_without_the_extra_the_start_fails_with_one_sentence(
         f"error: plugin '{plugin}' needs the extra `observability` ({missing} is missing): "
         "pip install 'tasks-backend[observability]'\n"
     )
+
+
+def test_several_workers_without_a_shared_directory_are_reported(tmp_path: Path) -> None:
+    with process(tmp_path, "--workers", "2", **GOOD, PLUGINS="metrics") as service:
+        log = service.program.log.read_text()
+    assert "each scrape of /metrics shows one worker only: set PROMETHEUS_MULTIPROC_DIR" in log
 
 
 def test_an_invalid_shared_directory_stops_the_start_with_one_sentence(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_each_process_first_logs_its_versions_and_its_settings(
         assert set(Settings.model_fields) - line.keys() == {
             "better_auth_url",
             "database_url_unpooled",
+            "neon_auth_base_url",
+            "neon_auth_jwks_url",
         }
 
 

@@ -60,7 +60,7 @@ def test_libpq_connection_strings_are_accepted() -> None:
 )
 def test_an_invalid_database_url_is_refused_without_repeating_it(url: str) -> None:
     (line,) = refusal(database_url=url)
-    assert line == "DATABASE_URL: is no PostgreSQL URL (postgresql://user:password@host/database)"
+    assert re.match("DATABASE_URL: (is no PostgreSQL URL: it must|has a port|has the par)", line)
 
 
 def test_migrations_use_the_direct_address_if_there_is_one() -> None:
@@ -77,6 +77,7 @@ def test_migrations_use_the_direct_address_if_there_is_one() -> None:
         ("https://APP.example.com:443", "https://app.example.com", ":443/api/auth/jwks"),
         ("https://app.example.com:8443", "https://app.example.com:8443", ":8443/api/auth/jwks"),
         ("http://localhost:3000", "http://localhost:3000", ":3000/api/auth/jwks"),
+        ("https://bücher.example", "https://xn--bcher-kva.example", ".example/api/auth/jwks"),
         ("http://[::1]:3000", "http://[::1]:3000", ":3000/api/auth/jwks"),
         ("https://app.example.com/auth", "https://app.example.com", "/auth/jwks"),
     ],
@@ -87,6 +88,38 @@ def test_everything_about_tokens_follows_from_better_auths_address(
     known = settings(better_auth_url=url)
     assert (known.issuer, known.audience) == (origin, origin)
     assert known.keys_url.endswith(keys)
+
+
+NEON_AUTH = "https://ep-x.neonauth.eu-central-1.aws.neon.tech/neondb/auth"
+NEON_KEYS = f"{NEON_AUTH}/.well-known/jwks.json"
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [
+        ({"neon_auth_base_url": NEON_AUTH}, NEON_KEYS),
+        ({"neon_auth_base_url": f"{NEON_AUTH}/\n"}, NEON_KEYS),
+        ({"better_auth_url": NEON_AUTH}, NEON_KEYS),
+        ({"neon_auth_base_url": NEON_AUTH, "neon_auth_jwks_url": "https://k/a"}, "https://k/a"),
+        ({"neon_auth_base_url": NEON_AUTH, "jwks_url": "https://k/b"}, "https://k/b"),
+    ],
+)
+def test_neons_managed_better_auth_works_from_what_neon_gives(
+    changed: dict[str, str], keys: str
+) -> None:
+    known = settings(**{"better_auth_url": None, **changed})
+    origin = "https://ep-x.neonauth.eu-central-1.aws.neon.tech"
+    assert (known.issuer, known.audience, known.keys_url) == (origin, origin, keys)
+
+
+def test_neons_variables_count_only_without_better_auths_address() -> None:
+    known = settings(neon_auth_base_url=NEON_AUTH, neon_auth_jwks_url=NEON_KEYS)
+    assert known.issuer == "https://app.example.com"
+    assert known.keys_url == "https://app.example.com/api/auth/jwks"
+    elsewhere = settings(better_auth_url="https://neon.tech.example.com/neondb/auth")
+    assert elsewhere.keys_url == "https://neon.tech.example.com/neondb/auth/jwks"
+    alone = {"neon_auth_jwks_url": NEON_KEYS, "jwt_issuer": "a", "jwt_audience": "b"}
+    assert settings(better_auth_url=None, **alone).keys_url == NEON_KEYS
 
 
 def test_each_token_setting_can_be_overridden() -> None:
@@ -129,7 +162,7 @@ def test_all_missing_settings_are_named_at_once() -> None:
         ({"jwt_algorithms": "EdDSA,none"}, "JWT_ALGORITHMS"),
         ({"jwt_algorithms": ","}, "JWT_ALGORITHMS"),
         ({"cors_origins": "*"}, "CORS_ORIGINS"),
-        ({"cors_origins": "https://a.example.com/"}, "CORS_ORIGINS"),
+        ({"cors_origins": "https://a.example.com/tasks"}, "CORS_ORIGINS"),
         ({"cors_origins": "a.example.com"}, "CORS_ORIGINS"),
         ({"jwks_max_age": 300}, "JWKS_MAX_AGE"),
         ({"jwt_max_lifetime": 0}, "JWT_MAX_LIFETIME"),
@@ -206,5 +239,6 @@ def test_the_example_lists_exactly_the_settings_with_their_defaults(
     )
     of_a_deployment = {"database_url", "database_url_unpooled", "better_auth_url", "cors_origins"}
     derived_from_it = {"jwt_issuer", "jwt_audience", "jwks_url"}
+    derived_from_it |= {"neon_auth_base_url", "neon_auth_jwks_url"}
     for name in Settings.model_fields.keys() - of_a_deployment - derived_from_it:
         assert getattr(shown, name) == Settings.model_fields[name].default, name

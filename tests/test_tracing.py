@@ -4,11 +4,13 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from support.collector import Collector, attributes
+from support.commands import run
 from support.proxy import PostgresProxy
 from support.service import User, served
 from support.signing import Signer
@@ -131,6 +133,46 @@ def test_opentelemetrys_settings_are_used(
         user.client.get(TASKS, headers={"traceparent": "00-nonsense-01"})
     assert len(servers(collector.spans)) == 1
     assert {resource["service.name"] for resource in collector.resources} == {"todo"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "none")],
+)
+def test_opentelemetrys_switches_are_honoured(
+    settings: Settings,
+    signer: Signer,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    with traced(settings, signer) as user:
+        user.create()
+    assert not collector.spans
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "http/protobuf"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console", "otlp or none"),
+    ],
+)
+def test_what_is_not_supported_stops_the_start_with_one_sentence(
+    tmp_path: Path, name: str, value: str, takes: str
+) -> None:
+    (tmp_path / ".env").write_text(f"PLUGINS=tracing\n{name}={value}\n")
+    addresses = {"DATABASE_URL": "postgres://[::1]:1/d", "BETTER_AUTH_URL": "http://[::1]:1"}
+    refused = run(tmp_path, "serve", **addresses)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"error: plugin 'tracing': {name} is not supported with this value; it takes {takes}\n"
+    )
+    off = run(tmp_path, "openapi", OTEL_SDK_DISABLED="true")
+    assert (off.returncode, off.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("trouble", ["refusing", "failing", "hanging"])

@@ -7,7 +7,9 @@ server's language. libpq, poolers and Neon's proxy give only an English text.
 
 import re
 import socket
+import ssl
 from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
@@ -16,6 +18,18 @@ from psycopg2.extensions import parse_dsn
 from tasks_backend.db.failures import DatabaseFailure, Failure
 
 MIGRATE = "run `tasks-backend migrate`"
+_AUTHORITIES = (
+    ssl.get_default_verify_paths().cafile,
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Red Hat
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
+AUTHORITIES = next((path for path in _AUTHORITIES if path and Path(path).exists()), _AUTHORITIES[1])
+"""The file of the certificate authorities that this machine trusts.
+
+sslrootcert=system does not work with psycopg2-binary: its OpenSSL has no directory on this machine.
+"""
 
 
 class Cause(NamedTuple):
@@ -61,7 +75,7 @@ _POOLER_LIMIT = _absent(
 )
 _CERTIFICATE = _refused(
     "the server's certificate is not signed by the authority in sslrootcert",
-    "name the right certificate authority's file",
+    f"name that authority's file; for a public one, such as Neon's, sslrootcert={AUTHORITIES}",
 )
 
 CONNECTING = {
@@ -130,7 +144,9 @@ MESSAGES: dict[str, Cause] = {
     ),
     # libpq
     "root certificate file": _refused(
-        "the file of sslrootcert cannot be read", "correct its path, or mount the file"
+        "the file of certificate authorities is missing (sslrootcert)",
+        f"name one in the URL: sslrootcert={AUTHORITIES} for a public authority, such as Neon's, or"
+        " the file of your own",
     ),
     "certificate verify failed": _CERTIFICATE,
     "does not match host name": _refused(

@@ -6,7 +6,7 @@ from tasks_backend.dev.issuer import ORIGIN
 from tasks_backend.settings import Names, Settings, SettingsError, load
 
 _REPLACED = frozenset({"database_url", "database_url_unpooled"})
-_OF_BETTER_AUTH = frozenset({"jwt_issuer", "jwt_audience", "jwks_url"})
+_OF_BETTER_AUTH = frozenset({"jwt_issuer", "jwt_audience", "jwks_url", "neon_auth_jwks_url"})
 
 
 class DevelopmentSettings(Settings):

@@ -16,7 +16,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 _SEVERITY = re.compile(r"^[^:]+: {2}([0-9A-Z]{5}: )?")
-_SKIPPED_PREFIXES = ("\t", "LOCATION: ")
+_SKIPPED_PREFIXES = ("\t", "LOCATION: ", "Either provide the file")
 
 
 @asynccontextmanager

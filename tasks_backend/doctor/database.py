@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tasks_backend.db.causes import AUTHORITIES
 from tasks_backend.db.failures import DatabaseFailure
 from tasks_backend.doctor import schema
 from tasks_backend.doctor.connecting import explain
@@ -59,7 +60,7 @@ def _tls(info: ConnectionInfo) -> Finding:
         return note(
             check,
             f"Encrypted ({info.tls}), but with sslmode={info.sslmode} any server is trusted:"
-            " use sslmode=verify-full with sslrootcert, or channel_binding=require.",
+            f" use sslmode=verify-full&sslrootcert={AUTHORITIES}, or channel_binding=require.",
         )
     advice = "put sslmode=require or better into DATABASE_URL"
     if info.is_private:

@@ -1,7 +1,7 @@
 """Run all checks. They fail independently and have timeouts; in total under 30 seconds."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from fastapi import FastAPI
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tasks_backend.app import create_app
 from tasks_backend.doctor import clocks, database, keys, token
 from tasks_backend.doctor.clocks import Clocks
-from tasks_backend.doctor.findings import Finding, add_skipped, check_failed, ok, problem
+from tasks_backend.doctor.findings import Finding, add_skipped, check_failed, note, ok, problem
 from tasks_backend.doctor.keys import FETCH_TIMEOUT, Keys
 from tasks_backend.plugin import PluginError
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
@@ -19,9 +19,12 @@ AREA_TIMEOUT = 13.0  # seconds
 Result = TypeVar("Result")
 
 
-def diagnose(candidate: str | None = None) -> list[Finding]:
-    """Return the findings on the environment, and on a token if one is given."""
-    findings: list[Finding] = []
+def diagnose(candidate: str | None = None, ignored: Sequence[str] = ()) -> list[Finding]:
+    """Return the findings on the environment, and on a token if one is given.
+
+    `ignored` are the names of libpq's variables that were set.
+    """
+    findings = [_environment(ignored)]
     settings, service = _service(findings)
     findings += asyncio.run(_run_checks(settings, service, candidate))
     areas = ["settings", "database", "keys", "clock"]
@@ -47,6 +50,16 @@ def _service(findings: list[Finding]) -> tuple[DatabaseSettings | None, FastAPI 
     enabled = ", ".join(settings.plugins) or "none"
     findings.append(ok("settings.plugins", f"Enabled plugins besides tasks: {enabled}."))
     return settings, service
+
+
+def _environment(ignored: Sequence[str]) -> Finding:
+    check = "settings.environment"
+    if not ignored:
+        return ok(check, "No variable of libpq is set; DATABASE_URL alone says how to connect.")
+    advice = "put what is needed into DATABASE_URL"
+    return note(
+        check, f"Ignored: {', '.join(ignored)}. If they are meant for the service, {advice}."
+    )
 
 
 def _database_settings() -> DatabaseSettings | None:

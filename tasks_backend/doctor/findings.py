@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 CHECKS = {
-    "settings": ("values", "plugins"),
+    "settings": ("values", "environment", "plugins"),
     "database": (
         "reachable",
         "tls",

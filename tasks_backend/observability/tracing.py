@@ -7,6 +7,7 @@ a token.
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tasks_backend._version import __version__
 from tasks_backend.http.request_record import DatabaseCall, RequestRecord, get_record
 from tasks_backend.observability.extra import require_extra
-from tasks_backend.plugin import Plugin
+from tasks_backend.plugin import Plugin, PluginError
 
 with require_extra("tracing"):
     from opentelemetry import propagate, trace
@@ -33,6 +34,12 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "_OTHER"
 NANOSECONDS = 1_000_000_000  # in a second
 SERVER_ERROR = 500
+SUPPORTED = {
+    "OTEL_TRACES_EXPORTER": ("otlp", "none"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("http/protobuf",),
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ("http/protobuf",),
+}
+"""The values of OpenTelemetry's variables with which spans can be sent."""
 
 
 class TracingMiddleware:
@@ -109,6 +116,9 @@ def _add_span(tracer: trace.Tracer, call: DatabaseCall) -> None:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Send spans from a separate thread. A collector outage loses spans but affects no request."""
+    if _is_off():
+        yield
+        return
     exporter = OTLPSpanExporter()
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -145,5 +155,23 @@ def _resource() -> Resource:
         resource = resource.merge(default)
     return resource
 
+
+def _is_off() -> bool:
+    variables = {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none"}
+    return any(os.environ.get(name, "").lower() == value for name, value in variables.items())
+
+
+def _check_variables() -> None:
+    """Raise PluginError for what OpenTelemetry knows and this plugin does not do."""
+    for name, supported in SUPPORTED.items():
+        if os.environ.get(name, supported[0]).lower() not in supported:
+            raise PluginError(
+                f"plugin 'tracing': {name} is not supported with this value; it takes"
+                f" {' or '.join(supported)}"
+            )
+
+
+if not _is_off():
+    _check_variables()
 
 plugin = Plugin(name="tracing", middleware=[Middleware(TracingMiddleware)], lifespan=lifespan)

@@ -19,7 +19,7 @@ from tasks_backend.serving.allocator import give_memory_back
 from tasks_backend.serving.http_protocol import Protocol
 from tasks_backend.serving.log_format import logging_config
 from tasks_backend.serving.startup_log import log_start
-from tasks_backend.settings import Settings, SettingsError, load
+from tasks_backend.settings import Settings, SettingsError, environment, load
 
 logger = logging.getLogger("tasks_backend.server")
 
@@ -47,9 +47,11 @@ def application() -> FastAPI:
     Objects made at the start stay until the end, so the garbage collector skips them: its longest
     pause was 60 ms with them (decision 0013).
     """
+    ignored = environment.remove_libpq_variables()
+    environment.add_file()
     try:
         settings: Settings = load()
-        log_start(settings)
+        log_start(settings, ignored)
         app = create_app(settings)
     except (SettingsError, PluginError) as error:  # in a new worker; the command checks before
         logger.error("the service does not start: %s", "; ".join(str(error).splitlines()))  # noqa: TRY400 - no traceback
@@ -71,9 +73,13 @@ def run(
     log_level: str,
     log_format: str = "auto",
     shutdown_timeout: int = SHUTDOWN_TIMEOUT,
+    metrics_of_one: bool = False,
     **options: Any,
 ) -> None:
-    """Serve a factory's application until a stop signal. Raises PortTaken or NotStarted."""
+    """Serve a factory's application until a stop signal. Raises PortTaken or NotStarted.
+
+    `metrics_of_one` says that the workers do not share their metrics, which is logged.
+    """
     require_free(host, port)
     options |= HTTP | {
         "factory": True,
@@ -89,6 +95,11 @@ def run(
         uvicorn.run(factory, **options)
         return
     config = uvicorn.Config(factory, **options)
+    if metrics_of_one:
+        logger.warning(
+            "each scrape of /metrics shows one worker only: set PROMETHEUS_MULTIPROC_DIR to an"
+            " empty directory that the workers share"
+        )
     listening = config.bind_socket()
     sockets = [listening, *(listening.dup() for _ in range(LISTENING_SOCKETS - 1))]
     if config.workers > 1:

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +20,11 @@ _SECRET = {"log_salt"}
 _SHOWN_PARAMETERS = ("sslmode", "sslrootcert", "channel_binding", "options", "target_session_attrs")
 
 
-def log_start(settings: Settings) -> None:
-    """Log what this process runs with. Each worker does: SIGHUP makes new ones read anew."""
+def log_start(settings: Settings, ignored: Sequence[str] = ()) -> None:
+    """Log what this process runs with. Each worker does: SIGHUP makes new ones read anew.
+
+    `ignored` are the names of libpq's variables that were set.
+    """
     libpq = psycopg2.extensions.libpq_version()
     versions = {
         "version": __version__,
@@ -29,6 +33,8 @@ def log_start(settings: Settings) -> None:
         "pid": os.getpid(),
     }
     logger.info("tasks_backend starts", extra=versions | shown_settings(settings))
+    if ignored:
+        logger.info("ignored, since DATABASE_URL alone says how to connect: %s", ", ".join(ignored))
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
@@ -40,9 +46,9 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
     for name in ("database_url", "database_url_unpooled"):
         if name in shown:
             shown[name] = _database(shown[name])
-    for name in ("better_auth_url", "jwt_issuer", "jwt_audience", "jwks_url"):
-        if name in shown:
-            shown[name] = _without_credentials(shown[name])
+    for name, value in shown.items():
+        if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+            shown[name] = _without_credentials(value)
     return shown
 
 
