@@ -36,6 +36,7 @@ from typer.testing import CliRunner
 from tasks_backend.auth.tokens import ACCESS_TOKEN_CLAIMS, ID_TOKEN_CLAIMS
 from tasks_backend.cli import app
 from tasks_backend.db import migrations
+from tasks_backend.db.statements import REVISIONS
 from tasks_backend.dev.issuer import Issuer
 from tasks_backend.doctor import claims, clocks
 from tasks_backend.doctor.clocks import Clocks
@@ -127,7 +128,7 @@ def test_all_is_well(patient: Patient) -> None:
     assert {outcome for outcome, _ in diagnosis.found.values()} == {"ok"}
     diagnosis.says("database.reachable", "ok", "PostgreSQL 18 at ")
     diagnosis.says("database.role", "ok", "switches to tasks_app")
-    diagnosis.says("database.schema", "ok", "revision 0003")
+    diagnosis.says("database.schema", "ok", f"revision {REVISIONS[-1]}")
     diagnosis.says("keys.usable", "ok", "1 usable key (EdDSA).")
     diagnosis.says("clock.difference", "ok", "the key server and of the database agrees")
 
@@ -341,7 +342,11 @@ def test_another_revision_needs_a_migration(
             cursor.execute("INSERT INTO tasks_backend.alembic_version VALUES (%s)", (revision,))
     diagnosis = patient.examined(DATABASE_URL=url)
     assert diagnosis.problems == {"database.schema"}
-    words = (f"at revision {revision or 'none'}", "needs 0003", "`tasks-backend migrate`")
+    words = (
+        f"at revision {revision or 'none'}",
+        f"needs {REVISIONS[-1]}",
+        "`tasks-backend migrate`",
+    )
     diagnosis.says("database.schema", "problem", *words)
 
 
