@@ -14,7 +14,7 @@ from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
 from tasks_backend.db.addresses import resolve_addresses
 from tasks_backend.db.causes import classify, classify_connecting
-from tasks_backend.db.failures import ENCODING, Failure, WrongEncoding
+from tasks_backend.db.failures import ENCODING, Failure, require_utf8
 from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success
 
@@ -160,10 +160,7 @@ async def _connect(dsn: str) -> Connection:
         if isinstance(error, psycopg2.Error):
             raise classify_connecting(error, dsn) from None
         raise
-    encoding = raw.get_parameter_status("server_encoding")
-    if encoding != ENCODING:
-        raw.close()
-        raise WrongEncoding(encoding)
+    require_utf8(raw)
     return Connection(raw, loop)
 
 

@@ -15,6 +15,7 @@
 """
 
 from enum import Enum, auto
+from typing import Any
 
 ENCODING = "UTF8"
 """The required encoding of the database: it must hold every title."""
@@ -47,11 +48,12 @@ class DatabaseFailure(Exception):
         self.reason = reason
 
 
-class WrongEncoding(DatabaseFailure):
-    """The database's encoding is not UTF-8."""
-
-    def __init__(self, encoding: str | None) -> None:
-        super().__init__(
+def require_utf8(connection: Any) -> None:
+    """Close a connection, and raise DatabaseFailure, if the database's encoding is not UTF-8."""
+    encoding = connection.get_parameter_status("server_encoding")
+    if encoding != ENCODING:
+        connection.close()
+        raise DatabaseFailure(
             Failure.REFUSED,
             f"the database's encoding is {encoding}, and tasks need {ENCODING}: make a new database"
             f" with CREATE DATABASE ... TEMPLATE template0 ENCODING '{ENCODING}'",

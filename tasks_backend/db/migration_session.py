@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from tasks_backend.db import connection as on_the_loop
 from tasks_backend.db.causes import MISPARSED, failure_of, is_misparsed
-from tasks_backend.db.failures import ENCODING, DatabaseFailure, WrongEncoding
+from tasks_backend.db.failures import ENCODING, DatabaseFailure, require_utf8
 from tasks_backend.db.libpq import convert_decode_errors
 from tasks_backend.db.session_statements import (
     BACKEND,
@@ -58,10 +58,10 @@ def _connect(url: str) -> Any:
         connection = psycopg2.connect(
             url, connect_timeout=CONNECT_TIMEOUT, client_encoding=ENCODING
         )
-    encoding = connection.get_parameter_status("server_encoding")
-    if encoding != ENCODING:
-        connection.close()
-        raise MigrationError(WrongEncoding(encoding).reason)
+    try:
+        require_utf8(connection)
+    except DatabaseFailure as failure:
+        raise MigrationError(failure.reason) from None
     return connection
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from tasks_backend.db.statements import (
     APP_ROLE,
+    AS_ROLE,
     MAY_SET_ROLE,
-    ROLE,
     SCHEMA,
     SERVICE_ROLES,
     STATEMENT_TIMEOUT,
@@ -35,7 +35,7 @@ _COLUMN_RIGHTS = """
 _FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
 
 READY = f"""
-SELECT set_config('role', %({ROLE})s, true), set_config('{USER_SETTING}', '', true)
+{AS_ROLE}, set_config('{USER_SETTING}', '', true)
     , set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)
     , set_config('enable_seqscan', 'off', true);
 SELECT version_num, array_to_string(ARRAY(

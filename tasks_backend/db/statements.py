@@ -26,9 +26,9 @@ STATEMENT_TIMEOUT = f"{RESERVED}statement_timeout"
 CALLER = "user_id"
 """The parameter for the caller's id, in the identity and in the statement."""
 
+AS_ROLE = f"SELECT set_config('role', %({ROLE})s, true)"
 _IDENTITY = (
-    f"SELECT set_config('role', %({ROLE})s, true)"
-    f", set_config('{USER_SETTING}', %({CALLER})s, true)"
+    f"{AS_ROLE}, set_config('{USER_SETTING}', %({CALLER})s, true)"
     f", set_config('statement_timeout', %({STATEMENT_TIMEOUT})s, true)"
     ", set_config('TimeZone', 'UTC', true)"
 )
@@ -74,7 +74,7 @@ PING = "SELECT 1"
 def revision_of(schema: str) -> str:
     """Return the message that reads the revision of a schema: the service's or a plugin's."""
     return f"""
-    SELECT set_config('role', %({ROLE})s, true);
+    {AS_ROLE};
     SELECT version_num FROM {schema}.alembic_version
     """  # noqa: S608 - a name of ours
 
