@@ -13,11 +13,11 @@ from tasks_backend import Settings, create_app
 from tasks_backend.errors import InvalidCursor, ValidationFailed
 from tasks_backend.http import pagination
 from tasks_backend.http.json_body import JsonBody
-from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace
+from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace, TasksChange
 
 jsonschema_rs = pytest.importorskip("jsonschema_rs")  # the validator of Schemathesis
 
-BODIES: list[type[BaseModel]] = [TaskCreate, TaskPatch, TaskReplace]
+BODIES: list[type[BaseModel]] = [TaskCreate, TaskPatch, TaskReplace, TasksChange]
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 thorough = settings(max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
