@@ -2,6 +2,7 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -44,8 +45,13 @@ def build(settings: DevelopmentSettings, issuer: Issuer) -> FastAPI:
 
 
 def _migrate(settings: DevelopmentSettings) -> None:
-    """Upgrade the schemas. If that fails, the service runs on the schemas as they were."""
+    """Upgrade the schemas. If that fails, the service runs on the schemas as they were.
+
+    In a thread: migrations run an event loop of their own, and the server's runs already.
+    """
+    plugins = load_plugins(settings.plugins)
     try:
-        migrations.upgrade(settings.database_url, load_plugins(settings.plugins))
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(migrations.upgrade, settings.database_url, plugins).result()
     except migrations.MigrationError as error:
         logger.error("a migration failed; the schema is as before: %s", error)  # noqa: TRY400 - no traceback
