@@ -186,6 +186,13 @@ def siege(session: nox.Session) -> None:
 
 
 @nox.session
+def upgrade(session: nox.Session) -> None:
+    """Upgrade from the first release and back under load (--upgrade-rows, -seconds, --old-python)."""
+    install(session)
+    session.run("pytest", "tests/upgrade", "-s", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     require(session, "wrk")

@@ -1,0 +1,1 @@
+"""Upgrade from the first release and back, while both serve."""
