@@ -255,3 +255,9 @@ def test_the_public_names_are_these() -> None:
     ]
     for name in tasks_backend.__all__:
         assert hasattr(tasks_backend, name)
+
+
+def test_pre_commit_uses_the_locked_style_checker() -> None:
+    (locked,) = re.findall(r"^ruff==\S+", (ROOT / ".ci/locks/all.txt").read_text(), re.MULTILINE)
+    pinned = re.findall(r"ruff==[\d.]+", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert set(pinned) == {locked}

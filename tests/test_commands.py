@@ -212,7 +212,10 @@ def test_migrate_and_serve_with_two_workers(
 ) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     migrated = run(tmp_path, "migrate", DATABASE_URL=url)
-    assert (migrated.returncode, migrated.stdout) == (0, f"The schema is at revision {REVISIONS[-1]}.\n")
+    assert (migrated.returncode, migrated.stdout) == (
+        0,
+        f"The schema is at revision {REVISIONS[-1]}.\n",
+    )
     variables = {**environment, "DATABASE_URL": url}
     with serving(tmp_path, "--workers", "2", **variables) as base:
         headers = {"Authorization": f"Bearer {signer.token('worker')}"}
