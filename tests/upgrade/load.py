@@ -25,6 +25,10 @@ class Load:
     """The phase, the status (0 without an answer), and the seconds that it took."""
     phase: str = ""
 
+    def __post_init__(self) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        self._client = httpx2.Client(headers=headers, timeout=30)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         stop = threading.Event()
@@ -35,6 +39,7 @@ class Load:
         finally:
             stop.set()
             starter.join()
+            self._client.close()
 
     def failures(self) -> list[tuple[str, int, float]]:
         return [answer for answer in self.answers if not 200 <= answer[1] < 300]
@@ -65,21 +70,21 @@ class Load:
     def _request(self, number: int, service: str, phase: str) -> None:
         began = time.monotonic()
         try:
-            with httpx2.Client(
-                base_url=service, headers={"Authorization": f"Bearer {self.token}"}, timeout=30
-            ) as client:
-                status = self._send(client, number)
+            status = self._send(service + TASKS, number)
         except httpx2.HTTPError:
             status = 0
         self.answers.append((phase, status, time.monotonic() - began))
 
-    def _send(self, client: httpx2.Client, number: int) -> int:
+    def _send(self, tasks: str, number: int) -> int:
         if number % 3 == 0:
-            return client.get(TASKS, params={"limit": 5}).status_code
-        key = {"Idempotency-Key": secrets.token_hex(8)} if number % 2 else {}
-        created = client.post(TASKS, json={"title": "x"}, headers=key)
+            return self._client.get(tasks, params={"limit": 5}).status_code
+        created = self._client.post(tasks, json={"title": "x"}, headers=_key(number))
         if created.status_code != 201 or number % 3 == 1:
             return created.status_code
-        path = f"{TASKS}/{created.json()['id']}"
-        toggled = client.post(f"{path}/toggle", headers=key and {"Idempotency-Key": f"{key}"})
-        return toggled.status_code
+        toggle = f"{tasks}/{created.json()['id']}/toggle"
+        return self._client.post(toggle, headers=_key(number)).status_code
+
+
+def _key(number: int) -> dict[str, str]:
+    """A new idempotency key for every second request."""
+    return {"Idempotency-Key": secrets.token_hex(8)} if number % 2 else {}
