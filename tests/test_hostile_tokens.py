@@ -1202,7 +1202,7 @@ SUBJECTS = {
 def test_an_honest_token_is_accepted(service: str, forger: Forger, forge: Forge) -> None:
     response = exchange(service, bearing(forge(forger)))
     assert response.status_code == 200, response.text
-    assert response.json() == {"items": [], "next_cursor": None}
+    assert response.json() == {"items": [], "next_cursor": None, "total": None}
 
 
 @pytest.mark.proves("FR-008", "FR-010")
