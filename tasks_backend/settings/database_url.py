@@ -87,7 +87,8 @@ def _check_parts(rest: str) -> None:
     before, at, after = rest.partition("@")
     has_login = bool(at) and "/" not in before  # as libpq looks for it
     address, _, query = (after if has_login else rest).partition("?")
-    if "@" in address:
+    has_no_host = not has_login and address.startswith("/")
+    if "@" in address or ("@" in query and not has_no_host):
         raise ValueError(_ENCODE)
     if re.search(r"%(?![0-9A-Fa-f]{2})|%00", rest):
         raise ValueError("has a % that is not percent-encoded: write it as %25")
@@ -100,16 +101,17 @@ def _check_parts(rest: str) -> None:
 
 def _check_parameter(pair: str, query: str) -> None:
     """Refuse a parameter that libpq does not know; name it only if it cannot be a secret."""
-    if pair.count("=") != 1:
-        raise ValueError("needs name=value after the ? and each &; a further = is %3D")
     name = unquote(pair.partition("=")[0])
-    if pair == "ssl=true" or _is_parameter(name):
+    is_known = pair == "ssl=true" or _is_parameter(name)
+    if is_known and pair.count("=") == 1:
         return
-    if "@" in query or "password" in query or not re.fullmatch(r"\w{1,40}", name):
+    if "password" in query or not re.fullmatch(r"\w{1,40}", name):
         raise ValueError(
             "has something after the ? that is no parameter of PostgreSQL: correct or remove it,"
             " and percent-encode special characters (@ is %40, & is %26, ? is %3F)"
         )
+    if is_known:
+        raise ValueError("needs name=value after the ? and each &; a further = is %3D")
     if name in _PRISMA:
         raise ValueError(f"has the parameter {name}, which is Prisma's: remove it")
     if name == "ssl":
