@@ -257,7 +257,10 @@ GOOD = {
             {"DATABASE_URL": "postgres://u:p4ss@ep-x-pooler.neon.tech/d?channel_binding=require"},
             1,
             [
-                "this is a pooled address, and migrations need a direct one: set DATABASE_URL_UNPOOLED"
+                (
+                    "this address leads to a pooler that gives one session to several clients in turn, and"
+                    " migrations need a session of their own: set DATABASE_URL_UNPOOLED to the direct address"
+                )
             ],
         ),
         ("token alice", {}, 1, [".tasks-backend has no signing key: start `tasks-backend dev`"]),
