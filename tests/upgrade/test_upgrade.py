@@ -99,4 +99,4 @@ def test_an_upgrade_and_a_rollback_fail_no_request(
             during("old release on the old schema")
     sys.stdout.write(load.report(durations))
     assert load.failures() == []
-    assert {phase for phase, _, _ in load.answers} == {*durations}
+    assert {phase for phase, _, _ in load.answers} >= {*durations}
