@@ -70,6 +70,7 @@ def shell(postgres: Postgres, home: Path, command: str, **variables: str) -> int
     ).returncode
 
 
+@pytest.mark.proves("FR-019")
 def test_a_plain_owner_cannot_dump_and_the_documented_login_can(
     postgres: Postgres, owned: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -237,7 +237,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("way", "login", "with_role"), cases)
 
 
-@pytest.mark.proves("FR-007", "SC-003")
+@pytest.mark.proves("FR-019", "FR-007", "SC-003")
 def test_a_restored_database_works_after_migrate(
     newest: Lab, way: str, login: str, *, with_role: bool
 ) -> None:
