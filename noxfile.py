@@ -229,7 +229,7 @@ def better_auth(session: nox.Session) -> None:
 
 @nox.session
 def typescript(session: nox.Session) -> None:
-    """Generate the TypeScript client, compile it and run it in a real Next.js (needs Node.js)."""
+    """Generate the TypeScript client, compile it and use it in a real Next.js (needs Node.js, chromium)."""
     require(session, "npm")
     install(session)
     session.run("pytest", "tests/typescript", "-s", *session.posargs)

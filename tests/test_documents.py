@@ -135,6 +135,6 @@ def test_the_shown_typescript_is_the_tested_one() -> None:
         (ROOT / "docs/clients.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
-    assert len(shown) == (ROOT / "docs/clients.md").read_text().count("```ts") == 8
+    assert len(shown) == (ROOT / "docs/clients.md").read_text().count("```ts") == 16
     for name, text in shown:
         assert (ROOT / "tests/typescript/next" / name).read_text() == text, name

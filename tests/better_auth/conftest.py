@@ -68,11 +68,7 @@ def deployment(
     cluster: Cluster, owner: str, template: str, node: Path, tmp_path: Path
 ) -> Deployment:
     """A migrated, unused deployment."""
-    name = f"{template}_{secrets.token_hex(4)}"
-    copy = f"TEMPLATE {template} STRATEGY FILE_COPY"  # nothing left to write at the stop
-    with cluster.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} OWNER {owner} {copy}")
-    return _deployment(cluster.url_of(name, owner), node, tmp_path)
+    return migrated(cluster, owner, template, node, tmp_path)
 
 
 @pytest.fixture
@@ -96,6 +92,15 @@ def say() -> Say:
 def _title(request: pytest.FixtureRequest) -> None:
     name = request.node.originalname.removeprefix("test_").replace("_", " ")
     tell(f"\n\n{name.capitalize()}{request.node.name.removeprefix(request.node.originalname)}")
+
+
+def migrated(cluster: Cluster, owner: str, template: str, node: Path, logs: Path) -> Deployment:
+    """A deployment on a copy of the migrated database."""
+    name = f"{template}_{secrets.token_hex(4)}"
+    copy = f"TEMPLATE {template} STRATEGY FILE_COPY"  # nothing left to write at the stop
+    with cluster.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} OWNER {owner} {copy}")
+    return _deployment(cluster.url_of(name, owner), node, logs)
 
 
 def _deployment(dsn: str, node: Path, logs: Path) -> Deployment:

@@ -52,6 +52,8 @@ def test_a_page_fetches_one_new_token_when_the_old_one_is_refused(
     say("signed out: the page is told so, and nothing is sent")
     assert page["his"]["user_id"] == page["bob"] != page["alice"]
     say("Bob signed in on the same page: the task is his")
+    assert page["other"] == "Somebody else is signed in"
+    say("Bob, where the page still shows Alice's tasks: nothing is sent")
     assert page["onTheServer"] == [page["his"]]
     say("a server component with his cookie: his task, and no other")
 

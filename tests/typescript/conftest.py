@@ -1,21 +1,26 @@
 """A real Better Auth and the real service, as in tests/better_auth, and a Next.js app."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from better_auth.conftest import _title, deployment, owner, people, say, template
+from better_auth.conftest import _title, deployment, migrated, owner, say, template
 from better_auth.log import tell
+from better_auth.people import People
+from browser.conftest import chromium
+from support.databases import Cluster
 from support.documents import document
 from support.node import NPM_TIMEOUT, installed
 
 from typescript.project import NEXT, Project, lay_out
+from typescript.website import BUILD_TIMEOUT, Website, website_of
 
-__all__ = ["_title", "deployment", "owner", "people", "say", "template"]
+__all__ = ["_title", "chromium", "deployment", "owner", "say", "template"]
 
 GENERATOR_TIMEOUT = 120  # seconds
-TEST_TIMEOUT = NPM_TIMEOUT + GENERATOR_TIMEOUT + 300  # the first test waits for the installation
+TEST_TIMEOUT = NPM_TIMEOUT + GENERATOR_TIMEOUT + BUILD_TIMEOUT + 300  # the first test waits
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,3 +56,25 @@ def project(openapi: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 def node(project: Project) -> Path:
     """The directory of the programs of tests/better_auth."""
     return project.programs
+
+
+@pytest.fixture(scope="session")
+def website(
+    cluster: Cluster,
+    owner: str,
+    template: str,
+    project: Project,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Website]:
+    """The app, built and running; tests start the service."""
+    logs = tmp_path_factory.mktemp("website")
+    deployment = migrated(cluster, owner, template, project.programs, logs)
+    with website_of(deployment, project) as website:
+        yield website
+
+
+@pytest.fixture(scope="session")
+def people() -> Iterator[People]:
+    """Users of the website."""
+    with People() as people:
+        yield people

@@ -55,7 +55,10 @@ def lay_out(directory: Path) -> Project:
     """Copy the app, with the lines of docs/auth.md at the places that docs/clients.md names."""
     shutil.copytree(NEXT, directory, dirs_exist_ok=True)
     shown = BETTER_AUTH / "app"
-    (directory / "lib/auth.ts").write_text((shown / "auth.mjs").read_text())
+    auth = (shown / "auth.mjs").read_text()
+    often = "  rateLimit: { enabled: false },\n  plugins:"  # the tests sign in often
+    assert "  plugins:" in auth
+    (directory / "lib/auth.ts").write_text(auth.replace("  plugins:", often))
     route = directory / "app/api/auth/[...all]/route.ts"
     route.parent.mkdir(parents=True)
     route.write_text((shown / "route.mjs").read_text().replace("./auth.mjs", "@/lib/auth"))

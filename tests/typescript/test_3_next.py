@@ -1,61 +1,40 @@
 """The pages of docs/clients.md in a real Next.js, which is also the Better Auth server."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from html import unescape
 
 import httpx2
 import pytest
 from better_auth.log import Say
 from better_auth.people import People, Person
-from better_auth.programs import AuthServer, Deployment
 
-from typescript.project import QUIET, Project
+from typescript.project import Project
+from typescript.website import Website
 
-BUILD_TIMEOUT = 300  # seconds
 MANY = 101  # one more than the maximum page size
-
-
-@contextmanager
-def next_app(deployment: Deployment, project: Project) -> Iterator[AuthServer]:
-    """`next build` and `next start`, with the variables of such an app's .env."""
-    environment = {
-        **QUIET,
-        **deployment.auth_environment,
-        "NEXT_PUBLIC_TASKS_API_URL": deployment.api,
-    }
-    project.run("npm", "run", "build", timeout=BUILD_TIMEOUT, **environment)
-    origin, port = deployment.auth_origin, str(deployment.auth_port)
-    command = ["node", "../node_modules/next/dist/bin/next", "start", "..", "-H", "127.0.0.1"]
-    mount = f"{origin}/api/auth"
-    with deployment.running("next", [*command, "-p", port], environment, f"{mount}/ok") as log:
-        yield AuthServer(origin, origin, mount, log)
 
 
 def submit(person: Person, page: str, **fields: str) -> httpx2.Response:
     """Fill in the page's form and send it like a browser without JavaScript."""
     html = person.browser.get(page).raise_for_status().text
     hidden = re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', html)
-    parts = {name: (None, value) for name, value in [*hidden, *fields.items()]}
+    parts = {name: (None, unescape(value)) for name, value in [*hidden, *fields.items()]}
     return person.browser.post(page, files=parts)
 
 
 @pytest.mark.proves("FR-009")
 def test_pages_actions_and_route_handlers(
-    deployment: Deployment, project: Project, people: People, say: Say
+    website: Website, project: Project, people: People, say: Say
 ) -> None:
-    with (
-        next_app(deployment, project) as app,
-        deployment.tasks_backend(BETTER_AUTH_URL=app.url) as api,
-    ):
-        say("next build, next start")
+    app = website.app
+    with website.service() as api:
         alice, bob = people.sign_up(app), people.sign_up(app, "Bob")
         tasks_page, export = f"{app.origin}/tasks", f"{app.origin}/export"
         away = httpx2.get(tasks_page, timeout=60)
         assert (away.status_code, away.headers["location"]) == (307, "/sign-in")
         say("/tasks, signed out: off to /sign-in")
 
-        answer = submit(alice, tasks_page, title="Buy milk")
+        answer = submit(alice, tasks_page, title="Buy milk", description="")
         assert answer.status_code == 200, answer.text
         hers = alice.at(api)
         (task,) = hers.client.get("/api/v1/tasks").json()["items"]
@@ -73,5 +52,5 @@ def test_pages_actions_and_route_handlers(
         say("Bob, on the same pages: none of them")
 
     scripts = project.directory / ".next/static"
-    assert any(deployment.api in script.read_text() for script in scripts.rglob("*.js"))
+    assert any(website.deployment.api in script.read_text() for script in scripts.rglob("*.js"))
     say("the client component's script calls the task API itself")

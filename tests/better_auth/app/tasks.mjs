@@ -1,4 +1,4 @@
-// In the browser: the task API, as whoever is signed in.
+// In the browser: the task API for the user whose tasks the page shows.
 import { createAuthClient } from "better-auth/client"; // better-auth/react takes the same options
 import { jwtClient } from "better-auth/client/plugins";
 
@@ -6,23 +6,59 @@ export const authClient = createAuthClient({
   plugins: [jwtClient()],
   fetchOptions: {
     onSuccess({ request }) {
-      if (request.method !== "GET") token = undefined; // somebody else may be signed in now
+      if (request.method !== "GET") sessionChanged(); // somebody else may be signed in now
     },
   },
 });
 
-let token;
-
-export async function tasksApi(path, init) {
-  const response = await send(path, init, (token ??= await newToken()));
+// Fails, and sends nothing, if this user is not the one who is signed in.
+export async function tasksApi(user, path, init) {
+  const token = await tokenOf(user);
+  const response = await send(path, init, token);
   if (response.status !== 401) return response;
-  return send(path, init, (token = await newToken())); // it had expired, and nothing was done
+  if (known === token) known = undefined; // it had expired, and nothing was done
+  return send(path, init, await tokenOf(user));
 }
 
-async function newToken() {
-  const { data, error } = await authClient.token();
-  if (error) throw new Error("Signed out", { cause: error }); // off to the sign-in page
-  return data.token;
+let known; // the token
+let session = 0; // counts the changes of the session, in all tabs
+
+function forgetToken() {
+  known = undefined;
+  session++;
+}
+
+function sessionChanged() {
+  forgetToken();
+  tabs?.postMessage("session");
+}
+
+const tabs = globalThis.window && new BroadcastChannel("tasks");
+if (tabs) {
+  tabs.onmessage = forgetToken;
+  let user;
+  authClient.useSession.listen(({ data }) => {
+    if (data?.user.id !== user) sessionChanged(); // by a redirect, say
+    user = data?.user.id;
+  });
+}
+
+async function tokenOf(user) {
+  while (known === undefined) {
+    const began = session;
+    const { data, error } = await authClient.token();
+    if (began !== session) continue; // the token may be of an earlier session
+    if (error?.status === 401) throw new Error("Signed out"); // off to the sign-in page
+    if (error) throw new Error("No answer from the sign-in server", { cause: error });
+    known = data.token;
+  }
+  if (subject(known) !== user) throw new Error("Somebody else is signed in"); // reload the page
+  return known;
+}
+
+function subject(token) {
+  const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+  return JSON.parse(atob(payload)).sub;
 }
 
 function send(path, { headers, ...init } = {}, token) {

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Failed, change, everyTask } from "../lib/changes";
 import { adviceOn } from "../lib/problems";
-import { authClient, tasks } from "../lib/tasks";
+import { authClient, tasksOf } from "../lib/tasks";
 import { tasksClient } from "../lib/tasks-client";
 import type { Problem } from "../lib/tasks-client";
 
@@ -15,6 +15,7 @@ export async function life() {
     email: "alice@example.com",
     password: "correct horse battery staple",
   });
+  const tasks = tasksOf(signedUp!.user.id);
 
   const header = { "Idempotency-Key": crypto.randomUUID() };
   const body = { title: "Buy milk", description: "Two litres" };
@@ -43,7 +44,7 @@ export async function life() {
   const ids = new Set<string>();
   for await (const task of everyTask(tasks)) ids.add(task.id);
   const done = await tasks.GET("/api/v1/tasks", {
-    params: { query: { limit: 5, completed: "true", order: "asc" } },
+    params: { query: { limit: 5, completed: true, order: "asc" } },
   });
 
   const deleted = await tasks.DELETE("/api/v1/tasks/{task_id}", { params: { path } });
@@ -51,7 +52,7 @@ export async function life() {
   if (!(gone instanceof Failed)) throw new Error("it is still there");
 
   return {
-    alice: signedUp?.user.id,
+    alice: signedUp!.user.id,
     created: first.data,
     repeated: again.data,
     replayed: again.response.headers.get("Idempotency-Replayed"),

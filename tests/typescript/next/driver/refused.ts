@@ -1,9 +1,10 @@
 // What must not compile: tsc complains about a directive below that is not needed.
 import { adviceOn } from "@/lib/problems";
-import { tasks } from "@/lib/tasks";
+import { tasksOf } from "@/lib/tasks";
 import type { Advice } from "@/lib/problems";
 import type { Problem } from "@/lib/tasks-client";
 
+const tasks = tasksOf("alice");
 const path = { task_id: "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b" };
 const whole = { title: "Buy milk", description: null, completed: false };
 
@@ -27,6 +28,10 @@ export async function parameters() {
   await tasks.GET("/api/v1/tasks", { params: { query: { order: "newest" } } });
   // @ts-expect-error: a number is wanted
   await tasks.GET("/api/v1/tasks", { params: { query: { limit: "5" } } });
+  // @ts-expect-error: a boolean is wanted
+  await tasks.GET("/api/v1/tasks", { params: { query: { completed: "true" } } });
+  // @ts-expect-error: all tasks, without a filter
+  await tasks.DELETE("/api/v1/tasks");
   // @ts-expect-error: a page that is null is no page
   await tasks.GET("/api/v1/tasks", { params: { query: { cursor: null } } });
   // @ts-expect-error: a typo in the header's name
@@ -51,6 +56,8 @@ export async function bodies() {
   const { title: _, ...rest } = whole;
   // @ts-expect-error: all of a task, and the title is missing
   await tasks.PUT("/api/v1/tasks/{task_id}", { params: { path }, body: rest });
+  // @ts-expect-error: of a selection, only whether they are done can be changed
+  await tasks.PATCH("/api/v1/tasks", { params: { query: { completed: true } }, body: { title: "Buy milk" } });
   // @ts-expect-error: to toggle takes no body
   await tasks.POST("/api/v1/tasks/{task_id}/toggle", { params: { path }, body: whole });
 }
@@ -72,19 +79,11 @@ export async function answers() {
 }
 
 export function failures(problem: Problem): Advice {
-  // @ts-expect-error: a typo in a code
-  if (problem.code === "version_missmatch") return "read again";
+  // @ts-expect-error: a code is a text
+  if (problem.code === 412) return "read again";
   // @ts-expect-error: no such field
   if (problem.errors.some(({ name }) => name === "title")) return "correct";
   // @ts-expect-error: not a problem
   adviceOn({ code: "version_mismatch" });
   return adviceOn(problem);
-}
-
-// @ts-expect-error: some codes have no answer
-export function incomplete({ code }: Problem): Advice {
-  switch (code) {
-    case "version_mismatch":
-      return "read again";
-  }
 }

@@ -2,6 +2,7 @@
 import createClient from "openapi-fetch";
 import type { ClientOptions, FetchOptions, FetchResponse } from "openapi-fetch";
 import type { MediaType, PathsWithMethod, RequiredKeysOf } from "openapi-typescript-helpers";
+import { repeating } from "./repeat";
 import type { components, paths } from "./tasks-api";
 
 export type Task = components["schemas"]["Task"];
@@ -9,7 +10,8 @@ export type TaskPatch = components["schemas"]["TaskPatch"];
 export type Problem = components["schemas"]["Problem"];
 
 export function tasksClient(options: ClientOptions): TasksClient {
-  const client = createClient<paths>(options);
+  const send = options.fetch ?? ((request: Request) => fetch(request));
+  const client = createClient<paths>({ ...options, fetch: repeating(send) });
   client.use({
     onResponse({ response }) {
       if (response.ok || response.headers.get("Content-Type") === "application/problem+json") return;

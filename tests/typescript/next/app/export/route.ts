@@ -3,7 +3,8 @@ import { everyTask } from "@/lib/changes";
 import { tasksOfUser } from "@/lib/tasks-server";
 
 export async function GET() {
+  const { tasks } = await tasksOfUser();
   const all = [];
-  for await (const task of everyTask(await tasksOfUser())) all.push(task);
+  for await (const task of everyTask(tasks)) all.push(task);
   return Response.json(all);
 }

@@ -1,15 +1,21 @@
 // app/tasks/toggle.tsx: a client component, which calls the task API from the browser.
 "use client";
 import { useRouter } from "next/navigation";
-import { tasks } from "@/lib/tasks";
+import { tasksOf } from "@/lib/tasks";
+import { Failure, useAttempt } from "./failure";
 
-export function Toggle({ id }: { id: string }) {
+export function Toggle({ user, id, completed }: { user: string; id: string; completed: boolean }) {
   const router = useRouter();
+  const { attempt, failure, pending } = useAttempt();
   async function toggle() {
-    const params = { path: { task_id: id }, header: { "Idempotency-Key": crypto.randomUUID() } };
-    const { error } = await tasks.POST("/api/v1/tasks/{task_id}/toggle", { params });
-    if (error) alert(error.detail);
-    router.refresh();
+    const params = { path: { task_id: id } };
+    const call = () => tasksOf(user).POST("/api/v1/tasks/{task_id}/toggle", { params });
+    if (await attempt(call)) router.refresh();
   }
-  return <button onClick={toggle}>Done?</button>;
+  return (
+    <>
+      <button onClick={toggle} disabled={pending}>{completed ? "Not done" : "Done"}</button>
+      <Failure failure={failure} />
+    </>
+  );
 }
