@@ -36,6 +36,7 @@ function sessionChanged() {
 const tabs = globalThis.window && new BroadcastChannel("tasks");
 if (tabs) {
   tabs.onmessage = forgetToken;
+  window.addEventListener("pageshow", ({ persisted }) => persisted && forgetToken()); // it was asleep
   let user;
   authClient.useSession.listen(({ data }) => {
     if (data?.user.id !== user) sessionChanged(); // by a redirect, say

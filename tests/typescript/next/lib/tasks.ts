@@ -39,6 +39,7 @@ function sessionChanged() {
 const tabs = typeof window === "undefined" ? undefined : new BroadcastChannel("tasks");
 if (tabs) {
   tabs.onmessage = forgetToken;
+  window.addEventListener("pageshow", ({ persisted }) => persisted && forgetToken()); // it was asleep
   let known: string | undefined;
   authClient.$store.atoms.session?.listen(({ data }: { data: { user: { id: string } } | null }) => {
     if (data?.user.id !== known) sessionChanged(); // by a redirect, say
