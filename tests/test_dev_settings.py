@@ -13,6 +13,7 @@ from tasks_backend import Settings, create_app
 from tasks_backend.dev.app import build
 from tasks_backend.dev.issuer import Issuer
 from tasks_backend.dev.settings import load_settings, report
+from tasks_backend.settings import SettingsError
 
 TASKS = "/api/v1/tasks"
 PAGE = "http://localhost:3000"
@@ -90,6 +91,13 @@ def test_the_settings_of_dev_make_no_other_application_accept_its_tokens(
     with served(app) as url:
         answer = httpx2.get(url + TASKS, headers=bearer(issuer.token("alice")))
     problem(answer, 401, "invalid_token")
+
+
+@pytest.mark.parametrize("url", ["app.example.com", "http://app.example.com", "https://"])
+def test_an_invalid_better_auth_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("BETTER_AUTH_URL", url)
+    with pytest.raises(SettingsError, match=r"BETTER_AUTH_URL|JWKS_URL"):
+        load_settings("postgresql://a@b/c")
 
 
 def test_pages_of_next_dev_may_call_the_api(dev: httpx2.Client) -> None:

@@ -89,8 +89,8 @@ def first_line(error: Exception) -> str:
 async def shares_sessions(url: str) -> bool:
     """Return whether the address leads to a pooler in transaction or statement mode.
 
-    Two clients ask in turn for the process that serves them. If one of them is served by several
-    processes, or both by one, they have no sessions of their own. Nothing is set and no
+    Two clients ask in turn for the process that serves them. The address is a pooler if one client
+    sees two processes, or if both see the same process. Nothing is set and no
     transaction stays open. An address that refuses one of the clients counts as direct.
     """
     clients: list[on_the_loop.Connection] = []
@@ -105,7 +105,7 @@ async def shares_sessions(url: str) -> bool:
                 processes.add(process)
             if max(map(len, seen)) > 1 or seen[0] & seen[1]:
                 return True
-    except TimeoutError:  # the first client: no free connection; the second: each has its own
+    except TimeoutError:  # of the first client: no connection is free, so a pooler; of the second: the first keeps its own
         return not seen[0]
     except DatabaseFailure:
         return False

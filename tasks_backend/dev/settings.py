@@ -3,7 +3,7 @@
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from tasks_backend.dev.issuer import ORIGIN
-from tasks_backend.settings import Names, Settings, SettingsError, load
+from tasks_backend.settings import NO_BETTER_AUTH, Names, Settings, SettingsError, load
 
 _REPLACED = frozenset({"database_url", "database_url_unpooled"})
 _OF_BETTER_AUTH = frozenset({"jwt_issuer", "jwt_audience", "jwks_url", "neon_auth_jwks_url"})
@@ -25,14 +25,16 @@ def load_settings(database_url: str) -> DevelopmentSettings:
     own = {"database_url": database_url, "database_url_unpooled": None}
     try:
         settings: DevelopmentSettings = load(DevelopmentSettings, **own)
-    except SettingsError:
+    except SettingsError as error:
+        if NO_BETTER_AUTH not in str(error):
+            raise
         settings = load(DevelopmentSettings, **own, better_auth_url=ORIGIN)
     return settings
 
 
 def report(settings: DevelopmentSettings) -> list[str]:
-    """Return a line with the settings that are taken from the environment and `.env`, and one with
-    those that are not; none without any.
+    """Return lines for the terminal: the settings that are taken from the environment and `.env`, and
+    those that are not, by the reason. There is no line for an empty group.
     """
     sources = (EnvSettingsSource(DevelopmentSettings), DotEnvSettingsSource(DevelopmentSettings))
     given = {name for source in sources for name in source()} & Settings.model_fields.keys()

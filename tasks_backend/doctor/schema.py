@@ -136,7 +136,7 @@ async def _dump(setting: str, url: str) -> Finding:
     return note(
         check,
         f"pg_dump fails with the login {printable(login)} ({setting}), because row-level security"
-        " applies to it: back up with another login (docs/neon.md, Backup and restore).",
+        " applies to it: back up with another login (docs/operations.md, Backup and restore).",
     )
 
 

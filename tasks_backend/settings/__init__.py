@@ -40,6 +40,8 @@ _ALIASES = {"warn": "warning"}  # of a choice
 _VERBATIM = {"database_url", "database_url_unpooled", "log_salt"}
 """Settings that may have any character inside."""
 
+NO_BETTER_AUTH = "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL"
+
 Names = Annotated[tuple[str, ...], NoDecode]
 Seconds = Annotated[float, "seconds"]
 Bytes = Annotated[int, "bytes"]
@@ -211,9 +213,7 @@ class Settings(DatabaseSettings):
         if known.base_url is None and not (
             known.jwt_issuer and known.jwt_audience and known.keys_url
         ):
-            raise ValueError(
-                "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL"
-            )
+            raise ValueError(NO_BETTER_AUTH)
         keys = urlsplit(known.keys_url)
         if (
             keys.scheme == "http"

@@ -1,8 +1,8 @@
 """The SQL of writes with an idempotency key (decision 0005).
 
 A message has several statements; each sees the effects of the previous ones. The transaction that
-inserts the key's row first does the work; the others wait until it ends and read its result. By then
-they have locked the row, so `delete_expired_keys` cannot delete it. An expired row of the same key is
+inserts the key's row first does the work; the others wait until it ends and read its result. A
+transaction that has waited holds a lock on the row, so `delete_expired_keys` cannot delete it. An expired row of the same key is
 overwritten.
 """
 
@@ -72,8 +72,9 @@ DELETE_EXPIRED_KEYS = select(getattr(func, SCHEMA).delete_expired_keys())
 class IdempotentWrite(NamedTuple):
     """The two messages of a write with a key: without counting, and with counting.
 
-    The columns of the row: attempt, fingerprint, the result, and of each limit the rows left. With
-    counting there is no row if the key is new and the user has reached a limit.
+    Columns of the result: attempt, fingerprint, the result; with counting, one more for each limit:
+    how many rows the user may still add. With counting there is no row if the key is new and the
+    user has reached a limit.
     """
 
     uncounted: Statement

@@ -20,8 +20,8 @@ _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
 
 OWN_ROWS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "random_page_cost": "0"}
-"""PostgreSQL plans for few rows, not for few pages: it never reads other users' tasks instead of the
-caller's many, even if those would be together on fewer pages.
+"""PostgreSQL chooses the plan that reads the fewest rows: only the caller's, even if a scan of all
+users' tasks would read fewer pages.
 """
 
 _AFTER = bindparam("after", type_=Uuid)

@@ -21,9 +21,9 @@ KNOWN_USERS = 10_000  # per process; about 1 MB
 class Limit:
     """The maximum number of rows of one kind per user; 0 means no limit.
 
-    Counting a user's rows costs more than 5 % of a write. So after a count with n rows left, the next
-    n/64 writes are not counted, at most 0.5 % of the limit. Fewer than 64 processes together keep the
-    limit so; the 0.5 % covers rows from elsewhere, such as an import. Close to the limit, and for a
+    Counting a user's rows costs more than 5 % of a write. So after a count that leaves n
+    rows, this process does not count its next n/64 writes. With fewer than 64 processes the limit
+    holds. At most 0.5 % of the limit is uncounted, in case rows also come from an import. Close to the limit, and for a
     small limit, each write is counted.
     """
 
