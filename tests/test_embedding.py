@@ -120,7 +120,7 @@ def check_addresses(base: str, prefix: str, headers: dict[str, str]) -> None:
         for response, status, code in failures:
             body = problem(response, status, code)
             assert body["instance"] == response.request.url.path
-        assert failures[2][0].headers["allow"] == "GET, POST"
+        assert failures[2][0].headers["allow"] == "DELETE, GET, HEAD, PATCH, POST"
         assert client.get(f"{prefix}/readyz").status_code == 200
         document = client.get(f"{prefix}/openapi.json", headers=EVIL).json()
         assert [server["url"] for server in document["servers"]] == [prefix or "/"]

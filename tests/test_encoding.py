@@ -13,7 +13,7 @@ from support.service import User, problem, served
 from support.signing import AUDIENCE, ISSUER, Signer
 
 from tasks_backend import Settings, create_app
-from tasks_backend.db import migrations
+from tasks_backend.db import migration_session, migrations
 
 TASKS = "/api/v1/tasks"
 TITLE = "Käse für Zoë, 牛奶, 🥛 und Łódź"
@@ -22,7 +22,7 @@ TITLE = "Käse für Zoë, 牛奶, 🥛 und Łódź"
 @pytest.fixture
 def old_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Migrate like an older release, which did not check the encoding."""
-    monkeypatch.setattr(migrations, "_connect", psycopg2.connect)
+    monkeypatch.setattr(migration_session, "_connect", psycopg2.connect)
 
 
 def database_in(cluster: Cluster, encoding: str) -> str:

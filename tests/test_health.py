@@ -50,6 +50,8 @@ def test_the_document_describes_every_operation(anonymous: httpx2.Client) -> Non
     assert operations == {
         ("POST", "/api/v1/tasks"),
         ("GET", "/api/v1/tasks"),
+        ("PATCH", "/api/v1/tasks"),
+        ("DELETE", "/api/v1/tasks"),
         ("GET", "/api/v1/tasks/{task_id}"),
         ("PATCH", "/api/v1/tasks/{task_id}"),
         ("PUT", "/api/v1/tasks/{task_id}"),

@@ -9,7 +9,7 @@ import pytest
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
-from support.service import User, connected, problem, served
+from support.service import User, connected, one_answer, problem, served
 
 from tasks_backend import Plugin, Settings, create_app
 
@@ -232,7 +232,7 @@ def test_a_body_that_does_not_come_in_time_is_a_bad_request(
             + f"Authorization: {alice.client.headers['authorization']}\r\n".encode()
             + b'Content-Length: 100\r\n\r\n{"title'
         )
-        answer = connection.recv(65536)
+        answer = one_answer(connection)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in answer
 

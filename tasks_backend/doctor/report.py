@@ -62,9 +62,11 @@ def write_table(findings: list[Finding]) -> None:
 
 
 def _shown(findings: list[Finding]) -> list[Finding]:
-    """Return the findings; only those that were made if the settings stopped all other areas."""
+    """Return the findings; only what is wrong if the settings stopped all other areas."""
     made = [finding for finding in findings if finding.message != SKIPPED]
-    return made if {_area(finding) for finding in made} <= {"settings", "token"} else findings
+    if {_area(finding) for finding in made} <= {"settings", "token"}:
+        return [finding for finding in made if finding.outcome is not Outcome.OK]
+    return findings
 
 
 def _summary(findings: list[Finding]) -> str:

@@ -84,6 +84,7 @@ def tasks_of(user: User) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.mark.proves("EDGE-8")
 def test_a_tab_never_writes_for_another_user(
     website: Website, api: str, people: People, context: BrowserContext, say: Say
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_tab_never_writes_for_another_user(
     say("tab 2: signed out; tab 1 says so, and is sent to the sign-in page")
 
 
+@pytest.mark.proves("EDGE-8")
 def test_a_slow_token_is_not_used_after_the_next_sign_in(
     website: Website, api: str, people: People, context: BrowserContext, say: Say
 ) -> None:

@@ -8,7 +8,7 @@ from better_auth.programs import AuthServer, Deployment
 
 from typescript.project import QUIET, Project
 
-BUILD_TIMEOUT = 300  # seconds
+BUILD_TIMEOUT = 600  # seconds
 
 
 @dataclass(frozen=True)
