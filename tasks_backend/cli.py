@@ -299,14 +299,19 @@ def export_user(subject: UserId) -> None:
     ):
         _silence_log()
         settings: DatabaseSettings = load(DatabaseSettings)
-        asyncio.run(
-            account.export(
-                settings.database_url,
-                subject,
-                sys.stdout.buffer,
-                lambda count: report_progress(f"{count:,} tasks"),
-            )
+        export = account.export(
+            settings.database_url,
+            subject,
+            sys.stdout.buffer,
+            lambda count: report_progress(f"{count:,} tasks"),
         )
+        try:
+            asyncio.run(export)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise account.AccountError(f"the output cannot be written ({error.strerror})") from None
 
 
 @app.command(epilog=examples("user-hash DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"))

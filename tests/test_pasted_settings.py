@@ -364,3 +364,31 @@ def test_no_part_of_a_password_is_shown_or_taken_for_something_else(
     encoded = quote(f"{before}ter2{after}", safe="")
     known = parse_dsn(read_database_url(f"postgresql://user:{encoded}@db.example.com/tasks"))
     assert known["password"] == f"{before}ter2{after}"
+
+
+def _shown(url: str) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - any sentence
+        read_database_url(url)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hun?ter2",
+        "postgresql://u:1?ter2=3/d",
+        "postgresql://u:a/b?ter2=x",
+        "postgresql://u:a?ter2&host=h",
+        "postgresql://h/d?user=u&pass%77ord=a&ter2",
+    ],
+)
+def test_a_part_of_a_password_is_not_named_as_a_parameter(url: str) -> None:
+    assert "ter2" not in _shown(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:p%E4ter2@127.0.0.1:1/d", "postgresql://u@h/%FF", "postgresql://u:\udcff@h/d"],
+)
+def test_a_url_that_is_not_utf_8_has_its_sentence(url: str) -> None:
+    assert _shown(url).startswith("is not UTF-8: percent-encode special characters as UTF-8")

@@ -92,6 +92,16 @@ def test_a_page_after_an_import_of_many_tasks_reads_few_pages(messages: Messages
     check(messages, page("desc", None, limit=101, blocks=140), "person-8", [])
 
 
+@pytest.mark.parametrize("name", ["update all", "delete all", "update all once"])
+def test_a_bulk_change_after_an_import_joins_nothing(messages: Messages, name: str) -> None:
+    """The statistics do not know the tasks, so a join could be quadratic."""
+    messages.cursor.execute(IMPORT)
+    values = MESSAGES[name].values([]) | {"pattern": None}
+    plans = messages.plans(MESSAGES[name].statement, "person-8", **values)
+    for plan in plans:
+        assert not plan.of_type("Nested Loop", "Hash Join", "Merge Join"), plan.nodes
+
+
 @pytest.mark.parametrize("name", ["get", "patch", "toggle", "toggle once", "delete", "whose"])
 def test_another_users_task_reads_no_more_pages(
     messages: Messages, tasks: dict[str, list[str]], name: str

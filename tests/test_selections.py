@@ -77,6 +77,17 @@ def test_an_invalid_search_is_refused(alice: User, text: str, code: str) -> None
         assert (error["field"], error["location"], error["code"]) == ("q", "query", code)
 
 
+@pytest.mark.proves("FR-013", "FR-002")
+@pytest.mark.parametrize("raw", ["%C4", "%FF", "%ED%A0%80", "%EF%BF%BD"])
+def test_a_search_that_is_not_utf_8_is_refused(alice: User, raw: str) -> None:
+    task = alice.create(title="\ufffd")
+    for method in ("GET", "DELETE"):
+        response = alice.client.request(method, f"{TASKS}?completed=false&q={raw}")
+        (error,) = problem(response, 422, "validation_error")["errors"]
+        assert (error["field"], error["code"]) == ("q", "string_unicode")
+    assert alice.read(task["id"]) == task
+
+
 @pytest.mark.proves("FR-013")
 def test_a_search_of_the_maximum_length_is_accepted(alice: User) -> None:
     alice.create(title="🎉" * 200)

@@ -156,9 +156,9 @@ class Settings(DatabaseSettings):
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout: Seconds = Field(default=2.0, ge=0, le=60)
     max_concurrent_requests: int = Field(default=256, ge=1)
-    idempotency_ttl: Seconds = Field(default=86_400.0, gt=0)
-    max_tasks_per_user: int = Field(default=100_000, ge=0)
-    max_idempotency_keys_per_user: int = Field(default=10_000, ge=0)
+    idempotency_ttl: Seconds = Field(default=86_400.0, gt=0, le=366 * 86_400)
+    max_tasks_per_user: int = Field(default=100_000, ge=0, le=2**31)
+    max_idempotency_keys_per_user: int = Field(default=10_000, ge=0, le=2**31)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"

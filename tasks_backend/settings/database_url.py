@@ -17,6 +17,7 @@ _ENCODE = (
     "cannot be split into user, password, host and database: percent-encode special characters in"
     " the user and the password (@ is %40, / is %2F, : is %3A, ? is %3F, # is %23, % is %25)"
 )
+_NOT_UTF8 = "is not UTF-8: percent-encode special characters as UTF-8 (ä is %C3%A4)"
 _PRISMA = {
     "connection_limit",
     "pgbouncer",
@@ -48,6 +49,8 @@ def read_database_url(text: str) -> str:
     Raises ValueError with the reason.
     """
     value = _without_psql(text)
+    if not _is_unicode(value):
+        raise ValueError(_NOT_UTF8)
     if not value:
         raise ValueError("is empty")
     if value[0] in QUOTES or ("://" in value and value[-1] in QUOTES):
@@ -63,6 +66,8 @@ def read_database_url(text: str) -> str:
         parameters = parse_dsn(value)
     except psycopg2.ProgrammingError:  # its message may contain the password
         raise ValueError(_NO_URL) from None
+    except UnicodeError:
+        raise ValueError(_NOT_UTF8) from None
     _check_parameters(parameters)
     return value
 
@@ -96,16 +101,20 @@ def _check_parts(rest: str) -> None:
     if password and not password.strip("*•"):
         raise ValueError("has asterisks for a password: show the password before you copy the URL")
     for pair in query.split("&") if query else ():
-        _check_parameter(pair, query)
+        _check_parameter(pair, query, may_name=has_login)
 
 
-def _check_parameter(pair: str, query: str) -> None:
-    """Refuse a parameter that libpq does not know; name it only if it cannot be a secret."""
+def _check_parameter(pair: str, query: str, *, may_name: bool) -> None:
+    """Refuse a parameter that libpq does not know; name it only if it cannot be a secret.
+
+    `may_name`: a login stands before it. Without one, the password may contain the question mark.
+    """
     name = unquote(pair.partition("=")[0])
     is_known = pair == "ssl=true" or _is_parameter(name)
     if is_known and pair.count("=") == 1:
         return
-    if "password" in query or not re.fullmatch(r"\w{1,40}", name):
+    may_name = may_name or name in _PRISMA or name == "ssl"
+    if "pass" in unquote(query) or not may_name or not re.fullmatch(r"\w{1,40}", name):
         raise ValueError(
             "has something after the ? that is no parameter of PostgreSQL: correct or remove it,"
             " and percent-encode special characters (@ is %40, & is %26, ? is %3F)"
@@ -124,6 +133,11 @@ def _is_parameter(name: str) -> bool:
         return bool(name.isidentifier() and parse_dsn(f"{name}=x"))
     except psycopg2.ProgrammingError:
         return False
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a value of the environment was UTF-8: Python keeps other bytes as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_parameters(parameters: dict[str, str]) -> None:

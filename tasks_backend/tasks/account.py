@@ -54,7 +54,8 @@ async def export(
 
     Memory holds one page of tasks at a time. Each page is read in its own transaction.
     `progress` is called after each page with the number of tasks written so far.
-    Raises AccountError; for an unknown user, before anything is written.
+    Raises AccountError, for an unknown user before anything is written; OSError if the file cannot
+    be written.
     """
     async with _account(url, user_id) as account:
         rows = await account.run(CREATED_AT)

@@ -92,7 +92,7 @@ def idempotent_write(
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `owner` makes the user's row if there may be none. `settings` are for the planner.
+    `owner` comes first: it makes the user's row if there may be none, and locks the user if needed. `settings` are for the planner.
     """
     end = (work, DELETE_EXPIRED_KEYS)
     result = result.with_only_columns(

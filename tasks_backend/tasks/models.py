@@ -49,7 +49,7 @@ TITLE_PATTERN = _trimmed_pattern(
     _SPACES, rf"{_CONTROLS}\u0009\u000a\u000d{_LINE_SEPARATORS}", TITLE_LENGTH
 )
 SEARCH_PATTERN = _trimmed_pattern(
-    rf"\u0009\u000a\u000d{_SPACES}{_LINE_SEPARATORS}", _CONTROLS, SEARCH_LENGTH
+    rf"\u0009\u000a\u000d{_SPACES}{_LINE_SEPARATORS}", rf"{_CONTROLS}\ufffd", SEARCH_LENGTH
 )
 DESCRIPTION_PATTERN = f"^[^{_CONTROLS}]*$"
 
@@ -160,6 +160,8 @@ def _clean_title(title: str) -> str:
 
 
 def _clean_search(text: str) -> str:
+    if "\N{REPLACEMENT CHARACTER}" in text:  # what is not UTF-8 in the URL became this
+        raise PydanticCustomError("string_unicode", "not UTF-8")
     return _trim(_clean_description(text), SEARCH_LENGTH)
 
 

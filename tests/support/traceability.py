@@ -1,7 +1,9 @@
 """Which tests prove which requirement: collected from the marker `proves`, stored in docs."""
 
+import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"no such requirement: {', '.join(sorted(unknown))}")
     if not _whole_suite(session.config):
         return
+    for requirement, name in _of_sessions():
+        proofs[requirement].add(name)
     unproved = [name for name, each in specified.items() if bool(proofs[name]) == each.is_planned]
     if unproved:
         raise pytest.UsageError(f"not proved, or planned although proved: {', '.join(unproved)}")
@@ -65,6 +69,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         DOCUMENT.write_text(document)
     elif not DOCUMENT.exists() or DOCUMENT.read_text() != document:
         raise pytest.UsageError("docs/traceability.md is not current: pytest --write-traceability")
+
+
+def _of_sessions() -> Iterator[tuple[str, str]]:
+    """The requirements of tests with a nox session of their own, which are not collected here."""
+    tests = DOCS.parent / "tests"
+    for path in tests.glob("*/test_*.py"):
+        for part in ast.walk(ast.parse(path.read_text())):
+            if isinstance(part, ast.FunctionDef):
+                for marker in part.decorator_list:
+                    if isinstance(marker, ast.Call) and ast.unparse(marker.func).endswith(
+                        ".proves"
+                    ):
+                        name = f"{path.relative_to(tests)}::{part.name}"
+                        yield from ((ast.literal_eval(each), name) for each in marker.args)
 
 
 @pytest.hookimpl(optionalhook=True)
