@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -70,7 +71,9 @@ def exclusive_session(url: str) -> Iterator[Connection]:
     """Connect, and lock out other migrations until the end. Errors become MigrationError."""
     if is_misparsed(url):  # libpq's message would repeat a part of the password
         raise MigrationError(failure_of(MISPARSED).reason)
-    if "-pooler." in parse_dsn(url).get("host", "") or asyncio.run(shares_sessions(url)):
+    with ThreadPoolExecutor(1) as thread:  # the caller may run in an event loop
+        is_pooled = thread.submit(lambda: asyncio.run(shares_sessions(url))).result()
+    if is_pooled or "-pooler." in parse_dsn(url).get("host", ""):
         raise MigrationError(POOLED)
     try:
         with engine(url).connect() as connection:

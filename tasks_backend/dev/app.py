@@ -2,7 +2,6 @@
 
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -45,13 +44,9 @@ def build(settings: DevelopmentSettings, issuer: Issuer) -> FastAPI:
 
 
 def _migrate(settings: DevelopmentSettings) -> None:
-    """Upgrade the schemas. If that fails, the service runs on the schemas as they were.
-
-    In a thread: migrations run an event loop of their own, and the server's runs already.
-    """
+    """Upgrade the schemas. If that fails, the service runs on the schemas as they were."""
     plugins = load_plugins(settings.plugins)
     try:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(migrations.upgrade, settings.database_url, plugins).result()
+        migrations.upgrade(settings.database_url, plugins)
     except migrations.MigrationError as error:
         logger.error("a migration failed; the schema is as before: %s", error)  # noqa: TRY400 - no traceback

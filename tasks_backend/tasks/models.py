@@ -216,12 +216,7 @@ SearchText = Annotated[
     str,
     BeforeValidator(_normalise_line_breaks),
     AfterValidator(_clean_search),
-    JsonField(
-        description="Only tasks whose title or description contains this text, ignoring case. 1 to "
-        "200 characters (Unicode code points) after trimming.",
-        examples=[examples.SEARCH],
-        json_schema_extra={"pattern": SEARCH_PATTERN},
-    ),
+    JsonField(json_schema_extra={"pattern": SEARCH_PATTERN}),
 ]
 Completed = Annotated[bool, JsonField(description="Whether the task is done.", examples=[False])]
 

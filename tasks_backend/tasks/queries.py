@@ -33,7 +33,14 @@ Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 class _Selection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[SearchText | None, Query()] = None
+    q: Annotated[
+        SearchText | None,
+        Query(
+            description="Only tasks whose title or description contains this text, ignoring case. "
+            "1 to 200 characters (Unicode code points) after trimming.",
+            examples=[examples.SEARCH],
+        ),
+    ] = None
 
     @property
     def pattern(self) -> str | None:

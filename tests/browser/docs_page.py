@@ -49,7 +49,10 @@ class DocsPage:
             row = block.locator(
                 f"tr[data-param-name='{name.replace('_', '-')}'], [data-param-name='{name}']"
             )
-            row.locator("input").fill(value)
+            if (choice := row.locator("select")).count():
+                choice.select_option(value)
+            else:
+                row.locator("input").fill(value)
         if body is not None:
             text = body if isinstance(body, str) else json.dumps(body)
             block.locator("textarea.body-param__text").fill(text)

@@ -10,11 +10,13 @@ from browser.docs_page import DocsPage
 from browser.log import BrowserLog
 from browser.programs import Development
 
-CREATE, LIST, GET, PATCH, PUT, TOGGLE, DELETE = (
+CREATE, LIST, PATCH_ALL, DELETE_ALL, GET, PATCH, PUT, TOGGLE, DELETE = (
     f"tasks_v1_{name}"
     for name in (
         "create_task",
         "list_tasks",
+        "patch_tasks",
+        "delete_tasks",
         "get_task",
         "patch_task",
         "replace_task",
@@ -22,7 +24,7 @@ CREATE, LIST, GET, PATCH, PUT, TOGGLE, DELETE = (
         "delete_task",
     )
 )
-EVERY = [CREATE, LIST, GET, PATCH, PUT, DELETE, TOGGLE, "livez", "readyz"]
+EVERY = [CREATE, LIST, PATCH_ALL, DELETE_ALL, GET, PATCH, PUT, DELETE, TOGGLE, "livez", "readyz"]
 NOBODYS = "01900000-0000-7000-8000-000000000000"
 
 
@@ -59,6 +61,13 @@ def test_every_operation_can_be_tried_without_pasting_anything(
     assert (toggled.status, toggled.body["completed"]) == (200, True)
     deleted = docs.run(DELETE)
     assert (deleted.status, deleted.body) == (204, None)
+    docs.run(CREATE)
+    found = docs.run(LIST, q="MILK", count="true", completed="false")
+    assert (found.status, found.body["total"]) == (200, 1)
+    completed = docs.run(PATCH_ALL, {"completed": True}, completed="false", q="milk")
+    assert (completed.status, completed.body) == (200, {"updated": 1})
+    cleared = docs.run(DELETE_ALL, completed="true", q="milk")
+    assert (cleared.status, cleared.body) == (200, {"deleted": 1})
     assert docs.run("livez").body == {"status": "alive"}
     assert docs.run("readyz").status == 200
     docs.keep("3-all-run")
