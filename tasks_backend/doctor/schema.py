@@ -74,7 +74,11 @@ async def _revision(url: str, server: Server, plugins: Iterable[History]) -> Fin
     revision = None
     async with open_connection(url) as connection:
         for schema, history in [*plugins, (SCHEMA, REVISIONS)]:
-            rows = await connection.fetch(revision_of(schema), {ROLE: server.login.role or "none"})
+            try:
+                message, values = revision_of(schema), {ROLE: server.login.role or "none"}
+                rows = await connection.fetch(message, values)
+            except DatabaseFailure as failure:
+                return problem(check, f"It cannot be read: the schema {schema}: {failure}.")
             outdated, _ = shortcomings(schema, history, rows)
             if outdated:
                 return problem(check, f"It is too old: {outdated}.")
