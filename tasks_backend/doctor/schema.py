@@ -78,6 +78,8 @@ async def _revision(url: str, server: Server, plugins: Iterable[History]) -> Fin
                 message, values = revision_of(schema), {ROLE: server.login.role or "none"}
                 rows = await connection.fetch(message, values)
             except DatabaseFailure as failure:
+                if schema == SCHEMA:
+                    raise
                 return problem(check, f"It cannot be read: the schema {schema}: {failure}.")
             outdated, _ = shortcomings(schema, history, rows)
             if outdated:
