@@ -71,9 +71,11 @@ def exclusive_session(url: str) -> Iterator[Connection]:
     """Connect, and lock out other migrations until the end. Errors become MigrationError."""
     if is_misparsed(url):  # libpq's message would repeat a part of the password
         raise MigrationError(failure_of(MISPARSED).reason)
+    if "-pooler." in parse_dsn(url).get("host", ""):
+        raise MigrationError(POOLED)
     with ThreadPoolExecutor(1) as thread:  # the caller may run in an event loop
         is_pooled = thread.submit(lambda: asyncio.run(shares_sessions(url))).result()
-    if is_pooled or "-pooler." in parse_dsn(url).get("host", ""):
+    if is_pooled:
         raise MigrationError(POOLED)
     try:
         with engine(url).connect() as connection:

@@ -37,7 +37,6 @@ from tasks_backend.tasks.statements import (
     COMPLETED,
     USER_ID,
     idempotency,
-    new_owner,
     task,
 )
 
@@ -69,7 +68,7 @@ def _idempotent(changed: CTE) -> IdempotentWrite:
         select(literal_column("0").label("count")),
         update(IdempotencyKey).where(is_first).values(count=_count(changed).scalar_subquery()),
         select(idempotency["count"]).where(is_this_key),
-        owner=(lock_user, new_owner),
+        locks_user=True,
         settings=OWN_ROWS,
     )
 

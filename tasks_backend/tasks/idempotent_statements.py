@@ -87,20 +87,30 @@ def idempotent_write(
     result: Select[Any],
     *,
     owner: Sequence[Executable] = (new_owner,),
+    locks_user: bool = False,
     limits: Sequence[Count] = (KEYS,),
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `owner` comes first: it makes the user's row if there may be none, and locks the user if needed. `settings` are for the planner.
+    `owner` makes the user's row if there may be none. `locks_user`: one write of a user at a time,
+    as with counting. `settings` are for the planner.
     """
+    lock = (lock_user,) if locks_user else ()
     end = (work, DELETE_EXPIRED_KEYS)
     result = result.with_only_columns(
         idempotency.attempt, idempotency.fingerprint, *result.selected_columns
     )
     return IdempotentWrite(
         statement(
-            _limit_lock_wait, *owner, _claim(values), *end, result, idempotent=True, **settings
+            _limit_lock_wait,
+            *lock,
+            *owner,
+            _claim(values),
+            *end,
+            result,
+            idempotent=True,
+            **settings,
         ),
         statement(
             _limit_lock_wait,
