@@ -186,18 +186,24 @@ LIST = _operation(
 )
 _SELECTION_PROBLEMS = (VersionMismatch, *_IDEMPOTENCY_PROBLEMS)
 _INVALID_SELECTION = ValidationFailed([field_error("query", "completed", "missing")])
+
+
+def _count(word: str, model: type, field: str) -> dict[int | str, dict[str, Any]]:
+    return _success(
+        200,
+        f"The number of tasks that were {word}.",
+        model,
+        {"Three tasks": {field: 3}, "No tasks": {field: 0}},
+        {},
+        Idempotency_Replayed=_REPLAYED,
+    )
+
+
 PATCH_ALL = _operation(
     "Complete or reopen tasks",
     "Sets `completed` of all of the caller's tasks that the query selects: all of them or, if it "
     "fails, none. Tasks that already are so are not changed.",
-    _success(
-        200,
-        "The number of tasks that were changed.",
-        TasksUpdated,
-        {"Three tasks": {"updated": 3}, "No tasks": {"updated": 0}},
-        {},
-        Idempotency_Replayed=_REPLAYED,
-    )
+    _count("changed", TasksUpdated, "updated")
     | problems(UnsupportedMediaType, MalformedJson, _INVALID_SELECTION, *_SELECTION_PROBLEMS),
     _IDEMPOTENCY_KEY,
     request=body(
@@ -211,15 +217,7 @@ DELETE_ALL = _operation(
     "Delete tasks",
     "Deletes all of the caller's tasks that the query selects, for good: all of them or, if it "
     "fails, none.",
-    _success(
-        200,
-        "The number of tasks that were deleted.",
-        TasksDeleted,
-        {"Three tasks": {"deleted": 3}, "No tasks": {"deleted": 0}},
-        {},
-        Idempotency_Replayed=_REPLAYED,
-    )
-    | problems(_INVALID_SELECTION, *_SELECTION_PROBLEMS),
+    _count("deleted", TasksDeleted, "deleted") | problems(_INVALID_SELECTION, *_SELECTION_PROBLEMS),
     _IDEMPOTENCY_KEY,
 )
 GET = _operation(
