@@ -134,17 +134,13 @@ class Workers(Multiprocess):
         self.config.timeout_worker_healthcheck = usual
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that died or do not answer, and log a warning for each."""
-        before = [(worker, worker.exitcode) for worker in self.processes]
+        """Replace the workers that died, log a warning for each. One that does not answer is killed."""
+        before = list(self.processes)
         super().keep_subprocess_alive()
-        for (worker, exit_code), current in zip(before, self.processes, strict=True):
+        for worker, current in zip(before, self.processes, strict=True):
             if current is not worker:
-                hung = exit_code is None and worker.exitcode == -signal.SIGKILL
                 logger.warning(
-                    "worker %s %s (%s); another one starts",
-                    worker.pid,
-                    "did not answer" if hung else "died",
-                    _end(worker.exitcode),
+                    "worker %s died (%s); another one starts", worker.pid, _end(worker.exitcode)
                 )
 
     def terminate_all(self) -> None:
