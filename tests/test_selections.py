@@ -1,13 +1,27 @@
 """Search, totals, and changes of all tasks that a query selects (contract 1.1)."""
 
+import contextlib
 import secrets
+import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx2
+import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
+from support.databases import Cluster
+from support.plans import Messages
 from support.service import User, problem
+from support.waiting import until
+
+from tasks_backend.db.statements import Statement
+from tasks_backend.tasks.account_statements import ERASE
+from tasks_backend.tasks.bulk_statements import DELETE_ALL_IDEMPOTENT, UPDATE_ALL_IDEMPOTENT
+from tasks_backend.tasks.idempotent_statements import TOGGLE_IDEMPOTENT
 
 TASKS = "/api/v1/tasks"
 NO_KEY: dict[str, str] = {}
@@ -390,3 +404,56 @@ def test_concurrent_deletions_count_each_task_once(alice: User) -> None:
         )
     assert sum(counts) == 40
     assert titles(alice) == []
+
+
+@pytest.mark.proves("FR-015")
+@pytest.mark.parametrize("bulk", [UPDATE_ALL_IDEMPOTENT.uncounted, DELETE_ALL_IDEMPOTENT.uncounted])
+@pytest.mark.parametrize("other", [TOGGLE_IDEMPOTENT.uncounted, ERASE])
+def test_a_bulk_change_has_no_deadlock(
+    alice: User, cluster: Cluster, database: str, other: Statement, bulk: Statement
+) -> None:
+    """Both need one task and one key (of one name) or its user. The other message comes first."""
+    task = alice.create()
+    values: dict[str, Any] = {
+        "id": task["id"],
+        "any_version": True,
+        "versions": [],
+        "completed": False,
+        "new_completed": True,
+        "pattern": None,
+        "key": "k",
+        "fingerprint": "f",
+        "ttl": timedelta(hours=1),
+    }
+
+    def send(message: Statement) -> None:
+        with contextlib.closing(psycopg2.connect(database)) as connection, connection:
+            Messages(connection.cursor()).send(
+                message, alice.sub, **values, attempt=str(uuid.uuid4())
+            )
+
+    def waiting(count: int) -> Callable[[], bool]:
+        def are() -> bool:
+            watch.execute(
+                "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+            return bool(watch.fetchone() == (count,))
+
+        return are
+
+    name = parse_dsn(database)["dbname"]
+    with (
+        cluster.cursor(name) as holder,
+        cluster.cursor(name) as watch,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        holder.execute("BEGIN")
+        holder.execute("SELECT FROM tasks_backend.tasks WHERE id = %s FOR UPDATE", (task["id"],))
+        first = pool.submit(send, other)
+        until(waiting(1))
+        second = pool.submit(send, bulk)
+        until(waiting(2))
+        holder.execute("COMMIT")
+        first.result()
+        second.result()

@@ -18,19 +18,21 @@ from sqlmodel import col
 
 from tasks_backend.db.statements import SCHEMA, Statement, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task, User
+from tasks_backend.tasks.quota_statements import lock_user
 from tasks_backend.tasks.statements import USER_ID
 
 CREATED_AT = statement(select(col(User.created_at)).where(col(User.id) == USER_ID), idempotent=True)
 
 # As the user: row-level security limits it to their own rows. Rows that are added meanwhile, and those
 # of plugins, are deleted by the foreign keys' cascade. The lock order is the same everywhere: tasks,
-# keys, user.
+# keys, user. A bulk change locks its key first, so the user's lock separates the two.
 
 _COUNT = bindparam("count", f"{SCHEMA}.erased_tasks", type_=Text)
 
 _erased = delete(Task).where(col(Task.user_id) == USER_ID).returning(col(Task.id)).cte("erased")
 
 ERASE = statement(
+    lock_user,
     select(
         func.set_config(
             _COUNT,

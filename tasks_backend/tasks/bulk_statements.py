@@ -68,7 +68,7 @@ def _idempotent(changed: CTE) -> IdempotentWrite:
         select(literal_column("0").label("count")),
         update(IdempotencyKey).where(is_first).values(count=_count(changed).scalar_subquery()),
         select(idempotency["count"]).where(is_this_key),
-        locks_user=True,
+        locks=(lock_user,),
         settings=OWN_ROWS,
     )
 

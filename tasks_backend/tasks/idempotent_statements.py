@@ -31,7 +31,14 @@ from sqlalchemy.sql.expression import Executable
 
 from tasks_backend.db.statements import SCHEMA, Statement, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task
-from tasks_backend.tasks.quota_statements import INDEXED, KEYS, TASKS, Count, lock_user
+from tasks_backend.tasks.quota_statements import (
+    INDEXED,
+    KEYS,
+    TASKS,
+    Count,
+    lock_user,
+    lock_user_shared,
+)
 from tasks_backend.tasks.statements import (
     COMPLETED,
     DESCRIPTION,
@@ -87,16 +94,15 @@ def idempotent_write(
     result: Select[Any],
     *,
     owner: Sequence[Executable] = (new_owner,),
-    locks_user: bool = False,
+    locks: Sequence[Executable] = (),
     limits: Sequence[Count] = (KEYS,),
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `owner` makes the user's row if there may be none. `locks_user`: one write of a user at a time,
-    as with counting. `settings` are for the planner.
+    `owner` makes the user's row if there may be none. `locks` come before any row lock; with
+    counting, that is always the user's lock. `settings` are for the planner.
     """
-    lock = (lock_user,) if locks_user else ()
     end = (work, DELETE_EXPIRED_KEYS)
     result = result.with_only_columns(
         idempotency.attempt, idempotency.fingerprint, *result.selected_columns
@@ -104,7 +110,7 @@ def idempotent_write(
     return IdempotentWrite(
         statement(
             _limit_lock_wait,
-            *lock,
+            *locks,
             *owner,
             _claim(values),
             *end,
@@ -186,4 +192,6 @@ TOGGLE_IDEMPOTENT = idempotent_write(
     .join(Task, is_own_task)  # a deleted task answers 404
     .where(is_this_key),
     owner=(),
+    # It locks its task before its key; a bulk change does it the other way round.
+    locks=(lock_user_shared,),
 )

@@ -42,7 +42,10 @@ _MAX_TASKS = bindparam("max_tasks", type_=BigInteger)  # None means no limit, as
 _MAX_KEYS = bindparam("max_keys", type_=BigInteger)
 _LOCK_CLASS = 0x7461736B  # "task": separates these advisory locks from other programs'
 
-lock_user = select(func.pg_advisory_xact_lock(_LOCK_CLASS, func.hashtext(USER_ID)))
+_USER_LOCK = (_LOCK_CLASS, func.hashtext(USER_ID))
+lock_user = select(func.pg_advisory_xact_lock(*_USER_LOCK))
+lock_user_shared = select(func.pg_advisory_xact_lock_shared(*_USER_LOCK))
+"""For writes that may run beside each other, but not beside one that has `lock_user`."""
 INDEXED = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 

@@ -50,7 +50,7 @@ class Counts:
 
 
 class Messages:
-    """Sends the service's messages in transactions that are rolled back.
+    """Sends the service's messages in transactions that are rolled back, except for `send`.
 
     The cursor's login must be suitable for the service. Earlier changes in the transaction,
     such as a dropped index, are rolled back too.
@@ -78,11 +78,15 @@ class Messages:
         """Send the message unchanged and return what it added to this transaction's counts."""
         self.cursor.execute("SAVEPOINT message")
         before = self._counted()
-        self.cursor.execute(statement.message, self._values(statement, user_id, parameters))
+        self.send(statement, user_id, **parameters)
         after = self._counted()
         self.cursor.execute("ROLLBACK TO message")
         tables, indexes, blocks = (new - old for new, old in zip(after, before, strict=True))
         return Counts(tables, indexes, blocks.total())
+
+    def send(self, statement: Statement, user_id: str, **parameters: Any) -> None:
+        """Send the message unchanged."""
+        self.cursor.execute(statement.message, self._values(statement, user_id, parameters))
 
     def _values(self, statement: Statement, user_id: str, parameters: Any) -> dict[str, Any]:
         caller = {ROLE: self._role, CALLER: user_id, STATEMENT_TIMEOUT: "60000"}
