@@ -14,12 +14,12 @@ import pytest
 from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
 from support.commands import invoked
-from support.service import User, problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.http.access_log import user_hasher
 from tasks_backend.serving.log_format import JsonFormatter, TextFormatter, logging_config
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 FIELDS = {

@@ -17,16 +17,16 @@ from typing import Any
 import httpx2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from support.proxy import PostgresProxy
-from support.service import User, served
-from support.signing import Signer
 from typer.testing import CliRunner, Result
 
 from tasks_backend import Settings, create_app
 from tasks_backend.cli import app
 from tasks_backend.db import migrations
 from tasks_backend.tasks import account
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 PASSWORD = "correct-horse-battery"

@@ -40,7 +40,7 @@ ROOMS = [
     {"app"},
     {"__init__", "doctor", "serving"},
     {"dev"},
-    {"cli"},
+    {"cli", "testing"},
     {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

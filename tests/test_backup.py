@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 from support.commands import invoked
-from support.databases import NEON_OWNER, PLAIN_OWNER
 
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER
 
 pytest.importorskip("psutil", reason="the server's programs are watched with it")
 

@@ -11,16 +11,16 @@ import pytest
 from psycopg2.extensions import make_dsn
 from support.addresses import Refusing, black_hole, silent_server
 from support.commands import invoked
-from support.databases import PLAIN_OWNER, Cluster
 from support.proxy import PostgresProxy
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import causes, failure_log, migrations
 from tasks_backend.db.connection import connect
 from tasks_backend.db.failure_log import FailureLog
 from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.testing.databases import PLAIN_OWNER, Cluster
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 PASSWORD = "hunter2"

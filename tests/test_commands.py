@@ -12,14 +12,14 @@ import httpx2
 import psycopg2
 import pytest
 from support.commands import free_port, invoked, process, run, serving
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer, json_answer
 from support.plugins import install_plugin
-from support.service import problem
-from support.signing import Signer
 
 from tasks_backend.db.statements import REVISIONS
 from tasks_backend.dev.issuer import Issuer
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer, json_answer
+from tasks_backend.testing.service import problem
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.service import User, problem
+
+from tasks_backend.testing.service import User, problem
 
 WHOLE = {"title": "Bread", "description": None, "completed": True}
 WRITES: list[Any] = [

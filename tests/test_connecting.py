@@ -12,8 +12,6 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from support.addresses import Refusing, black_hole, resolve_with, silent_server
 from support.commands import invoked
 from support.proxy import PostgresProxy
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import connection as connections
@@ -22,6 +20,8 @@ from tasks_backend.db.connection import connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
 from tasks_backend.settings import SettingsError, load
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 

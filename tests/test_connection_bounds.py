@@ -20,12 +20,13 @@ import psycopg2
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
-from support.service import at_rest, connected, one_answer, overloaded, problem, rest, served
-from support.signing import Signer
-from support.waiting import until
+from support.service import at_rest, connected, one_answer, overloaded, rest
 
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.serving import connection_bounds
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 pytestmark = pytest.mark.proves("FR-018", "EDGE-9")
 

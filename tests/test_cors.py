@@ -2,9 +2,9 @@
 
 import httpx2
 import pytest
-from support.service import User, problem, served
 
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.service import User, problem, served
 
 ALLOWED = "https://app.example.com"
 EXPOSED = {"ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"}

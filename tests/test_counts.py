@@ -2,7 +2,8 @@
 
 import httpx2
 import pytest
-from support.service import User, problem
+
+from tasks_backend.testing.service import User, problem
 
 pytestmark = pytest.mark.proves("FR-002", "EDGE-9")
 

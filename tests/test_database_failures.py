@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import psycopg2
 import pytest
-from support.databases import NEON_OWNER, Cluster
 from support.proxy import PostgresProxy
-from support.service import User, problem, served
-from support.signing import Signer
-from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 

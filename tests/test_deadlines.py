@@ -17,10 +17,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy import func, select
-from support.databases import Cluster
 from support.proxy import PostgresProxy
-from support.service import User, problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db.connection import connect
@@ -29,6 +26,9 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import statement
 from tasks_backend.errors import DeadlineExceeded
 from tasks_backend.http.caller import Caller
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 REQUEST_TIMEOUT = 4.0  # seconds

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from support.commands import invoked
-from support.databases import SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
 from tasks_backend.dev.demonstration import seed
 from tasks_backend.settings import Settings
+from tasks_backend.testing.databases import SUPERUSER, Cluster
 
 COMMANDS = Path(__file__).parents[1] / "docs" / "commands.md"
 MINE = "01900000-0000-7000-85ed-1234567890ab"  # only its end is a seed's

@@ -15,7 +15,9 @@ import pytest
 from support.commands import COMMAND, environment, free_port
 from support.plugins import install_plugin
 from support.programs import Program
-from support.waiting import listens, until
+from support.waiting import listens
+
+from tasks_backend.testing.waiting import until
 
 DEV = [*COMMAND[1:], "dev"]
 TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"

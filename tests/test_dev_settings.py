@@ -5,15 +5,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from support.key_server import KeyServer
-from support.service import problem, served
-from support.signing import AUDIENCE, ISSUER, Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.dev.app import build
 from tasks_backend.dev.issuer import Issuer
 from tasks_backend.dev.settings import load_settings, report
 from tasks_backend.settings import SettingsError
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer
 
 TASKS = "/api/v1/tasks"
 PAGE = "http://localhost:3000"

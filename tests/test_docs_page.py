@@ -11,13 +11,14 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
-from support.service import connected, problem, rest, served
+from support.service import connected, rest
 
 from tasks_backend import Settings, create_app
 from tasks_backend.dev.app import build
 from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
 from tasks_backend.dev.settings import load_settings
 from tasks_backend.openapi.docs_page import POLICY
+from tasks_backend.testing.service import problem, served
 
 TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
 

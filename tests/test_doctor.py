@@ -27,10 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from psycopg2.extensions import make_dsn, parse_dsn
 from support.commands import run
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
-from support.key_server import Answer, KeyServer, json_answer
 from support.proxy import PostgresProxy
-from support.signing import AUDIENCE, ISSUER, Signer, key_set
 from typer.testing import CliRunner
 
 from tasks_backend.auth.tokens import ACCESS_TOKEN_CLAIMS, ID_TOKEN_CLAIMS
@@ -42,6 +39,9 @@ from tasks_backend.doctor import claims, clocks
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import CHECKS, SKIPPED
 from tasks_backend.settings import Settings
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.key_server import Answer, KeyServer, json_answer
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer, key_set
 
 PASSWORD = "correct-horse-battery"
 SUB = "user-6fd1e0b2a94c"

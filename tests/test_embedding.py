@@ -15,15 +15,15 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from support import commands
 from support.commands import serving
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer, json_answer
 from support.programs import output
-from support.service import problem, served
-from support.signing import Signer, key_set
 
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.serving import server
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer, json_answer
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer, key_set
 
 DOCUMENT = Path(__file__).parents[1] / "docs/embedding.md"
 MOUNTED, TWO, TESTED = re.findall(

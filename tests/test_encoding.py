@@ -8,12 +8,12 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 from support.commands import invoked
-from support.databases import NEON_OWNER, Cluster
-from support.service import User, problem, served
-from support.signing import AUDIENCE, ISSUER, Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migration_session, migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer
 
 TASKS = "/api/v1/tasks"
 TITLE = "Käse für Zoë, 牛奶, 🥛 und Łódź"

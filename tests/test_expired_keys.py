@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import httpx2
 import psycopg2
 import pytest
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from support.plan_cases import ANY, NEW, ONCE
 from support.plans import Messages
 from support.proxy import PostgresProxy
-from support.service import User, served
-from support.signing import Signer
 from support.statements import STATEMENTS
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 AT_ONCE = 10

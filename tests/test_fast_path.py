@@ -8,12 +8,12 @@ import httpx2
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Body, Cookie, Depends, Header, Request, Response
 from fastapi.routing import RouteContext, iter_route_contexts
-from support.service import served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.http.fast_path import compile_endpoint
 from tasks_backend.http.resource import Resource
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
 
 NOBODYS = "01234567-89ab-7def-8123-456789abcdef"
 

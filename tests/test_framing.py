@@ -12,7 +12,9 @@ from typing import Self
 
 import httpx2
 import pytest
-from support.service import User, connected, problem
+from support.service import connected
+
+from tasks_backend.testing.service import User, problem
 
 pytestmark = pytest.mark.proves("FR-018", "EDGE-7")
 

@@ -12,11 +12,13 @@ from threading import Event
 import httpx2
 import pytest
 from support.commands import process as serving_process
-from support.key_server import KeyServer, failing_answer, held_answer, json_answer
+from support.key_server import failing_answer, held_answer
 from support.programs import Program
-from support.service import problem
-from support.signing import Signer, key_set
-from support.waiting import until
+
+from tasks_backend.testing.key_server import KeyServer, json_answer
+from tasks_backend.testing.service import problem
+from tasks_backend.testing.signing import Signer, key_set
+from tasks_backend.testing.waiting import until
 
 REFRESH_AFTER = 0.4  # seconds
 ASLEEP = 2 * REFRESH_AFTER + 0.3  # seconds until keys are no longer fresh

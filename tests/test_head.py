@@ -5,9 +5,10 @@ import asyncio
 import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
-from support.service import User, connected, problem, served
+from support.service import connected
 
 from tasks_backend import Plugin, Settings, create_app
+from tasks_backend.testing.service import User, problem, served
 
 TASKS = "/api/v1/tasks"
 NOBODYS = f"{TASKS}/019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"

@@ -2,12 +2,12 @@
 
 import httpx2
 import pytest
-from support.databases import NEON_OWNER, Cluster
-from support.service import problem, served
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import REVISIONS
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import problem, served
 
 MARK = "UPDATE tasks_backend.alembic_version SET version_num = %s"
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from support.service import User, problem
+
+from tasks_backend.testing.service import User, problem
 
 pytestmark = pytest.mark.proves("FR-002", "EDGE-5", "US1-AC2")
 

@@ -45,13 +45,14 @@ from support.hostile_endpoint import (
     redirect,
     silent,
 )
-from support.key_server import Answer, KeyServer, failing_answer, held_answer, json_answer
-from support.service import problem, served
-from support.signing import AUDIENCE, Signer, key_set
-from support.waiting import until
+from support.key_server import failing_answer, held_answer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.auth.keys import parse_key_set
+from tasks_backend.testing.key_server import Answer, KeyServer, json_answer
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import AUDIENCE, Signer, key_set
+from tasks_backend.testing.waiting import until
 
 CANARY = "nothing-of-this-may-be-repeated"
 IMPATIENT, PATIENT = 0.25, 10.0  # seconds for a fetch that must fail, or must not

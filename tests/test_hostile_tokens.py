@@ -44,14 +44,15 @@ from support.forgery import (
     with_stray_bits,
     without,
 )
-from support.key_server import KeyServer, json_answer
-from support.service import connected, one_answer, problem, served
-from support.signing import ISSUER, Signer, key_set
-from support.waiting import until
+from support.service import connected, one_answer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.auth.clock import LEEWAY
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX
+from tasks_backend.testing.key_server import KeyServer, json_answer
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import ISSUER, Signer, key_set
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 PUBLIC = {"/livez", "/readyz"}

@@ -9,13 +9,13 @@ from typing import Any
 import httpx2
 import psycopg2
 import pytest
-from conftest import NewUser
 from psycopg2.extensions import parse_dsn
-from support.databases import Cluster
-from support.service import User, problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.fixtures import NewUser
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 

@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.forgery import base64url
 from support.hostile_endpoint import Behaviour, HostileEndpoint, Visit
-from support.key_server import PATIENCE, Answer, KeyServer, failing_answer, held_answer, json_answer
-from support.signing import Signer, key_set
+from support.key_server import PATIENCE, failing_answer, held_answer
 from support.waiting import soon
 
 from tasks_backend.auth.key_endpoint import MAX_BYTES
@@ -29,6 +28,8 @@ from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import DEVELOPMENT_PREFIX, MAX_KEYS, NotAKeySet, parse_key_set
 from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS
+from tasks_backend.testing.key_server import Answer, KeyServer, json_answer
+from tasks_backend.testing.signing import Signer, key_set
 
 LONG = 3600.0  # seconds: never, within a test
 MAX_WAITING = 16  # waiting requests, unless a test sets another number

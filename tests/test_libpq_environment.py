@@ -8,13 +8,13 @@ import httpx2
 import psycopg2
 import pytest
 from support.commands import process, run
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer
-from support.service import served
-from support.signing import AUDIENCE, ISSUER, Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.settings.environment import LIBPQ
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer
 
 HOSTILE = {
     "PGCLIENTENCODING": "LATIN1",

@@ -10,14 +10,15 @@ import httpx2
 import psycopg2
 import pytest
 from fastapi import FastAPI
-from support.service import at_rest, connected, problem, rest, served
-from support.signing import Signer
-from support.waiting import until
+from support.service import at_rest, connected, rest
 
 from tasks_backend import Settings, create_app
 from tasks_backend.errors import Overloaded
 from tasks_backend.http import counted_warning
 from tasks_backend.http.limiter import ConcurrencyLimiter
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 LIMIT = 8

@@ -14,11 +14,12 @@ import httpx2
 import pytest
 from support.commands import COMMAND, free_port
 from support.programs import Program, running
-from support.waiting import answers, until
+from support.waiting import answers
 
 from tasks_backend.serving import log_handler
 from tasks_backend.serving.log_format import JsonFormatter
 from tasks_backend.serving.log_handler import BackgroundHandler
+from tasks_backend.testing.waiting import until
 
 pytestmark = pytest.mark.proves("FR-018")
 

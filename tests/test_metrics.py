@@ -13,11 +13,11 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from support.commands import process, run, serving
 from support.proxy import PostgresProxy
-from support.service import User, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.observability.instruments import Instruments
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 ONE = f"{TASKS}/{{task_id}}"

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg2
 import pytest
 from support.commands import invoked
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import REVISIONS
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 FILL = """
 INSERT INTO tasks_backend.users (id) VALUES ('u');

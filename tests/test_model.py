@@ -30,15 +30,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support import requests
-from support.databases import NEON_OWNER, Cluster
 from support.model import Condition, Cursor, Json, Model, Refused, Written
-from support.service import problem, served
-from support.signing import Signer
 from support.statements import STATEMENTS, plant
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import Statement
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 PEOPLE = 3

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx2
 import psycopg2
 import pytest
-from support.databases import NEON_OWNER, Cluster
-from support.service import User, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "neon.md").read_text()
 

@@ -14,12 +14,12 @@ from fastapi import APIRouter, FastAPI, Query
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.documents import COMMITTED, SETTINGS, document
-from support.service import served
 
 from tasks_backend import Plugin, create_app
 from tasks_backend.errors import ApiError
 from tasks_backend.openapi import Tag, body, problems
 from tasks_backend.tasks import examples
+from tasks_backend.testing.service import served
 
 COMMAND = (
     "DATABASE_URL=postgresql://a/b BETTER_AUTH_URL=https://c.de"

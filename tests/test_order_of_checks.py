@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from support.service import User, connected, problem
+from support.service import connected
+
+from tasks_backend.testing.service import User, problem
 
 TASKS = "/api/v1/tasks"
 NOBODYS = "019aa1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"

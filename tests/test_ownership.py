@@ -4,7 +4,8 @@ import uuid
 from typing import Any
 
 import pytest
-from support.service import User, problem
+
+from tasks_backend.testing.service import User, problem
 
 WHOLE = {"title": "Mine now", "description": None, "completed": True}
 WRITES: list[Any] = [

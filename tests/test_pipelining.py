@@ -12,12 +12,13 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response, StreamingResponse
-from support.service import at_rest, connected, overloaded, served
-from support.signing import Signer
+from support.service import at_rest, connected, overloaded
 
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.http.limiter import credential_sender, user_sender
 from tasks_backend.serving.http_protocol import Protocol
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
 
 pytestmark = pytest.mark.proves("FR-018", "EDGE-9")
 

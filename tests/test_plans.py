@@ -8,7 +8,6 @@ from typing import Any
 import psycopg2
 import pytest
 from sqlalchemy import Text, cast, func, select
-from support.databases import NEON_OWNER, Cluster
 from support.plan_cases import EACH, FILL, MESSAGES, PAGES, Message, page
 from support.plans import Messages
 from support.statements import STATEMENTS
@@ -18,6 +17,7 @@ from tasks_backend.db.statements import statement
 from tasks_backend.tasks import account_statements, statements
 from tasks_backend.tasks.list_statements import PAGES as LISTS
 from tasks_backend.tasks.list_statements import Page
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 _PAGE: Any = LISTS[Page("desc")].constructs[0]
 _BY_TITLE = _PAGE.order_by(None).order_by(func.lower(statements.task.title))

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from support.service import User, problem
 
 from tasks_backend import Plugin, PluginError, Settings, create_app
+from tasks_backend.testing.service import User, problem
 
 TASKS = "/api/v1/tasks"
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from support.databases import NEON_OWNER, Cluster
 
 from tasks_backend import Plugin, statement
 from tasks_backend.db import migrations
@@ -28,6 +27,7 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import DatabaseUnavailable
 from tasks_backend.http.caller import Caller
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 MIGRATION = """
 from alembic import op

@@ -12,13 +12,13 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, NoMatchFound
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app, row_level_security
 from tasks_backend import plugin as plugins
 from tasks_backend.http.resource import Resource
 from tasks_backend.tasks import plugin as tasks
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 router = APIRouter()
 nested = APIRouter(prefix="/nested")

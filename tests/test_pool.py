@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from psycopg2.extensions import make_dsn
-from support.databases import Cluster
 from support.proxy import PostgresProxy
 from support.waiting import soon
 
@@ -14,6 +13,7 @@ from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import Overloaded
 from tasks_backend.http import counted_warning
+from tasks_backend.testing.databases import Cluster
 
 ME = "SELECT pg_backend_pid()"
 

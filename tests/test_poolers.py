@@ -12,13 +12,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 from support.commands import free_port, invoked
-from support.databases import NEON_OWNER, Cluster
 from support.programs import PLACES, Program, executable
 from support.waiting import listens
 
 from tasks_backend.db import migration_session as session
 from tasks_backend.db import migrations
 from tasks_backend.db.session_statements import TRY_LOCK
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 pytest.importorskip("psutil", reason="the pooler is watched with it")
 

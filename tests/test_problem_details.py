@@ -9,9 +9,10 @@ import pytest
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
-from support.service import User, connected, one_answer, problem, served
+from support.service import connected, one_answer
 
 from tasks_backend import Plugin, Settings, create_app
+from tasks_backend.testing.service import User, problem, served
 
 ORIGIN = {"Origin": "https://app.example.com"}
 

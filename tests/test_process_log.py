@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from psycopg2.extensions import make_dsn
 from support.commands import COMMAND, process
-from support.key_server import KeyServer
 from support.programs import LOG, Program
-from support.signing import AUDIENCE, ISSUER
-from support.waiting import answers, until
+from support.waiting import answers
 
 from tasks_backend import Settings
 from tasks_backend._version import __version__
 from tasks_backend.serving.startup_log import shown_settings
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.signing import AUDIENCE, ISSUER
+from tasks_backend.testing.waiting import until
 
 PASSWORD = "hunter2"
 

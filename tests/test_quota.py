@@ -12,18 +12,18 @@ import httpx2
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
-from support.databases import NEON_OWNER, Cluster
 from support.plan_cases import NEW
 from support.plans import Messages
 from support.proxy import PostgresProxy
-from support.service import User, problem, served
-from support.signing import Signer
-from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.tasks import quota, quota_statements, statements
 from tasks_backend.tasks.quota import Limit
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 FILL = """

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import httpx2
 import psycopg2
 import pytest
-from support.databases import NEON_OWNER, PLAIN_OWNER, Cluster
 from support.proxy import PostgresProxy
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations, readiness
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, Cluster
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 from tasks_backend import Plugin
 from tasks_backend.db import migrations
@@ -24,6 +23,7 @@ from tasks_backend.http.caller import Caller
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.list_statements import PAGES, Page
 from tasks_backend.tasks.statements import CREATE, GET, TASK_OWNERSHIP
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 pytest.importorskip("psutil", reason="the server's programs are watched with it")
 

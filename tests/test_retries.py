@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 from support.proxy import PostgresProxy
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db.retries import ATTEMPTS, BACKOFF, RESERVE, RetryBudget, pause
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 

@@ -6,10 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 from support.proxy import PostgresProxy
-from support.service import User, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 WHOLE = {"title": "Bread", "description": None, "completed": True}

@@ -8,15 +8,15 @@ import httpx2
 import pytest
 from sqlalchemy import BinaryExpression, BindParameter, true
 from sqlalchemy.sql import visitors
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
-from support.service import User, problem, served
-from support.signing import Signer
 from support.statements import STATEMENTS, plant
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import Statement
 from tasks_backend.tasks.quota import Limit
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 WHOLE = {"title": "Mine now", "description": None, "completed": True}

@@ -13,15 +13,15 @@ import httpx2
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
-from support.databases import Cluster
 from support.plans import Messages
-from support.service import User, problem
-from support.waiting import until
 
 from tasks_backend.db.statements import Statement
 from tasks_backend.tasks.account_statements import ERASE
 from tasks_backend.tasks.bulk_statements import DELETE_ALL_IDEMPOTENT, UPDATE_ALL_IDEMPOTENT
 from tasks_backend.tasks.idempotent_statements import TOGGLE_IDEMPOTENT
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.service import User, problem
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 NO_KEY: dict[str, str] = {}

@@ -11,12 +11,14 @@ import httpx2
 import psycopg2
 import pytest
 from support.commands import process
-from support.service import connected, one_answer, rest, served
-from support.signing import Signer
-from support.waiting import listens, until
+from support.service import connected, one_answer, rest
+from support.waiting import listens
 
 from tasks_backend import Settings, create_app
 from tasks_backend.serving import connection_bounds
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -4,7 +4,8 @@ import uuid
 from datetime import datetime
 
 import pytest
-from support.service import User, problem
+
+from tasks_backend.testing.service import User, problem
 
 TASKS = "/api/v1/tasks"
 FIELDS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"]

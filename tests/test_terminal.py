@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import typer
-from support.databases import NEON_OWNER, Cluster
 from support.programs import attempt
 
 from tasks_backend import __version__
 from tasks_backend.cli import app
 from tasks_backend.terminal import EXIT_CODES
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs/commands.md").read_text()

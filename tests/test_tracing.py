@@ -12,10 +12,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from support.collector import Collector, attributes
 from support.commands import run
 from support.proxy import PostgresProxy
-from support.service import User, served
-from support.signing import Signer
 
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.service import User, served
+from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"
 TRACE, PARENT = secrets.token_hex(16), secrets.token_hex(8)

@@ -14,7 +14,8 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from support.commands import run, serving
-from support.databases import NEON_OWNER, Cluster
+
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 ROOT = Path(__file__).parents[1]
 GOOD = {

@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.databases import Cluster
-from support.key_server import KeyServer
 from support.programs import require
-from support.signing import Signer
 
 from benchmarks.data import PEOPLE, Data
 from benchmarks.environment import environment
@@ -21,6 +18,9 @@ from benchmarks.progress import tell
 from benchmarks.servers import Server, chosen
 from benchmarks.starting import Running, started
 from tasks_backend.dev.postgres import embedded
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.signing import Signer
 
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 TIME_TO_START = 1800  # seconds, for installing and starting everything

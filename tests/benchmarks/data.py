@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from psycopg2.extensions import parse_dsn
-from support.databases import Cluster
+
+from tasks_backend.testing.databases import Cluster
 
 PEOPLE = 500
 TASKS = 100_000

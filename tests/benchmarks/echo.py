@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
 
-from support.background import Background
-
 from benchmarks.network import Network
+from tasks_backend.testing.background import Background
 
 
 class _Echo(BaseRequestHandler):

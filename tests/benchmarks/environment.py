@@ -1,6 +1,6 @@
 """The settings of the service, and of its peers, as variables of their environment."""
 
-from support.signing import AUDIENCE, ISSUER
+from tasks_backend.testing.signing import AUDIENCE, ISSUER
 
 
 def environment(database: str, key_set: str) -> dict[str, str]:

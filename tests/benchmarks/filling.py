@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 from psycopg2.extensions import parse_dsn
-from support.databases import NEON_OWNER, Cluster
 
 from benchmarks.data import MADE, SERVICE, Task
 from benchmarks.kinds import Kind, kinds
 from benchmarks.progress import tell
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 BATCH = 250_000
 INDEX = "ix_tasks_list"

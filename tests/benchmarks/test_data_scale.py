@@ -8,18 +8,18 @@ from statistics import median
 
 import psycopg2
 import pytest
-from support.databases import Cluster
-from support.key_server import KeyServer
 from support.markdown import Row, table
 from support.plans import Messages
 from support.programs import require
-from support.signing import Signer
 
 from benchmarks.filling import Filled
 from benchmarks.progress import tell
 from benchmarks.scale import FEWEST, PLANNED, Found, Subject, measure
 from benchmarks.scale_operations import OPERATIONS
 from benchmarks.serving import serving
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.signing import Signer
 
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 HEAD = (

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer
 from support.markdown import Row, table
 from support.programs import require
 
@@ -20,6 +18,8 @@ from benchmarks.operations import OPERATIONS, Operations
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running, started
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer
 
 SERVICE = next(server for server in SERVERS if server.kind == "service")
 DELAY = re.compile(r"[0-9]+(\.[0-9]+)?")

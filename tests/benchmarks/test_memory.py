@@ -5,7 +5,6 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from support.key_server import KeyServer
 from support.markdown import table
 from support.programs import require
 
@@ -17,6 +16,7 @@ from benchmarks.operations import OPERATIONS, TASKS, Operations
 from benchmarks.progress import tell
 from benchmarks.resident import Memory
 from benchmarks.worker import first_answer, starting
+from tasks_backend.testing.key_server import KeyServer
 
 FIRST = 1000  # requests, after which every code path was used
 STEPS = 5  # bursts for all requests

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.databases import Cluster
 
 from benchmarks.echo import Echo, connected, times
 from benchmarks.network import Network, network, socket_of
 from benchmarks.progress import tell
+from tasks_backend.testing.databases import Cluster
 
 PINGS = 100
 

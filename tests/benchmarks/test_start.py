@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from support.key_server import KeyServer
 from support.markdown import table
 
 from benchmarks import imports
@@ -14,6 +13,7 @@ from benchmarks.environment import environment
 from benchmarks.operations import TASKS
 from benchmarks.progress import tell
 from benchmarks.worker import Passed, first_answer, starting
+from tasks_backend.testing.key_server import KeyServer
 
 STARTS = 5
 DEAREST = 10  # distributions in the table

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 from psycopg2.extensions import make_dsn
-from support.databases import Cluster
-from support.key_server import KeyServer
 from support.markdown import Row, table
 from support.programs import require
 
@@ -21,6 +19,8 @@ from benchmarks.pair import Pair
 from benchmarks.ratios import database_cpu, p50, p99, rate, resident, server_cpu
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running, started
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.key_server import KeyServer
 
 ONE = next(server for server in SERVERS if server.kind == "service")
 MEASURED = ("get", "list", "create")

@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.databases import Cluster
-from support.key_server import KeyServer
 from support.markdown import Row, table
 from support.programs import require
-from support.signing import Signer
 
 from benchmarks import load
 from benchmarks.data import CHANGED, NEW, Task
@@ -23,6 +20,9 @@ from benchmarks.operations import TASKS
 from benchmarks.progress import tell
 from benchmarks.serving import serving
 from benchmarks.writes import Ledger, Writes
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.signing import Signer
 
 LIFE_OF_A_TOKEN = 86_400  # seconds, for the longest run
 MOST_ROWS = 1_000_000

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from support.databases import Cluster
 from support.programs import output
 
 from benchmarks.data import SERVICE
 from benchmarks.filling import Filled
 from benchmarks.pgbench import PROGRAM
+from tasks_backend.testing.databases import Cluster
 
 _CHANGES = f"""
 SELECT n_tup_ins, n_tup_del, n_tup_upd, n_tup_hot_upd, n_tup_newpage_upd

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 import pytest
 from psycopg2.extensions import parse_dsn
-from support.databases import NEON_OWNER, Cluster
 from support.programs import require
 
 from better_auth.log import Say, tell
 from better_auth.people import People
 from better_auth.programs import Deployment, free_port, npm_install
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 NPM_TIMEOUT = 300  # seconds
 TEST_TIMEOUT = NPM_TIMEOUT + 120  # the first test waits for the installation

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import httpx2
 import jwt
-from support.service import User
 
 from better_auth.programs import AuthServer
+from tasks_backend.testing.service import User
 
 PASSWORD = "correct horse battery staple"
 

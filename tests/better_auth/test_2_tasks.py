@@ -1,11 +1,11 @@
 """A task's life over HTTP, for users who signed up at Better Auth."""
 
 import pytest
-from support.service import problem
 
 from better_auth.log import Say
 from better_auth.people import People, claims, header
 from better_auth.programs import Deployment
+from tasks_backend.testing.service import problem
 
 TASKS = "/api/v1/tasks"
 

@@ -4,11 +4,11 @@ import json
 
 import httpx2
 import pytest
-from support.service import problem
 
 from better_auth.log import Say
 from better_auth.people import People, claims, header
 from better_auth.programs import Deployment
+from tasks_backend.testing.service import problem
 
 TASKS = "/api/v1/tasks"
 MAX_TOKEN = 8 * 1024

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 import pytest
-from support.service import User, problem
-from support.waiting import until
 
 from better_auth.log import Say
 from better_auth.people import People, Person, claims, header
 from better_auth.programs import Deployment, free_port
+from tasks_backend.testing.service import User, problem
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 VISITORS = 6

@@ -2,12 +2,12 @@
 
 import httpx2
 import pytest
-from support.service import problem
-from support.waiting import until
 
 from better_auth.log import Say
 from better_auth.people import People
 from better_auth.programs import Deployment
+from tasks_backend.testing.service import problem
+from tasks_backend.testing.waiting import until
 
 TASKS = "/api/v1/tasks"
 TIMEOUT = 60  # seconds

@@ -2,7 +2,7 @@
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 PAGE = b"<!doctype html><title>An application</title><link rel=icon href='data:,'>An application."
 

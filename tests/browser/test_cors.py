@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
-from support.service import served
-from support.signing import Signer
 
 from browser.log import BrowserLog
 from browser.programs import Development
 from browser.sites import Site
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
 
 CALL = """async ([url, options]) => {
     const signal = AbortSignal.timeout(30_000);

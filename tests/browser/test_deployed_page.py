@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from playwright.sync_api import BrowserContext, expect
-from support.service import served
-from support.signing import Signer
 
 from browser.docs_page import DocsPage
 from browser.log import BrowserLog
 from tasks_backend import Settings, create_app
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
 
 
 def test_a_pasted_token_works_and_is_not_stored_and_addresses_are_right(

@@ -12,10 +12,7 @@ from pathlib import Path
 
 import psutil
 from support.commands import free_port
-from support.databases import NEON_OWNER
-from support.key_server import KeyServer, json_answer
 from support.programs import Program
-from support.signing import AUDIENCE, ISSUER, Signer, key_set
 from support.waiting import answers
 
 from faults.network import Network
@@ -23,6 +20,9 @@ from faults.pgbouncer import PgBouncer
 from faults.postgres import Postgres, SmallDisk, small_disk
 from faults.programs import workers
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER
+from tasks_backend.testing.key_server import KeyServer, json_answer
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer, key_set
 
 SIDES = ("direct", "pooled")
 WORKERS = 2

@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 import psycopg2
-from support.databases import Cluster
 from support.programs import STOP_TIMEOUT, Program, output
 
 from faults.programs import children, directory_of, ordinary_user
+from tasks_backend.testing.databases import Cluster
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # no user is logged in

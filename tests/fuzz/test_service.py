@@ -16,10 +16,10 @@ import httpx2
 import pytest
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
-from support.service import served
-from support.signing import Signer
 
 from tasks_backend import Plugin, Settings, create_app
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
 
 HERE = Path(__file__).parent
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from support.commands import serving
-from support.signing import Signer
+
+from tasks_backend.testing.signing import Signer
 
 PEOPLE = 200
 

@@ -14,16 +14,16 @@ import httpx2
 import pytest
 from psycopg2.extensions import parse_dsn
 from support.commands import run, serving
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from support.programs import LOG
-from support.service import User, problem
-from support.signing import Signer
-from support.waiting import until
 
 import tasks_backend
 from tasks_backend import plugin
 from tasks_backend.db import migrations
 from tasks_backend.db.statements import REVISIONS, ROLE_OF_LOGIN
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.service import User, problem
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 AUDIT = "/api/v1/audit"
 TASKS = "/api/v1/tasks"

@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from support.commands import free_port, run, serving
-from support.databases import NEON_OWNER, Cluster
-from support.service import problem
+
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import problem
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 OTHER = r"\(installed: .*audit.*\)"

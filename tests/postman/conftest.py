@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.databases import Cluster
 from support.documents import document
 from support.node import NPM_TIMEOUT, installed
-from support.signing import Signer
 
 from postman.contract import Cell, operations
 from postman.coverage import table
@@ -16,6 +14,8 @@ from postman.files import COLLECTION
 from postman.runs import Run, expectations, newman
 from postman.trouble import TROUBLES, World
 from tasks_backend import Settings
+from tasks_backend.testing.databases import Cluster
+from tasks_backend.testing.signing import Signer
 
 HEALTHY = ""
 Runs = dict[str, Run]

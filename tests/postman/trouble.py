@@ -10,15 +10,16 @@ from typing import Any
 
 import httpx2
 import psycopg2
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer, failing_answer
+from support.key_server import failing_answer
 from support.proxy import PostgresProxy
-from support.service import served
-from support.signing import Signer
-from support.waiting import until
 
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.service import served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 Values = dict[str, str]
 FOREVER = 300.0  # seconds: the maximum of the setting, longer than any run

@@ -10,7 +10,6 @@ import pytest
 from support.commands import serving
 from support.markdown import Row
 from support.programs import require
-from support.signing import Signer
 
 import tasks_backend
 from proxies.every import EVERY
@@ -18,6 +17,7 @@ from proxies.kinds import PREFIX
 from proxies.people import Person, Victim
 from proxies.report import written
 from proxies.running import Running, Services, running_proxy
+from tasks_backend.testing.signing import Signer
 
 ORIGIN = "https://app.example.com"
 TEST_TIMEOUT = 300  # seconds, on a busy machine

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 CHUNK = 65536
 _ID = re.compile(rb"\nx-request-id: *([\w.-]+)\r?\n", re.IGNORECASE)

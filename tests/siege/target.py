@@ -4,7 +4,8 @@ import secrets
 from dataclasses import dataclass
 
 from support.forgery import Forger, base64url, segment
-from support.signing import AUDIENCE, Signer
+
+from tasks_backend.testing.signing import AUDIENCE, Signer
 
 TASKS = "/api/v1/tasks"
 LIFETIME = 86_400  # seconds; longer than any siege

@@ -8,7 +8,6 @@ import httpx2
 import psycopg2
 import pytest
 from faults.record import Row, Task
-from support.signing import Signer
 
 from siege.course import take
 from siege.report import line, written
@@ -16,6 +15,7 @@ from siege.service import Service, running
 from siege.target import ATTACKERS, TASKS, Target, foreign, forged, token
 from siege.verdict import violations
 from tasks_backend import Settings
+from tasks_backend.testing.signing import Signer
 
 ROWS = """
 SELECT id::text, user_id, title, description, completed, created_at, updated_at, version

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 PATIENCE = 20  # seconds until a test that waits for spans fails
 

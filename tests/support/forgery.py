@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
-from support.signing import Signer
+from tasks_backend.testing.signing import Signer
 
 Json = dict[str, Any] | bytes
 """A JSON object, or bytes in its place."""

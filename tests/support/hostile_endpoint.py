@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 PATIENCE = 5  # seconds until an endpoint drops a client that neither reads nor closes
 

@@ -1,25 +1,11 @@
-"""A key set endpoint on loopback whose answers the test chooses."""
+"""Answers of a key set endpoint that fail or wait."""
 
-import ssl
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Event
 
-from support.background import Background
+from tasks_backend.testing.key_server import Answer
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
 PATIENCE = 20  # seconds until a test that waits for something fails
-
-
-def json_answer(body: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Type", "application/json")
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
 
 
 def failing_answer(request: BaseHTTPRequestHandler) -> None:
@@ -34,30 +20,3 @@ def held_answer(answer: Answer, released: Event) -> Answer:
         answer(request)
 
     return hold
-
-
-class KeyServer(Background):
-    """Counts its requests; `answer` may be changed at any time."""
-
-    def __init__(self, answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self.answer = answer
-        self.requests = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests += 1
-                try:
-                    outer.answer(self)
-                except OSError:
-                    self.close_connection = True
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/api/auth/jwks"

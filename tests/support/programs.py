@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pytest
 
-from support.waiting import until
+from tasks_backend.testing.waiting import until
 
 LOG = "server.log"
 STOP_TIMEOUT = 40  # seconds, on a busy machine

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from support.background import Background
+from tasks_backend.testing.background import Background
 
 CHUNK = 65536
 

@@ -8,15 +8,7 @@ from collections.abc import Callable
 
 import httpx2
 
-PATIENCE = 60  # seconds until the test fails
-
-
-def until(condition: Callable[[], bool], what: str = "the condition", pause: float = 0.005) -> None:
-    """Return once the condition holds."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, f"waited {PATIENCE} s for {what}"
-        time.sleep(pause)
+from tasks_backend.testing.waiting import PATIENCE
 
 
 async def soon(condition: Callable[[], bool]) -> None:

@@ -10,10 +10,10 @@ from better_auth.conftest import _title, deployment, migrated, owner, say, templ
 from better_auth.log import tell
 from better_auth.people import People
 from browser.conftest import chromium
-from support.databases import Cluster
 from support.documents import document
 from support.node import NPM_TIMEOUT, installed
 
+from tasks_backend.testing.databases import Cluster
 from typescript.project import NEXT, Project, lay_out
 from typescript.website import BUILD_TIMEOUT, Website, website_of
 

@@ -8,8 +8,8 @@ import pytest
 from better_auth.log import Say
 from better_auth.people import PASSWORD, People, Person
 from playwright.sync_api import Browser, BrowserContext, Route, expect
-from support.service import User
 
+from tasks_backend.testing.service import User
 from typescript.website import Website
 
 WAIT = 30_000  # milliseconds

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from support.commands import COMMAND, environment, process
-from support.databases import NEON_OWNER, Cluster
-from support.key_server import KeyServer
 from support.programs import output
-from support.signing import AUDIENCE, ISSUER, Signer
 
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.key_server import KeyServer
+from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer
 from upgrade.load import Load
 
 FILL = """

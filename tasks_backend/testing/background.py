@@ -11,9 +11,11 @@ class Background:
     _server: BaseServer
 
     def serve(self) -> None:
+        """Serve until `stop`."""
         self._server.serve_forever(0.02)
 
     def stop(self) -> None:
+        """Stop serving, and close the server's socket."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -1,4 +1,4 @@
-"""Logins and databases on the embedded server, as in different deployments."""
+"""Logins and databases on a PostgreSQL server for tests, as in different deployments."""
 
 import contextlib
 import secrets
@@ -9,15 +9,22 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import make_dsn
 
+from tasks_backend.testing import statements
+
+NEON_OWNER = "CREATEROLE CREATEDB BYPASSRLS"
+PLAIN_OWNER = "NOCREATEROLE NOBYPASSRLS"
+SUPERUSER = "SUPERUSER"
+
 
 @dataclass(frozen=True)
 class Cluster:
-    """The embedded server, accessed as its superuser."""
+    """A server, accessed as its superuser."""
 
     url: str
 
     @contextlib.contextmanager
     def cursor(self, database: str = "postgres", **login: str) -> Iterator[Any]:
+        """Connect to a database, each statement in a transaction of its own."""
         connection = psycopg2.connect(make_dsn(self.url, dbname=database, **login))
         connection.autocommit = True
         try:
@@ -27,23 +34,19 @@ class Cluster:
             connection.close()
 
     def login(self, attributes: str) -> str:
-        """A new login with these attributes."""
+        """Create a login with these attributes, and return its name."""
         name = f"login_{secrets.token_hex(6)}"
         with self.cursor() as cursor:
-            cursor.execute(f"CREATE ROLE {name} LOGIN {attributes}")
+            cursor.execute(statements.create_login(name, attributes))
         return name
 
     def database(self, owner: str) -> tuple[str, str]:
-        """The name of a new, empty database, and the URL with which its owner reaches it."""
+        """Create an empty database. Return its name, and the URL with which its owner reaches it."""
         name = f"db_{secrets.token_hex(6)}"
         with self.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} OWNER {owner}")
+            cursor.execute(statements.create_database(name, owner))
         return name, self.url_of(name, owner)
 
     def url_of(self, database: str, login: str) -> str:
+        """Return the URL of a database for a login."""
         return str(make_dsn(self.url, dbname=database, user=login))
-
-
-NEON_OWNER = "CREATEROLE CREATEDB BYPASSRLS"
-PLAIN_OWNER = "NOCREATEROLE NOBYPASSRLS"
-SUPERUSER = "SUPERUSER"

@@ -17,6 +17,7 @@ PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPri
 
 
 def private_key(algorithm: str) -> PrivateKey:
+    """Return a new key for this algorithm, such as EdDSA, ES256 or RS256."""
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm.startswith("ES"):
@@ -48,6 +49,7 @@ class Signer:
         return {**shown, "alg": self.algorithm, "kid": self.kid}
 
     def claims(self, sub: str, **changed: Any) -> dict[str, Any]:
+        """Return the claims of a user's token, as Better Auth makes them, with these changes."""
         now = int(time.time())
         claims = {
             "iat": now,
@@ -64,6 +66,7 @@ class Signer:
         return {k: v for k, v in {**claims, **changed}.items() if v is not None or k == "image"}
 
     def token(self, sub: str, header: dict[str, Any] | None = None, **changed: Any) -> str:
+        """Return a token of a user that expires after 15 minutes, with these changes."""
         headers = {"kid": self.kid, "typ": None, **(header or {})}
         return jwt.encode(
             self.claims(sub, **changed), self.private, algorithm=self.algorithm, headers=headers
@@ -71,4 +74,5 @@ class Signer:
 
 
 def key_set(*signers: Signer) -> bytes:
+    """Return the JSON Web Key Set with the public keys."""
     return json.dumps({"keys": [signer.jwk for signer in signers]}).encode()
