@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from tasks_backend.db.database import OwnRows
     from tasks_backend.db.policy_statements import row_level_security
     from tasks_backend.db.statements import statement
-    from tasks_backend.plugin import Plugin, PluginError
+    from tasks_backend.jobs.context import JobContext
+    from tasks_backend.plugin import Job, Plugin, PluginError
     from tasks_backend.settings import Settings, SettingsError
 
 __all__ = [
+    "Job",
+    "JobContext",
     "OwnRows",
     "Plugin",
     "PluginError",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Job": "tasks_backend.plugin",
+    "JobContext": "tasks_backend.jobs.context",
     "OwnRows": "tasks_backend.db.database",
     "Plugin": "tasks_backend.plugin",
     "PluginError": "tasks_backend.plugin",

@@ -32,6 +32,7 @@ from tasks_backend.http.problem_details import (
 from tasks_backend.http.receive import BodyReader
 from tasks_backend.http.router import Router
 from tasks_backend.http.validation import validation_failed
+from tasks_backend.jobs.runner import JobRunner
 from tasks_backend.lifespan import LifespanMiddleware, lifespan
 from tasks_backend.mounting import build_routes
 from tasks_backend.openapi import docs_page
@@ -102,7 +103,8 @@ def build_app(
     page = _page(app, settings, development=development is not None)
     gate_verifier = development(verifier) if development else verifier
     routes = build_routes(all_plugins, page, gate_verifier, bounds)
-    app.router = Router(app, routes, lifespan(all_plugins, key_set, database))
+    app.state.jobs = JobRunner(all_plugins, database) if settings.jobs_enabled else None
+    app.router = Router(app, routes, lifespan(all_plugins, key_set, database, app.state.jobs))
     return app
 
 

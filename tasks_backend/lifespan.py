@@ -1,4 +1,4 @@
-"""Start and stop of the service: plugins stop first, then the key set and the database."""
+"""Start and stop of the service: jobs stop first, then plugins, the key set and the database."""
 
 import logging
 import sys
@@ -11,13 +11,16 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.db.database import Database
 from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy
+from tasks_backend.jobs.runner import JobRunner
 from tasks_backend.plugin import Plugin, PluginError
 from tasks_backend.settings import environment
 
 logger = logging.getLogger("tasks_backend.lifespan")
 
 
-def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> Lifespan[FastAPI]:
+def lifespan(
+    plugins: Sequence[Plugin], key_set: KeySet, database: Database, jobs: JobRunner | None
+) -> Lifespan[FastAPI]:
     """Return an application's lifespan. Entering it raises PluginError with the plugin's name."""
 
     @asynccontextmanager
@@ -38,6 +41,8 @@ def lifespan(plugins: Sequence[Plugin], key_set: KeySet, database: Database) -> 
                         raise PluginError(
                             plugin.error_message("its lifespan failed", error)
                         ) from error
+            if jobs is not None:
+                await stack.enter_async_context(jobs.running())
             yield
 
     return run_lifespan

@@ -5,11 +5,14 @@ An installed plugin is loaded only if `PLUGINS` names it, from the entry-point g
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import entry_points
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -18,9 +21,37 @@ from tasks_backend.settings import SettingsError
 
 GROUP = "tasks_backend.plugins"
 
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_NAME_RULE = "a name is lower-case letters, digits and hyphens, 40 at most"
+
 
 class PluginError(SettingsError):
     """A plugin cannot be used. The message is one sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something that a plugin does periodically: once per deployment, whatever its processes.
+
+    `run` gets a `JobContext`. It is an asynchronous function and must not block the event loop. It is
+    cancelled after `timeout` and when the service stops. If its process dies, another one runs it
+    again after `timeout` at the latest: so every effect happens at least once, not exactly once.
+    """
+
+    name: str
+    every: timedelta
+    """From the start of a run to the start of the next, at least a second. Each process asks the
+    database as often, which wakes a database that sleeps."""
+    run: Callable[[Any], Awaitable[None]]
+    timeout: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise PluginError(f"job {self.name!r}: {_NAME_RULE}")
+        if self.every < timedelta(seconds=1) or self.timeout < timedelta(seconds=1):
+            raise PluginError(f"job {self.name!r}: `every` and `timeout` are a second or more")
+        if not iscoroutinefunction(self.run):
+            raise PluginError(f"job {self.name!r}: its `run` is no asynchronous function")
 
 
 @dataclass(frozen=True)
@@ -43,13 +74,20 @@ class Plugin:
     """ASGI middleware around the routes: it sees every request that the server does not refuse for
     overload. `tasks_backend.http.request_record.get_record()` returns what a request did.
     """
+    jobs: Sequence[Job] = ()
+    """What the plugin does periodically, once per deployment."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", self.name):
-            raise PluginError(
-                f"plugin {self.name!r}: a name is lower-case letters, digits and hyphens, 40 at most"
-            )
-        parts = (self.routers, self.operations, self.middleware, self.lifespan, self.migrations)
+        if not _NAME.fullmatch(self.name):
+            raise PluginError(f"plugin {self.name!r}: {_NAME_RULE}")
+        parts = (
+            self.routers,
+            self.operations,
+            self.middleware,
+            self.lifespan,
+            self.migrations,
+            self.jobs,
+        )
         if not any(parts):
             raise PluginError(f"plugin {self.name!r}: it has nothing to add")
         for version, router in self.routers.items():
@@ -59,6 +97,10 @@ class Plugin:
                 )
             if not re.fullmatch(r"v[1-9][0-9]*", version):
                 raise PluginError(f"plugin {self.name!r}: {version!r} is no version such as 'v1'")
+        names = [job.name for job in self.jobs]
+        for name in names:
+            if names.count(name) > 1:
+                raise PluginError(f"plugin {self.name!r}: two of its jobs are named {name!r}")
 
     @property
     def schema(self) -> str:

@@ -35,6 +35,7 @@ ROOMS = [
     {"plugin"},
     {"http"},
     {"auth", "db", "observability", "openapi"},
+    {"jobs"},
     {"health", "lifespan", "tasks"},
     {"mounting"},
     {"app"},
@@ -243,6 +244,8 @@ def test_two_applications_run_in_one_process(settings: Settings) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(tasks_backend.__all__) == [
+        "Job",
+        "JobContext",
         "OwnRows",
         "Plugin",
         "PluginError",

@@ -182,6 +182,7 @@ ROWS = {
     "jwks_max_age": seconds("7200"),
     "cors_origins": Row("https://a.example", ("https://a.example",), ORIGINS),
     "docs_enabled": boolean(),
+    "jobs_enabled": boolean(),
     "max_body_bytes": size("4096"),
     "request_timeout": seconds("5"),
     "statement_timeout": seconds("4"),

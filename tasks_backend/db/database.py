@@ -71,7 +71,8 @@ class Database:
                 raise
             self._failures.failed(failure)
             raise _api_error(failure) from failure
-        self.readiness.mark_healthy()
+        if caller.counts_as_use:
+            self.readiness.mark_healthy()
         self._retries.earn()
         self._failures.worked()
         return rows

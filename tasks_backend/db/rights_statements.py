@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tasks_backend.db.statements import (
     APP_ROLE,
     AS_ROLE,
+    JOB_MARK,
     MAY_SET_ROLE,
     SCHEMA,
     SERVICE_ROLES,
@@ -26,7 +27,11 @@ _REQUEST_RIGHTS = """
     ('tasks', 'SELECT'), ('tasks', 'INSERT'), ('tasks', 'DELETE'),
     ('idempotency_keys', 'SELECT'), ('idempotency_keys', 'INSERT'), ('idempotency_keys', 'DELETE')
 """
-_OTHER_RIGHTS = "('alembic_version', 'SELECT'), ('users', 'DELETE')"  # `purge-user` deletes users
+# `purge-user` deletes users; jobs are claimed in the role of requests.
+_OTHER_RIGHTS = """
+    ('alembic_version', 'SELECT'), ('users', 'DELETE'),
+    ('jobs', 'SELECT'), ('jobs', 'INSERT'), ('jobs', 'UPDATE')
+"""
 _COLUMN_RIGHTS = """
     ('tasks', 'title, description, completed, version, updated_at'),
     ('idempotency_keys', 'fingerprint, attempt, task_id, title, description, description_in_task,'
@@ -116,11 +121,28 @@ If another login owns the role and does not share it, this database gets a role 
 """
 
 _CALLER = f"current_setting('{USER_SETTING}', true)"
+OWN_ROWS = f"user_id = {_CALLER}"
+"""The policy of users' rows."""
+
+
+def is_job(schema: str) -> str:
+    """Return the condition for the messages of a plugin's jobs, given its schema (decision 0023)."""
+    return f"{_CALLER} = chr({ord(JOB_MARK)}) || '{schema}'"
+
+
+def only_jobs(schema: str) -> str:
+    """Return the condition that keeps requests out, where their role has a right for jobs only.
+
+    The tables' owner is let through: a trigger may run as the owner.
+    """
+    return f"{is_job(schema)} OR CURRENT_USER !~ '^{APP_ROLE}'"
+
 
 # The last two let the functions of revisions 0001 and 0003, which run as the tables' owner, see other
 # users' rows. Only these functions set the settings.
 _POLICIES = (
     *((table, "own_rows", "ALL", f"{owner} = {_CALLER}", "") for table, owner in TABLES.items()),
+    ("jobs", "own_rows", "ALL", f"chr({ord(JOB_MARK)}) || plugin = {_CALLER}", ""),
     (
         "tasks",
         "owner_check",
@@ -148,12 +170,26 @@ _SERVICE = {
 
 RECORD = "request_rights"
 """The table, in each plugin's schema, with what requests may do; `row_level_security` writes it."""
+JOBS_RECORD = "job "
+"""Begins the name of a table's second row in RECORD: what jobs may do. Older releases ignore it."""
+RESTRICTIVE = "only_jobs_"
+"""Begins the name of a policy that keeps requests from what only jobs may do."""
 
 
 def _plugin(schema: str) -> dict[str, str]:
+    record = f"{schema}.{RECORD}"
+    table = f"substr(jobs.name, {len(JOBS_RECORD) + 1})"
     return {
-        "policies": f"SELECT name, 'own_rows', 'ALL', $$user_id = {_CALLER}$$, '' FROM {schema}.{RECORD}",
-        "rights": f"""SELECT name, unnest(privileges) FROM {schema}.{RECORD}
+        "policies": f"""
+            SELECT name, 'own_rows', 'ALL', $${OWN_ROWS}$$, '' FROM {record}
+            UNION ALL SELECT {table}, 'jobs', 'ALL', $${is_job(schema)}$$, ''
+            FROM {record} AS jobs WHERE starts_with(name, '{JOBS_RECORD}')
+            UNION ALL SELECT {table}, '{RESTRICTIVE}' || lower(privilege), privilege, $${only_jobs(schema)}$$, ''
+            FROM {record} AS jobs, unnest(jobs.privileges) AS privilege, {record} AS requests
+            WHERE jobs.name = '{JOBS_RECORD}' || requests.name AND privilege <> ALL (requests.privileges)""",
+        "rights": f"""SELECT name, unnest(privileges) FROM {record}
+            UNION SELECT {table}, unnest(privileges)
+            FROM {record} AS jobs WHERE starts_with(name, '{JOBS_RECORD}')
             UNION ALL VALUES ('alembic_version', 'SELECT'), ('{RECORD}', 'SELECT')""",
         "column_rights": "SELECT '', '' WHERE false",
     }
@@ -189,8 +225,11 @@ WITH app AS (
 ), policy AS (
     SELECT name, polname, command, condition, function, CASE function WHEN '' THEN 0 ELSE relowner END AS bound,
         (
-            SELECT polroles = ARRAY[CASE function WHEN '' THEN 0 ELSE relowner END] AND polpermissive
-                AND polcmd = CASE command WHEN 'ALL' THEN '*' ELSE 'r' END AND polwithcheck IS NULL
+            SELECT polroles = ARRAY[CASE function WHEN '' THEN 0 ELSE relowner END]
+                AND polpermissive <> starts_with(policies.polname, '{RESTRICTIVE}')
+                AND polcmd = CASE command
+                    WHEN 'ALL' THEN '*' WHEN 'UPDATE' THEN 'w' WHEN 'DELETE' THEN 'd' ELSE 'r' END
+                AND polwithcheck IS NULL
                 AND {_SIMPLIFIED.format("pg_get_expr(polqual, polrelid)")} = {_SIMPLIFIED.format("condition")}
             FROM pg_policy WHERE polrelid = found_oid AND pg_policy.polname = policies.polname
         ) AS is_right
@@ -209,7 +248,8 @@ SELECT statement FROM (
     UNION ALL
     SELECT 4, 'DROP POLICY ' || polname || ' ON ' || name FROM policy WHERE NOT is_right
     UNION ALL
-    SELECT 5, 'CREATE POLICY ' || polname || ' ON ' || name || ' FOR ' || command
+    SELECT 5, 'CREATE POLICY ' || polname || ' ON ' || name
+        || CASE WHEN starts_with(polname, '{RESTRICTIVE}') THEN ' AS RESTRICTIVE' ELSE '' END || ' FOR ' || command
         || CASE bound WHEN 0 THEN '' ELSE ' TO ' || quote_ident(pg_get_userbyid(bound)) END
         || ' USING (' || condition || ')'
     FROM policy WHERE is_right IS NOT TRUE
@@ -249,6 +289,14 @@ def record_rights(schema: str, table: str, privileges: Iterable[str]) -> str:
         f"INSERT INTO {schema}.{RECORD} VALUES ('{table}', '{{{', '.join(privileges)}}}')"
         " ON CONFLICT (name) DO UPDATE SET privileges = excluded.privileges"
     )
+
+
+def record_job_rights(schema: str, table: str, privileges: Iterable[str]) -> str:
+    """Return the SQL that records what jobs, beside requests, may do with a plugin's table."""
+    name = f"{JOBS_RECORD}{table}"
+    if not privileges:
+        return f"DELETE FROM {schema}.{RECORD} WHERE name = '{name}'"
+    return record_rights(schema, name, privileges)
 
 
 def unrecorded_rights(schema: str) -> str:

@@ -14,10 +14,12 @@ from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
 SCHEMA = "tasks_backend"
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """The schema's revisions, oldest first; this code needs the last. Checked by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
+JOB_MARK = "\x01"
+"""Begins the identity of a job in USER_SETTING: no user's id has a control character."""
 
 RESERVED = "tasks_backend_"
 """Prefix of the service's own parameters. Statements must not have such parameters."""

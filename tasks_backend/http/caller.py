@@ -18,6 +18,8 @@ class Caller:
     """When the request must be answered, on the event loop's clock."""
     disconnected: Callable[[], Awaitable[None]] | None = None
     """Returns when the client disconnects; None if that cannot be detected."""
+    counts_as_use: bool = True
+    """Whether probes of readiness query the database for a while: it is awake (decision 0010)."""
 
 
 def set_caller(scope: Scope, caller: Caller) -> None:

@@ -7,6 +7,7 @@ with require_extra("metrics"):
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histograms' buckets, in seconds."""
+JOB_BUCKETS = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
 
 class Instruments:
@@ -88,6 +89,13 @@ class Instruments:
             "Requests that wait for a connection.",
             registry=registry,
             multiprocess_mode="livesum",
+        )
+        self.jobs = Histogram(
+            "tasks_backend_job_duration_seconds",
+            "Duration of the runs of plugins' jobs in this process.",
+            ["job", "outcome"],
+            buckets=JOB_BUCKETS,
+            registry=registry,
         )
         self.key_set_age = Gauge(
             "tasks_backend_key_set_age_seconds",

@@ -44,6 +44,8 @@ class MetricsMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
+        if scope["type"] == "lifespan" and (jobs := scope["app"].state.jobs) is not None:
+            jobs.observers.append(self._count_run)
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -58,6 +60,9 @@ class MetricsMiddleware:
                 self._count(scope, record, time.perf_counter() - began)
             if self._is_shared:  # another worker may answer the next GET /metrics
                 self.collect(scope["app"])
+
+    def _count_run(self, job: str, outcome: str, duration: float) -> None:
+        self.instruments.jobs.labels(job, outcome).observe(duration)
 
     def _count(self, scope: Scope, record: RequestRecord, duration: float) -> None:
         method = record.method if record.method in METHODS else OTHER

@@ -148,6 +148,7 @@ class Settings(DatabaseSettings):
 
     cors_origins: Names = ()
     docs_enabled: bool = True
+    jobs_enabled: bool = True
 
     max_body_bytes: Bytes = Field(default=128 * 1024, ge=1024)
     request_timeout: Seconds = Field(default=10.0, gt=0, le=300)

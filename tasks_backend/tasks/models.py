@@ -91,6 +91,18 @@ def _owner() -> Any:
     )
 
 
+class Job(Table, table=True):
+    """When a plugin's job runs next, and which process runs it now (decision 0023)."""
+
+    __tablename__ = "jobs"
+
+    plugin: str = Field(primary_key=True, sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Text)
+    holder: str | None = Field(default=None, sa_type=Text)
+    held_until: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    next_run_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
 class Task(Table, table=True):
     """A task of one user."""
 

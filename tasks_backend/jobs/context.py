@@ -1,0 +1,42 @@
+"""What a job gets: the plugin's own tables, or one user's rows."""
+
+from typing import Any
+
+from tasks_backend.db.connection import Row
+from tasks_backend.db.database import CallerDatabase, Database
+from tasks_backend.db.statements import JOB_MARK, Statement
+from tasks_backend.http.caller import Caller
+from tasks_backend.plugin import Plugin
+
+
+def caller_of(plugin: Plugin, deadline: float) -> Caller:
+    """Return the identity of a plugin's jobs, which is no user's (decision 0023)."""
+    return Caller(f"{JOB_MARK}{plugin.schema}", deadline, counts_as_use=False)
+
+
+class JobContext:
+    """One run of a job: access to the database until the run's time is over."""
+
+    def __init__(self, database: Database, plugin: Plugin, deadline: float) -> None:
+        self.deadline = deadline
+        """When the run is cancelled, on the event loop's clock."""
+        self._database = database
+        self._caller = caller_of(plugin, deadline)
+
+    async def run(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Send one statement as the plugin's jobs.
+
+        It sees all users' rows of the plugin's tables that `row_level_security(..., jobs=...)` opens,
+        and no other rows. Errors: see `Database.run`.
+        """
+        return await self._database.run(statement, self._caller, **parameters)
+
+    def as_user(self, user_id: str) -> CallerDatabase:
+        """Return the database limited to one user's rows, as in a request of that user.
+
+        Raises ValueError for a text that is no user's id.
+        """
+        if not user_id or user_id.startswith(JOB_MARK):
+            raise ValueError("this is no user's id")
+        caller = Caller(user_id, self.deadline, counts_as_use=False)
+        return CallerDatabase(self._database, caller)
