@@ -23,7 +23,7 @@ LOCKS: dict[str, list[str]] = {
         *(f"--group={name}" for name in PROJECT["dependency-groups"] if name != "release"),
     ],
     "dev": ["--extra=dev", "--group=build"],
-    "serve": [],
+    "serve": ["--extra=sodium"],
     "release": ["--group=release"],
 }
 """The files in .ci/locks, and what each of them locks beside the package's dependencies."""
@@ -92,18 +92,23 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="uv")
 def floors(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that the package allows."""
-    session.install("--resolution=lowest-direct", "-e", ".[dev,observability]", *group("test"))
+    session.install(
+        "--resolution=lowest-direct", "-e", ".[dev,observability,sodium]", *group("test")
+    )
     session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
 
 
 @nox.session(venv_backend="uv")
 def newest(session: nox.Session) -> None:
     """Run the tests with the newest release of everything, past the caps, pre-releases too."""
-    names = [re.split(r"[<>=;]", each)[0].strip() for each in dependencies("dev", "observability")]
+    names = [
+        re.split(r"[<>=;]", each)[0].strip()
+        for each in dependencies("dev", "observability", "sodium")
+    ]
     overrides = Path(session.create_tmp()).resolve() / "overrides.txt"
     overrides.write_text("\n".join(names))
     unbound = ["--upgrade", "--prerelease=allow", f"--overrides={overrides}"]
-    session.install(*unbound, "-e", ".[dev,observability]", *group("test"))
+    session.install(*unbound, "-e", ".[dev,observability,sodium]", *group("test"))
     session.run("uv", "pip", "freeze", external=True)
     session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
 

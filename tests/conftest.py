@@ -16,6 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-restores", action="store_true", help="run the whole matrix of tests/test_restores.py"
     )
+    parser.addoption("--signatures", type=int, default=2_000, help="how many test_ed25519 compares")
 
 
 @pytest.fixture

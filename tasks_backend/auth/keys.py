@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
+from tasks_backend.auth.ed25519 import use_libsodium
+
 DEVELOPMENT_PREFIX = "tasks-backend-dev-"
 """Prefix of the development issuer's key ids: no key set may contain it."""
 MAX_KEYS = 256
@@ -17,18 +19,17 @@ KEY_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES = {"EdDSA": "Ed25519", "ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _RSA_BITS = range(2048, 8192 + 1)
-_SMALL_ORDER_POINTS = frozenset(
-    # Anybody can forge signatures for these Ed25519 keys: the eight points of small order and their
-    # other encodings, with the sign bit cleared.
-    bytes.fromhex(point)
-    for point in (
+_FIELD_PRIME = 2**255 - 19  # of Ed25519's coordinates
+_SIGN_BIT = 1 << 255
+_SMALL_ORDER = frozenset(
+    # Anybody can forge signatures for these Ed25519 keys: the points of small order (RFC 8032, 5.1.3).
+    int.from_bytes(bytes.fromhex(y), "little")
+    for y in (
         "0000000000000000000000000000000000000000000000000000000000000000",
         "0100000000000000000000000000000000000000000000000000000000000000",
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     )
 )
 
@@ -123,6 +124,7 @@ def _parse_key(member: dict[str, Any], algorithms: Collection[str]) -> PyJWK:
         raise UnusableKey("on another curve than its algorithm's")
     if _is_weak(key.key):
         raise UnusableKey("weak")
+    use_libsodium(key)
     return key
 
 
@@ -131,6 +133,6 @@ def _is_weak(key: object) -> bool:
     if isinstance(key, RSAPublicKey):
         return key.key_size not in _RSA_BITS
     if isinstance(key, Ed25519PublicKey):
-        *point, last = key.public_bytes_raw()
-        return bytes([*point, last & 0x7F]) in _SMALL_ORDER_POINTS
+        y = int.from_bytes(key.public_bytes_raw(), "little") & ~_SIGN_BIT
+        return y >= _FIELD_PRIME or y in _SMALL_ORDER  # a second encoding of a point, or a weak one
     return False

@@ -11,6 +11,7 @@ import psycopg2.extensions
 from psycopg2.extensions import parse_dsn
 
 from tasks_backend._version import __version__
+from tasks_backend.auth import ed25519
 from tasks_backend.db.causes import address, is_misparsed
 from tasks_backend.settings import Settings
 
@@ -30,6 +31,7 @@ def log_start(settings: Settings, ignored: Sequence[str] = ()) -> None:
         "version": __version__,
         "python": platform.python_version(),
         "libpq": f"{libpq // 10_000}.{libpq % 10_000}",
+        "ed25519": ed25519.VERIFIER,
         "pid": os.getpid(),
     }
     logger.info("tasks_backend starts", extra=versions | shown_settings(settings))
