@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from support.outbox import DONE, PENDING, create, outbox
 from support.waiting import soon
 
@@ -16,6 +15,7 @@ from tasks_backend.db import migrations
 from tasks_backend.db.database import Database
 from tasks_backend.errors import DatabaseUnavailable
 from tasks_backend.http.caller import Caller
+from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
 TITLES = statement(text("SELECT title FROM tasks_backend.tasks"), idempotent=True)
 LEASES = statement(text("SELECT plugin FROM tasks_backend.jobs"), idempotent=True)
