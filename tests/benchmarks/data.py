@@ -16,7 +16,7 @@ SERVICE = "tasks_backend"
 MADE = "Made by a burst"
 NEW = {"title": MADE, "description": "With a word on what it is about."}
 CHANGED = {"title": "A better title", "completed": True}
-PEER_SCHEMA = Path(__file__).parent / "peers" / "schema.sql"
+PEERS = Path(__file__).parent / "peers"
 
 _FILL = f"""
 INSERT INTO {SERVICE}.users (id) SELECT 'person-' || n FROM generate_series(0, {PEOPLE - 1}) AS n;
@@ -50,16 +50,23 @@ class Data:
         self._do(_FILL)
         self.tidy(SERVICE)
 
-    def make_schema(self, name: str) -> str:
-        """Fill a schema for a peer, and return the login that uses it."""
+    def make_schema(self, name: str, *, own_rows: bool) -> str:
+        """Fill a schema for a peer, and return the login that uses it.
+
+        With `own_rows`, the login sees no row without the identity of a user.
+        """
         login = self._cluster.login("")
+        policies = (PEERS / "own_rows.sql").read_text() if own_rows else ""
         self._do(
-            f"CREATE SCHEMA {name}; SET search_path = {name}; {PEER_SCHEMA.read_text()};"
+            f"CREATE SCHEMA {name}; SET search_path = {name};"
+            f"{(PEERS / 'schema.sql').read_text()};{policies};"
             f"GRANT USAGE ON SCHEMA {name} TO {login};"
             f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO {login};"
             f"ALTER ROLE {login} SET search_path = {name}"
         )
         self.tidy(name)
+        ((visible,),) = self._rows(f"SET ROLE {login}; SELECT count(*) FROM {name}.tasks")
+        assert visible == (0 if own_rows else TASKS)
         return login
 
     def sample(self, each: int) -> list[Task]:

@@ -7,10 +7,18 @@ import httpx2
 FIELDS = {"id", "user_id", "title", "description", "completed", "created_at", "updated_at"}
 
 
-def check(base: str, person: str, token: str, other_token: str) -> None:
-    """Do each operation once, and check refusals: no token, a bad one, another user's task."""
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx2.Client(base_url=f"{base}/api/v1", headers=headers, timeout=30) as client:
+def check(base: str, person: str, token: str, other_token: str, *, problems: bool) -> int:
+    """Do each operation once, and check refusals: no token, a bad one, another user's task.
+
+    With `problems`, refusals must be problem documents. Returns the number of requests.
+    """
+    answers: list[httpx2.Response] = []
+    with httpx2.Client(
+        base_url=f"{base}/api/v1",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+        event_hooks={"response": [answers.append]},
+    ) as client:
         made = _task(client.post("/tasks", json={"title": "Same"}), 201)
         assert (made["title"], made["description"], made["completed"]) == ("Same", None, False)
         assert made["user_id"] == person
@@ -35,6 +43,11 @@ def check(base: str, person: str, token: str, other_token: str) -> None:
         assert client.get(path, headers=others).status_code == 404
         assert client.delete(path).status_code == 204
         assert client.get(path).status_code == 404
+    if problems:
+        refusals = [answer for answer in answers if answer.status_code >= 400]
+        types = {answer.headers["content-type"].split(";")[0] for answer in refusals}
+        assert types == {"application/problem+json"}
+    return len(answers)
 
 
 def _task(answer: httpx2.Response, status: int = 200) -> dict[str, Any]:

@@ -29,32 +29,49 @@ class Server:
     rate: int = 0
     """pgbench's fixed rate in requests per second; 0: as fast as possible."""
     target: str = ""
+    promises: bool = False
+    """Whether it keeps the service's promises: row-level security with the user's identity in each
+    transaction, a JSON log line for each request, problem documents. Else it keeps none of them.
+    """
 
     @property
     def schema(self) -> str:
         """The schema of the tables that its requests change."""
-        return f"peer_{self.source}" if self.kind == "peer" else SERVICE
+        if self.kind != "peer":
+            return SERVICE
+        return f"peer_{self.source}{'_promises' if self.promises else ''}"
 
 
 SERVERS = (
-    Server("tasks_backend, 1 worker", "service", _SERVICE),
+    Server("tasks_backend, 1 worker", "service", _SERVICE, promises=True),
     Server(
         "tasks_backend, 1 worker, no request log",
         "service",
         _SERVICE,
         variables=(("LOG_LEVEL", "warning"),),
     ),
-    Server("tasks_backend, 2 workers", "service", (*_SERVICE, "--workers", "2")),
+    Server("tasks_backend, 2 workers", "service", (*_SERVICE, "--workers", "2"), promises=True),
     Server(
-        "Fastify, postgres.js, jose",
+        "Fastify, same promises",
         "peer",
         ("node", "server.mjs"),
         "fastify",
-        target="1.3, list below 1",
+        variables=(("PROMISES", "1"),),
+        target="0.75",
+        promises=True,
     ),
-    Server("Litestar, asyncpg, PyJWT", "peer", (*_UVICORN, "app:app"), "litestar", target="1"),
+    Server("Fastify, bare", "peer", ("node", "server.mjs"), "fastify", target="1.15, list 1"),
     Server(
-        "tutorial: FastAPI, Session, psycopg2, PyJWT",
+        "Litestar, same promises",
+        "peer",
+        (*_UVICORN, "app:app"),
+        "litestar",
+        variables=(("PROMISES", "1"),),
+        promises=True,
+    ),
+    Server("Litestar, bare", "peer", (*_UVICORN, "app:app"), "litestar", target="0.85"),
+    Server(
+        "tutorial: FastAPI, Session, bare",
         "peer",
         (*_UVICORN, "app:app"),
         source="tutorial",

@@ -1,6 +1,7 @@
 """Start a server from its description and check that it does the same job."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,14 @@ from support.programs import LOG, running
 from support.waiting import listens
 
 from benchmarks import load, same_job, usage
-from benchmarks.data import Data
+from benchmarks.data import PEERS, Data
 from benchmarks.load import Burst
 from benchmarks.pgbench import Pgbench
 from benchmarks.programs import install
 from benchmarks.progress import tell
 from benchmarks.servers import Server
 from benchmarks.usage import Usage
-
-PEERS = Path(__file__).parent / "peers"
+from tasks_backend.testing.waiting import until
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,23 @@ def started(
     port = str(number)
     given = {**variables, **dict(server.variables), "PORT": port}
     if server.kind == "peer":
-        login = data.make_schema(server.schema)
+        login = data.make_schema(server.schema, own_rows=server.promises)
         given |= {"SCHEMA": server.schema, **_libpq(variables["DATABASE_URL"], login)}
     base = f"http://127.0.0.1:{port}"
     command = [part.replace("{port}", port) for part in server.command]
     with running(command, home / LOG, given, lambda: listens(number)) as program:
         if server.kind != "limit":
             (person, token), (_, other_token) = list(tokens.items())[:2]
-            same_job.check(base, person, token, other_token)
+            count = same_job.check(base, person, token, other_token, problems=server.promises)
+            if server.promises:
+                until(lambda: _lines(home / LOG) == count, "a log line for each request")
         yield Running(server, base, program.pid)
+
+
+def _lines(log: Path) -> int:
+    """Return how many requests have a line of JSON with a status in the log."""
+    lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
+    return sum("status" in json.loads(line) for line in lines)
 
 
 def _libpq(database: str, login: str) -> dict[str, str]:
