@@ -185,7 +185,7 @@ def test_a_later_revision_is_left_alone(cluster: Cluster, tmp_path: Path) -> Non
         assert "at revision 0099" in migrated.stdout
         assert "nothing to do" in migrated.stdout
         cursor.execute("SELECT count(*) FROM pg_policy WHERE polname = 'own_rows'")
-        assert cursor.fetchone() == (2,), "a later release's policies are its own"
+        assert cursor.fetchone() == (3,), "a later release's policies are its own"
         refused = invoked(tmp_path, "migrate", "--to", "0002", "--yes", DATABASE_URL=url)
         assert refused.exit_code == 1
         assert "use the release that migrated it" in refused.stderr
