@@ -202,14 +202,15 @@ def test_two_services_in_one_process_share_nothing(
             problem(client.get("/customers/openapi.json"), 404, "not_found")
 
 
-def test_the_documented_test_of_an_embedder_passes(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_the_documented_test_of_an_embedder_passes(tmp_path: Path, cluster: Cluster) -> None:
     (tmp_path / "test_tasks.py").write_text(TESTED)
     command = [sys.executable, *"-m pytest -q -W error -p no:cacheprovider .".split()]
-    variables = {**os.environ, "DATABASE_URL": environment["DATABASE_URL"]}
+    variables = {**os.environ, "TEST_DATABASE_URL": cluster.url}
     told = output(*command, directory=tmp_path, environment=variables, timeout=120)
     assert "1 passed" in told
+    with cluster.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datdba = 10 AND datname LIKE 'db_%'")
+        assert cursor.fetchall() == [], "it drops its database"
 
 
 @pytest.mark.proves("FR-011")

@@ -13,8 +13,7 @@ from psycopg2.extensions import parse_dsn
 
 from tasks_backend import Settings, create_app
 from tasks_backend.testing.databases import Cluster
-from tasks_backend.testing.fixtures import NewUser
-from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.service import NewUser, User, problem, served
 from tasks_backend.testing.signing import Signer
 
 TASKS = "/api/v1/tasks"

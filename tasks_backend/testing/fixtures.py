@@ -1,10 +1,10 @@
 """The fixtures, as a pytest plugin. PYTEST_DONT_REWRITE: tests import it before pytest does."""
 
+import contextlib
 import os
-import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx2
@@ -18,15 +18,14 @@ from tasks_backend.dev.postgres import embedded
 from tasks_backend.plugin import Plugin
 from tasks_backend.settings import Settings
 from tasks_backend.testing import statements
+from tasks_backend.testing.contract import Contract
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
 from tasks_backend.testing.key_server import KeyServer, json_answer
-from tasks_backend.testing.service import User, served
+from tasks_backend.testing.service import NewUser, User, served, users
 from tasks_backend.testing.signing import AUDIENCE, ISSUER, Signer, key_set
 
 SERVER = "TEST_DATABASE_URL"
 """A superuser's URL of a server to use in place of an embedded one."""
-
-NewUser = Callable[[], User]
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +46,10 @@ def cluster() -> Iterator[Cluster]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def database(cluster: Cluster, plugins: Sequence[Plugin]) -> Iterator[str]:
-    """The URL of a new, migrated database. Its owner has the attributes of Neon's, or is the login
-    of TEST_DATABASE_URL.
+@contextlib.contextmanager
+def migrated(cluster: Cluster, plugins: Sequence[Plugin]) -> Iterator[str]:
+    """Make a new, migrated database. Its owner has the attributes of Neon's, or is the login of
+    TEST_DATABASE_URL.
     """
     own = os.environ.get(SERVER)
     owner = str(parse_dsn(own)["user"]) if own else cluster.login(NEON_OWNER)
@@ -60,6 +59,13 @@ def database(cluster: Cluster, plugins: Sequence[Plugin]) -> Iterator[str]:
     if own:
         with cluster.cursor() as cursor:
             cursor.execute(statements.drop_database(name))
+
+
+@pytest.fixture(scope="session")
+def database(cluster: Cluster, plugins: Sequence[Plugin]) -> Iterator[str]:
+    """The URL of a new, migrated database."""
+    with migrated(cluster, plugins) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -104,17 +110,8 @@ def service(app: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def new_user(service: str, signer: Signer) -> Iterator[NewUser]:
     """Makes new users, so that tests do not share rows."""
-    clients: list[httpx2.Client] = []
-
-    def make() -> User:
-        sub = secrets.token_hex(16)
-        headers = {"Authorization": f"Bearer {signer.token(sub)}"}
-        clients.append(httpx2.Client(base_url=service, headers=headers, timeout=30))
-        return User(sub, clients[-1])
-
-    yield make
-    for client in clients:
-        client.close()
+    with users(service, signer) as make:
+        yield make
 
 
 @pytest.fixture
@@ -134,3 +131,17 @@ def anonymous(service: str) -> Iterator[httpx2.Client]:
     """A client without a token."""
     with httpx2.Client(base_url=service, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def contract(
+    cluster: Cluster, settings: Settings, plugins: Sequence[Plugin], signer: Signer
+) -> Iterator[Contract]:
+    """Assertions about every route of the plugins under test; of the service without any. It has a
+    database of its own, in which no job changes rows.
+    """
+    with migrated(cluster, plugins) as url:
+        own = settings.model_copy(update={"database_url": url, "jobs_enabled": False})
+        app = create_app(own, plugins=plugins)
+        with served(app) as base:
+            yield Contract(app, base, signer, cluster, plugins)

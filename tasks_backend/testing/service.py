@@ -1,8 +1,9 @@
 """The service on uvicorn at a loopback port, in a thread so that coverage includes it."""
 
 import contextlib
+import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -12,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tasks_backend.serving.server import HTTP
+from tasks_backend.testing.signing import Signer
 from tasks_backend.testing.waiting import until
 
 
@@ -35,6 +37,23 @@ class User:
         assert response.status_code == 200, response.text
         task: dict[str, Any] = response.json()
         return task
+
+
+NewUser = Callable[[], User]
+
+
+@contextlib.contextmanager
+def users(url: str, signer: Signer) -> Iterator[NewUser]:
+    """Yield a function that makes new users of the application at this URL."""
+    with contextlib.ExitStack() as clients:
+
+        def make() -> User:
+            sub = secrets.token_hex(16)
+            headers = {"Authorization": f"Bearer {signer.token(sub)}"}
+            client = httpx2.Client(base_url=url, headers=headers, timeout=30)
+            return User(sub, clients.enter_context(client))
+
+        yield make
 
 
 @contextlib.contextmanager
