@@ -17,6 +17,8 @@ CONTRACT = {
     "put": {200, 404, 412},
     "toggle": {200, 404, 409, 412},
     "delete": {204, 404, 412},
+    "patch_all": {200, 409},
+    "delete_all": {200, 409},
 }
 CODES = {
     404: {"task_not_found"},
@@ -36,7 +38,8 @@ def check(history: History, deadline: float) -> Iterator[Finding]:
             if _late(history, attempt, deadline):
                 took = attempt.answered_at - attempt.sent_at
                 yield "late", f"{took:.2f} s: {named(operation)}, {attempt.status or attempt.error}"
-        answers = {(a.version, a.tasks) for a in operation.attempts if a.version is not None}
+        done = [a for a in operation.attempts if 200 <= a.status < 300]
+        answers = {(attempt.version, attempt.tasks, attempt.count) for attempt in done}
         if len(answers) > 1:
             yield "duplicated", f"{named(operation)} was answered differently: {answers}"
 

@@ -9,14 +9,19 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 from faults.answers import Finding, named
 from faults.record import Attempt, Operation, Outcome, Row, Task
 
 Content = tuple[str, str | None, bool]
-State = tuple[Content, frozenset[int]]
-"""A content, and the writes of unknown outcome that it requires."""
+Used = frozenset[tuple[int, int]]
+"""The numbers of the used writes, each with the version that it made: writes of unknown outcome, and
+changes of many tasks, whose answers name no task."""
+State = tuple[Content, Used, float, float]
+"""A content, and the writes that it requires; the last one was not done before the first time, and
+was done by the second."""
 
 MOST_STATES = 5_000
 
@@ -28,10 +33,14 @@ class Chain:
     task: str
     create: Operation | None = None
     operations: list[Operation] = field(default_factory=list)
+    bulk: list[Operation] = field(default_factory=list)
+    """The owner's changes of many tasks that were not refused."""
     seen: list[tuple[Attempt, Task]] = field(default_factory=list)
     row: Row | None = None
     happened: int = 0
-    """The minimum number of writes of unknown outcome that were done."""
+    """The minimum number of writes of this task of unknown outcome that were done."""
+    explanations: set[Used] = field(default_factory=set)
+    """All possible ways to the last known version."""
 
     def check(self) -> Iterator[Finding]:
         """Yield the violations in this task's history."""
@@ -48,31 +57,57 @@ class Chain:
             acknowledged[version] = operation
         yield from self._replay(acknowledged)
 
-    @property
+    @cached_property
     def first_seen(self) -> float:
         """The time of the first answer that showed it."""
         return min((attempt.answered_at for attempt, _ in self.seen), default=math.inf)
 
-    @property
+    @cached_property
+    def last_seen(self) -> float:
+        """The time of the last request that was answered with it; infinite if it is still there."""
+        sent = (attempt.sent_at for attempt, _ in self.seen if not attempt.replayed)
+        return max(sent, default=-math.inf) if self.row is None else math.inf
+
+    @cached_property
+    def gone_by(self) -> float:
+        """The time of the first answer that shows that it is deleted; infinite without one."""
+        gone = (
+            a.answered_at
+            for operation in self.operations
+            for a in operation.attempts
+            if a.status in {204, 404}
+        )
+        return min(gone, default=math.inf)
+
+    @cached_property
     def first_delete(self) -> float:
         """The time of the first request to delete it that may have been done."""
-        return min((delete.sent_at for delete in self._deletes()), default=math.inf)
+        return min((delete.sent_at for delete in self.deletes), default=math.inf)
 
     def _writes(self, outcome: Outcome) -> list[Operation]:
         kinds = {"patch", "put", "toggle"}
         return [o for o in self.operations if o.kind in kinds and o.outcome is outcome]
 
-    def _deletes(self) -> list[Operation]:
-        return [
-            operation
-            for operation in self.operations
-            if operation.kind == "delete" and operation.outcome is not Outcome.REFUSED
-        ]
+    def may_have_met(self, bulk: Operation) -> bool:
+        """Whether the task may have existed when this change of many tasks was done."""
+        made = self.create is None or ended(bulk) > self.create.sent_at
+        return made and bulk.sent_at < self.gone_by
+
+    @cached_property
+    def deletes(self) -> list[Operation]:
+        """The deletions that may have deleted it."""
+        own = [o for o in self.operations if o.kind == "delete"]
+        possible = [o for o in own if o.outcome is not Outcome.REFUSED]
+        if self.row is None and not any(o.acknowledged for o in possible):
+            bulk = [o for o in self.bulk if o.kind == "delete_all" and self.may_have_met(o)]
+            possible += [o for o in bulk if ended(o) >= self.last_seen]
+        return possible
 
     def _presence(self) -> Iterator[Finding]:
         """Found unless deleted; not found once deleted."""
-        done = [delete for delete in self._deletes() if delete.acknowledged is not None]
-        if self.row is None and not self._deletes():
+        deletes = [delete for delete in self.deletes if delete.kind == "delete"]
+        done = [delete for delete in deletes if delete.acknowledged is not None]
+        if self.row is None and not self.deletes:
             yield "lost", f"{self.task} is gone without a deletion"
         if self.row is not None and not self.seen:
             yield "lost", f"{self.task} is there and no list shows it"
@@ -135,17 +170,15 @@ class Chain:
         if self.create is None:
             yield "unexplained", f"{self.task} was created by no request"
             return
-        doubtful = {o.number: o for o in self._writes(Outcome.IN_DOUBT)}
-        states: set[State] = {(_created(self.create), frozenset())}
+        doubtful = self._writes(Outcome.IN_DOUBT)
+        done_by = min(ended(self.create), self.shown_by(1))
+        states: set[State] = {(_created(self.create), frozenset(), self.create.sent_at, done_by)}
         for version in range(1, max(known) + 1):
             if version > 1:
-                shown_by = self._shown_by(version)
-                some = {
-                    number: operation
-                    for number, operation in doubtful.items()
-                    if operation.sent_at < shown_by
-                }
-                states = _next(states, version, acknowledged.get(version), some)
+                by = acknowledged.get(version)
+                writes = [by] if by is not None else self._possible(version, doubtful)
+                following = (self._next(*state, version, o) for state in states for o in writes)
+                states = {state for state in following if state is not None}
             if version in known:
                 states = {state for state in states if state[0] == known[version]}
             if not states or len(states) > MOST_STATES:
@@ -153,29 +186,82 @@ class Chain:
                 who = named(by) if by is not None else f"one of {len(doubtful)} in doubt"
                 yield "unexplained", f"{self.task}: version {version} of {max(known)} by {who}"
                 return
-        self.happened = min(len(used) for _, used in states)
+        if self.row is not None:
+            states = {state for state in states if self._lasted(state[0], state[3], math.inf)}
+            if not states:
+                yield "partial", f"{self.task}: a change of many tasks left it out, or a list errs"
+                return
+        self.explanations = {used for _, used, *_ in states}
+        numbers = {operation.number for operation in doubtful}
+        self.happened = min(
+            sum(number in numbers for number, _ in used) for used in self.explanations
+        )
 
-    def _shown_by(self, version: int) -> float:
+    def _possible(self, version: int, doubtful: list[Operation]) -> list[Operation]:
+        """The writes that may have made this version, if no single write was acknowledged for it."""
+        shown_by, not_before = self.shown_by(version), self.not_before(version)
+        bulk = (o for o in self.bulk if o.kind == "patch_all" and ended(o) > not_before)
+        return [o for o in (*doubtful, *bulk) if o.sent_at < shown_by]
+
+    def _next(
+        self,
+        content: Content,
+        used: Used,
+        not_before: float,
+        done_by: float,
+        version: int,
+        write: Operation,
+    ) -> State | None:
+        """The state after this write, or None if it cannot have been the next one."""
+        if write.if_match not in {None, version - 1} or ended(write) <= not_before:
+            return None
+        if write.selection is not None and not write.selection.matches(*content):
+            return None
+        if any(number == write.number for number, _ in used):
+            return None
+        if not self._lasted(content, done_by, write.sent_at):
+            return None
+        if write.selection is not None or write.acknowledged is None:
+            used |= {(write.number, version)}
+        done_by = min(ended(write), self.shown_by(version))
+        return _changed(content, write), used, max(not_before, write.sent_at), done_by
+
+    def _lasted(self, content: Content, begin: float, end: float) -> bool:
+        """Whether nothing contradicts that the task had this content from `begin` to `end`.
+
+        Every answer between them shows it, and no change of many tasks between them selects it.
+        """
+        shown = all(
+            _content(task) == content
+            for attempt, task in self.seen
+            if begin < attempt.sent_at and attempt.answered_at < end and not attempt.replayed
+        )
+        return shown and not any(
+            o.selection is not None and o.selection.matches(*content)
+            for o in self.bulk
+            if begin < o.sent_at and ended(o) < end
+        )
+
+    def shown_by(self, version: int) -> float:
+        """The time of the first answer that showed this version or a later one."""
         return min(
             (a.answered_at for a, _ in self.seen if a.version is not None and a.version >= version),
             default=math.inf,
         )
 
+    def not_before(self, version: float) -> float:
+        """The time of the last request that was answered with an earlier version."""
+        earlier = (
+            a.sent_at
+            for a, _ in self.seen
+            if a.version is not None and a.version < version and not a.replayed
+        )
+        return max(earlier, default=-math.inf)
 
-def _next(
-    states: set[State], version: int, done: Operation | None, doubtful: dict[int, Operation]
-) -> set[State]:
-    """The possible states at this version: after its write, or after one of unknown outcome."""
-    following = set[State]()
-    for content, used in states:
-        if done is not None:
-            if done.if_match in {None, version - 1}:
-                following.add((_changed(content, done), used))
-            continue
-        for number, operation in doubtful.items():
-            if number not in used and operation.if_match in {None, version - 1}:
-                following.add((_changed(content, operation), used | {number}))
-    return following
+
+def ended(operation: Operation) -> float:
+    """The time by which an operation was done, if it was; infinite without an acknowledgement."""
+    return operation.acknowledged.answered_at if operation.acknowledged else math.inf
 
 
 def _content(task: Task) -> Content:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from faults import answers
+from faults import answers, selections
 from faults.answers import Finding, named
 from faults.chains import Chain
 from faults.record import History, Operation, Outcome
@@ -13,6 +13,7 @@ VIOLATIONS = (
     "lost",
     "duplicated",
     "unexplained",
+    "partial",
     "foreign",
     "status 500",
     "contract",
@@ -47,6 +48,8 @@ def check(history: History, deadline: float) -> Verdict:
         found += chain.check()
     found += answers.check(history, deadline)
     found += _lists(history, chains)
+    partial, bulk_happened = selections.check(history, chains)
+    found += partial
     findings = defaultdict(list)
     for kind, what in found:
         findings[kind].append(what)
@@ -54,7 +57,7 @@ def check(history: History, deadline: float) -> Verdict:
         chain.happened + (chain.create is not None and chain.create.outcome is Outcome.IN_DOUBT)
         for chain in chains.values()
     )
-    return Verdict(writes, happened, dict(findings))
+    return Verdict(writes, happened + bulk_happened, dict(findings))
 
 
 def _chains(history: History) -> tuple[dict[str, Chain], list[Finding]]:
@@ -79,6 +82,7 @@ def _chains(history: History) -> tuple[dict[str, Chain], list[Finding]]:
     for operation in history.operations:
         if operation.task is not None and not operation.foreign and operation.task in chains:
             chains[operation.task].operations.append(operation)
+    selections.assign(history, chains)
     for origin, tasks in origins.items():
         if len(tasks) > 1:
             found.append(("duplicated", f"{origin} made {len(tasks)} tasks: {tasks}"))

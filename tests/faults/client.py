@@ -17,7 +17,7 @@ THINK = 0.1  # seconds between two operations of a client, on average
 HANG_UPS = 0.01  # the share of writes whose client does not wait for the answer
 METHODS = {
     "create": "POST", "get": "GET", "list": "GET", "patch": "PATCH", "put": "PUT",
-    "toggle": "POST", "delete": "DELETE",
+    "toggle": "POST", "delete": "DELETE", "patch_all": "PATCH", "delete_all": "DELETE",
 }  # fmt: skip
 
 
@@ -86,6 +86,9 @@ class Client:
     async def _ask(self, operation: Operation) -> tuple[Attempt, float]:
         """One attempt, and the seconds a good client waits before the next one."""
         path = f"{API}?limit=100" if operation.kind == "list" else API
+        if (selection := operation.selection) is not None:
+            path += f"?completed={str(selection.completed).lower()}"
+            path += f"&q={selection.q}" if selection.q else ""
         if operation.task is not None:
             path += f"/{operation.task}" + ("/toggle" if operation.kind == "toggle" else "")
         headers = {"X-Request-Id": f"o{operation.number}-{len(operation.attempts)}"}
@@ -104,7 +107,7 @@ class Client:
         except (http.Refused, http.Lost, http.Silent) as failure:
             error = "hungup" if hangs_up else type(failure).__name__.lower()
             return Attempt(connection.sent_at, clock(), 0, error=error), pause
-        attempt = _attempt(answer, clock(), is_list=operation.kind == "list")
+        attempt = _attempt(answer, clock(), operation)
         if attempt.retry_after:
             pause += int(answer.headers["retry-after"])
         return attempt, pause
@@ -121,15 +124,18 @@ class Client:
             self._user.known.pop(operation.task, None)
 
 
-def _attempt(answer: http.Answer, now: float, *, is_list: bool) -> Attempt:
+def _attempt(answer: http.Answer, now: float, operation: Operation) -> Attempt:
     attempt = Attempt(answer.sent_at, now, answer.status)
     attempt.retry_after = "retry-after" in answer.headers
     attempt.replayed = answer.headers.get("idempotency-replayed") == "true"
     if answer.status >= 300:
         attempt.code = orjson.loads(answer.body)["code"]
+    elif operation.selection is not None:
+        (attempt.count,) = orjson.loads(answer.body).values()
     elif answer.status != 204:
         body = orjson.loads(answer.body)
-        attempt.tasks = tuple(Task.of(item) for item in (body["items"] if is_list else [body]))
+        items = body["items"] if operation.kind == "list" else [body]
+        attempt.tasks = tuple(Task.of(item) for item in items)
     if tag := answer.headers.get("etag"):
         attempt.version = int(tag.strip('"'))
     return attempt

@@ -108,6 +108,11 @@ class Deployment:
             found += [f"{service.log.name}: Traceback (most recent{text[:3000]}" for text in rest]
         return found
 
+    @property
+    def deadlocks(self) -> int:
+        """How many transactions PostgreSQL ended because of a deadlock."""
+        return self.postgres.log.read_text(errors="replace").count("ERROR:  deadlock detected")
+
 
 @contextlib.contextmanager
 def deployed() -> Iterator[Deployment]:

@@ -44,7 +44,8 @@ class Postgres:
         self.binaries = binaries
         self._data = home / "data"
         command = [str(binaries / "postgres"), "-D", str(self._data), "-k", str(home)]
-        self._program = Program(command, directory / "postgres.log", user=user)
+        self.log = directory / "postgres.log"
+        self._program = Program(command, self.log, user=user)
         self._create(user)
 
     @property

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-WRITES = frozenset({"create", "patch", "put", "toggle", "delete"})
+WRITES = frozenset({"create", "patch", "put", "toggle", "delete", "patch_all", "delete_all"})
 
 
 class Outcome(Enum):
@@ -36,6 +36,20 @@ class Task:
         return cls(**{**answered, **times})
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The query of a change of many tasks."""
+
+    completed: bool
+    q: str | None
+
+    def matches(self, title: str, description: str | None, completed: bool) -> bool:
+        texts = (title.lower(), (description or "").lower())
+        return completed is self.completed and (
+            self.q is None or any(self.q in text for text in texts)
+        )
+
+
 @dataclass(slots=True)
 class Attempt:
     """One request. `status` is 0 without a complete answer; `error` then says how it ended."""
@@ -49,6 +63,7 @@ class Attempt:
     replayed: bool = False
     version: int | None = None
     tasks: tuple[Task, ...] = ()
+    count: int | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -62,7 +77,8 @@ class Attempt:
 class Operation:
     """One operation of one client, with all its attempts.
 
-    `change` has the requested field values; `if_match` the expected version.
+    `change` has the requested field values; `if_match` the expected version; `selection` the
+    query of a change of many tasks.
     """
 
     number: int
@@ -74,6 +90,7 @@ class Operation:
     change: dict[str, Any] = field(default_factory=dict)
     if_match: int | None = None
     foreign: bool = False
+    selection: Selection | None = None
     attempts: list[Attempt] = field(default_factory=list)
 
     @property

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from faults.check import VIOLATIONS, check
-from faults.record import Attempt, History, Operation, Outcome, Row, Task
+from faults.record import Attempt, History, Operation, Outcome, Row, Selection, Task
 
 DEADLINE = 5.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +49,13 @@ class Story:
         operation.attempts.append(attempt)
         return attempt
 
+    def does_to_all(self, kind: str, *, completed: bool, key: str | None = None) -> Operation:
+        operation = self.does(kind, task=None, key=key)
+        operation.selection = Selection(completed, "t")
+        if kind == "patch_all":
+            operation.change = {"completed": not completed}
+        return operation
+
     def ends(self, task: Task, version: int) -> None:
         self.history.rows = [Row(task, version)]
 
@@ -74,6 +81,91 @@ def test_a_correct_history_passes() -> None:
     assert verdict.holds, verdict.findings
     assert verdict.writes == {Outcome.ACKNOWLEDGED: 3, Outcome.IN_DOUBT: 1}
     assert verdict.happened == 1
+
+
+def story_of_many() -> Story:
+    """Two tasks: all completed (counted), reopened (in doubt, done), and deleted but for one."""
+    told = Story()
+    for number, name in ((1, "one"), (2, "two")):
+        made = told.task(f"t{number}", 1, id=name, description=f"c{number}")
+        create = told.does("create", task=None, title=f"t{number}", description=f"c{number}")
+        create.change["completed"] = False
+        told.told(create, 201, made, version=1)
+    all_done = told.does_to_all("patch_all", completed=False, key="k")
+    told.told(all_done, 503, code=DOWN)
+    told.told(all_done, 200, count=2)
+    told.told(all_done, 200, count=2, replayed=True)
+    both_read(told, 2, completed=True)
+    told.told(told.does_to_all("patch_all", completed=True), 503, code=DOWN)
+    both_read(told, 3, completed=False)
+    last = told.task("t2", 4, id="two", description="c2", completed=True)
+    told.told(told.does("toggle", task="two"), 200, last, version=4)
+    told.told(told.does_to_all("delete_all", completed=False), 200, count=1)
+    told.told(told.does("get"), 404, code="task_not_found")
+    told.told(told.does("list", task=None), 200, last)
+    told.ends(last, 4)
+    return told
+
+
+def both_read(told: Story, version: int, *, completed: bool) -> None:
+    for number, name in ((1, "one"), (2, "two")):
+        task = told.task(
+            f"t{number}", version, id=name, description=f"c{number}", completed=completed
+        )
+        told.told(told.does("get", task=name), 200, task, version=version)
+
+
+def test_a_correct_history_of_many_tasks_passes() -> None:
+    verdict = check(story_of_many().history, DEADLINE)
+    assert verdict.holds, verdict.findings
+    assert verdict.writes == {Outcome.ACKNOWLEDGED: 5, Outcome.IN_DOUBT: 1}
+    assert verdict.happened == 1
+
+
+def only(told: Story, kind: str, number: int = 0) -> Operation:
+    return [each for each in told.history.operations if each.kind == kind][number]
+
+
+def the_count_is_too_high(told: Story) -> None:
+    for attempt in only(told, "patch_all").attempts[1:]:
+        attempt.count = 3
+
+
+def the_count_is_too_low(told: Story) -> None:
+    only(told, "delete_all").attempts[0].count = 0
+
+
+def a_replay_has_another_count(told: Story) -> None:
+    only(told, "patch_all").attempts[2].count = 0
+
+
+def ends_after(told: Story, kind: str, number: int, one: Row, two: Row) -> None:
+    """Nothing follows this change of many tasks but a read of both."""
+    operations = told.history.operations
+    del operations[operations.index(only(told, kind, number)) + 1 :]
+    told.history.rows = [one, two]
+    for row in told.history.rows:
+        read = told.does("get", task=row.task.id)
+        told.told(read, 200, row.task, version=row.version)
+
+
+def a_change_of_many_leaves_one_out(told: Story) -> None:
+    unchanged = told.task("t2", 2, id="two", description="c2", completed=True)
+    ends_after(told, "patch_all", 1, Row(told.task("t1", 3), 3), Row(unchanged, 2))
+
+
+def a_deletion_of_many_leaves_one_out(told: Story) -> None:
+    only(told, "delete_all").attempts[0].count = 0
+    ends_after(told, "delete_all", 0, Row(told.task("t1", 3), 3), told.history.rows[0])
+
+
+def a_refused_deletion_of_many_is_done(told: Story) -> None:
+    only(told, "delete_all").attempts = []
+    told.told(only(told, "delete_all"), 503, code="overloaded")
+
+
+def a_change_of_many_reaches_what_it_did_not_select(told: Story) -> None:
+    only(told, "patch_all", 1).selection = Selection(completed=True, q="bread")
 
 
 def the_last_write_is_gone(told: Story) -> None:
@@ -173,7 +265,17 @@ def a_connection_is_cut_late(told: Story) -> None:
     told.told(told.does("get"), 0, error="lost").answered_at += DEADLINE + 0.6
 
 
-PLANTED: list[tuple[str, Callable[[Story], None]]] = [
+Planted = list[tuple[str, Callable[[Story], None]]]
+OF_MANY: Planted = [
+    ("partial", the_count_is_too_high),
+    ("partial", the_count_is_too_low),
+    ("partial", a_change_of_many_leaves_one_out),
+    ("partial", a_deletion_of_many_leaves_one_out),
+    ("duplicated", a_replay_has_another_count),
+    ("lost", a_refused_deletion_of_many_is_done),
+    ("unexplained", a_change_of_many_reaches_what_it_did_not_select),
+]
+PLANTED: Planted = [
     *(("lost", defect) for defect in (
         the_last_write_is_gone, the_row_is_gone, a_write_is_overwritten, a_deleted_task_is_back,
         an_old_version_is_shown, a_task_is_not_found, a_list_omits_it,
@@ -196,16 +298,16 @@ PLANTED: list[tuple[str, Callable[[Story], None]]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "plant"), PLANTED, ids=lambda value: getattr(value, "__name__", value)
+    ("kind", "plant"), PLANTED + OF_MANY, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_an_injected_violation_is_found(kind: str, plant: Callable[[Story], None]) -> None:
-    told = story()
+    told = story_of_many() if (kind, plant) in OF_MANY else story()
     plant(told)
     assert check(told.history, DEADLINE).counts[kind] >= 1
 
 
 def test_each_kind_of_violation_is_injected() -> None:
-    assert {kind for kind, _ in PLANTED} == set(VIOLATIONS)
+    assert {kind for kind, _ in PLANTED + OF_MANY} == set(VIOLATIONS)
 
 
 def test_the_load_generators_lag_is_not_a_violation() -> None:

@@ -55,6 +55,7 @@ def test_no_fault_makes_a_write_lost_doubled_or_hanging(
     assert not campaign.broken, campaign.broken
     assert verdict.holds, details(verdict, tracebacks)
     assert not tracebacks, details(verdict, tracebacks)
+    assert deployment.deadlocks == 0
     assert len(campaign.done) >= min(ENOUGH, len(kinds) - len(campaign.skipped)), campaign.done
     for event in campaign.events:
         assert set(event.back) == set(SIDES), f"after {event.name} only {event.back} came back"

@@ -4,12 +4,12 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
-from faults.record import Operation
+from faults.record import Operation, Selection
 
 ENOUGH = 25  # tasks of a user; with more, deletions are more likely than creations
 MIX = {
     "create": 26, "get": 14, "list": 6, "patch": 22, "put": 8, "toggle": 16, "delete": 5,
-    "foreign": 3,
+    "foreign": 3, "patch_all": 3, "delete_all": 1,
 }  # fmt: skip
 
 
@@ -55,6 +55,8 @@ class Wishes:
             return self.operation("list")
         if kind in {"create", "foreign"} or not known:
             return self._create()
+        if kind in {"patch_all", "delete_all"}:
+            return self._change_all(kind)
         task = self._random.choice(list(known))
         operation = self.operation(kind, task=task)
         if kind == "get":
@@ -90,6 +92,17 @@ class Wishes:
             fewer = self._random.sample(list(change), self._random.randint(1, 3))
             return {name: change[name] for name in fewer}
         return change
+
+    def _change_all(self, kind: str) -> Operation:
+        """Half of them select by text too: a number that some titles or descriptions contain."""
+        completed = self._random.random() < 0.5
+        text = str(self._random.randrange(10)) if self._random.random() < 0.5 else None
+        operation = self.operation(kind, selection=Selection(completed, text))
+        if kind == "patch_all":
+            operation.change = {"completed": not completed}
+        if self._random.random() < 0.5:
+            operation.key = f"k{operation.number}"
+        return operation
 
     def _foreign(self) -> Operation | None:
         other = self._random.choice(self._everybody)
