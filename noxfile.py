@@ -199,7 +199,7 @@ def upgrade(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
+    """Measure the cost of a request, compared with peers (needs wrk, uv, Node.js; --against REV, --bench-seconds, -rounds, -peers, -rows, -delays, -requests)."""
     require(session, "wrk")
     install(session)
     report = Path(session.create_tmp()).resolve() / "report.md"

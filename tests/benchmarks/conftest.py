@@ -37,7 +37,8 @@ SETTINGS_OF_POSTGRESQL = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench")
     group.addoption("--bench-seconds", type=int, default=2, help="for each burst: 2")
-    group.addoption("--bench-rounds", type=int, default=3, help="bursts of each kind: 3")
+    group.addoption("--bench-rounds", type=int, help="bursts of each kind: 3; with --against, 15")
+    group.addoption("--against", help="a revision: only compare the service with it")
     group.addoption("--bench-peers", default="all", help="which peers and limits, by commas: all")
     group.addoption("--bench-delays", default="0,5", help="to the database, in ms: 0,5")
     group.addoption("--bench-requests", type=int, default=10_000, help="for memory: 10000")
@@ -45,11 +46,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-rows", default="10000,1000000", help="tasks: 10000,1000000")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.bench_rounds is None:
+        config.option.bench_rounds = 15 if config.option.against else 3
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rounds = config.getoption("bench_rounds") + 1
     burst = config.getoption("bench_seconds") + MOST_FOR_A_BURST
-    for item in items:
+    for item in list(items):
         if Path(__file__).parent in item.path.parents:
+            if (item.path.stem == "test_against") != bool(config.getoption("against")):
+                items.remove(item)
             count = rounds * sum(len(one.operations) for one in chosen("all"))
             item.add_marker(pytest.mark.timeout(TIME_TO_START + count * burst))
 

@@ -65,17 +65,18 @@ def measure(
             for one in running[first:] + running[:first]:
                 if operation not in one.server.operations:
                     continue
-                sample = _sample(one, operation, operations, data, postmaster, length)
+                taken = sample(one, operation, operations, data, postmaster, length)
                 if number:
-                    samples[operation, one.server.name].append(sample)
+                    samples[operation, one.server.name].append(taken)
                 when = f"round {number} of {rounds}" if number else "warming up"
-                tell(f"{when}: {operation}, {one.server.name}: {sample}")
+                tell(f"{when}: {operation}, {one.server.name}: {taken}")
     return samples
 
 
-def _sample(
+def sample(
     one: Subject, operation: str, operations: Operations, data: Data, postmaster: int, seconds: int
 ) -> Sample:
+    """Send a burst of an operation, and remove the rows that it created."""
     schema = one.server.schema
     requests = operations.prepare(operation, schema, seconds)
     before, database_before = one.usage(), usage.of_tree(postmaster)

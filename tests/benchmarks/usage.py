@@ -31,6 +31,18 @@ class _Process:
 
 def of_tree(pid: int) -> Usage:
     """Return the usage of a process and its descendants so far."""
+    while True:
+        tree = _tree(pid)
+        with contextlib.suppress(OSError):  # one ended
+            cpu = sum(time.clock_gettime(_cpu_clock(number)) for number in tree)
+            if (
+                _tree(pid).keys() == tree.keys()
+            ):  # else an ended one may be counted twice, or not at all
+                ended = sum(process.ended for process in tree.values())
+                return Usage(cpu + ended, sum(process.memory for process in tree.values()))
+
+
+def _tree(pid: int) -> dict[int, _Process]:
     processes = _all()
     assert pid in processes, f"process {pid} has ended"
     children = defaultdict(list)
@@ -39,13 +51,7 @@ def of_tree(pid: int) -> Usage:
     tree = [pid]
     for number in tree:  # which grows during the loop
         tree += children[number]
-    cpu = memory = 0.0
-    for number in tree:
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            cpu += time.clock_gettime(_cpu_clock(number))
-        cpu += processes[number].ended
-        memory += processes[number].memory
-    return Usage(cpu, memory)
+    return {number: processes[number] for number in tree}
 
 
 def _cpu_clock(pid: int) -> int:
