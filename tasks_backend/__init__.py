@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks_backend.jobs.context import JobContext
     from tasks_backend.plugin import Job, Plugin, PluginError
     from tasks_backend.settings import Settings, SettingsError
+    from tasks_backend.settings.of_plugin import PluginSettings
 
 __all__ = [
     "Job",
@@ -24,6 +25,7 @@ __all__ = [
     "OwnRows",
     "Plugin",
     "PluginError",
+    "PluginSettings",
     "Settings",
     "SettingsError",
     "__version__",
@@ -38,6 +40,7 @@ _MODULES = {
     "OwnRows": "tasks_backend.db.database",
     "Plugin": "tasks_backend.plugin",
     "PluginError": "tasks_backend.plugin",
+    "PluginSettings": "tasks_backend.settings.of_plugin",
     "Settings": "tasks_backend.settings",
     "SettingsError": "tasks_backend.settings",
     "create_app": "tasks_backend.app",

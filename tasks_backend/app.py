@@ -36,7 +36,12 @@ from tasks_backend.jobs.runner import JobRunner
 from tasks_backend.lifespan import LifespanMiddleware, lifespan
 from tasks_backend.mounting import build_routes
 from tasks_backend.openapi import docs_page
-from tasks_backend.plugin import Plugin, ensure_unique_names, load_plugins
+from tasks_backend.plugin import (
+    Plugin,
+    ensure_unique_names,
+    load_plugin_settings,
+    load_plugins,
+)
 from tasks_backend.settings import Settings
 from tasks_backend.tasks import plugin as tasks
 
@@ -79,6 +84,7 @@ def build_app(
     also accepts development tokens, and the page at /docs offers some.
     """
     all_plugins = ensure_unique_names([tasks, *load_plugins(settings.plugins), *plugins])
+    plugin_settings = load_plugin_settings(all_plugins)
     key_set = _key_set(settings)
     database = _database(settings, _migration_histories(all_plugins))
     bounds = _bounds(settings)
@@ -97,13 +103,14 @@ def build_app(
     )
     verifier = _verifier(settings, key_set)
     app.state.settings, app.state.key_set, app.state.verifier = settings, key_set, verifier
-    app.state.database = database
+    app.state.database, app.state.plugin_settings = database, plugin_settings
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign] # FastAPI's documented way
     app.state.bounds = bounds
     page = _page(app, settings, development=development is not None)
     gate_verifier = development(verifier) if development else verifier
     routes = build_routes(all_plugins, page, gate_verifier, bounds)
-    app.state.jobs = JobRunner(all_plugins, database) if settings.jobs_enabled else None
+    jobs = JobRunner(all_plugins, database, plugin_settings)
+    app.state.jobs = jobs if settings.jobs_enabled else None
     app.router = Router(app, routes, lifespan(all_plugins, key_set, database, app.state.jobs))
     return app
 

@@ -231,6 +231,24 @@ def openapi() -> None:
         typer.echo(json.dumps(app.openapi(), indent=2, ensure_ascii=False))
 
 
+@app.command("settings", epilog=examples("settings >> .env"))
+def plugin_settings() -> None:
+    """Print the settings of the enabled plugins as lines of `.env`. Needs only PLUGINS."""
+    from tasks_backend.plugin import load_plugins
+    from tasks_backend.settings.of_plugin import example
+
+    with _report_errors():
+        settings: DatabaseSettings = load(DatabaseSettings, database_url="postgresql://localhost/")
+        lines = []
+        for plugin in load_plugins(settings.plugins):
+            if plugin.settings is not None:
+                lines += ["", f"# --- {plugin.name} ---", *example(plugin.settings, plugin.prefix)]
+        if lines:
+            typer.echo("\n".join(lines[1:]))
+        else:
+            typer.echo("No plugin in PLUGINS has settings.", err=True)
+
+
 @app.command(
     context_settings={"allow_extra_args": True},
     epilog=examples("doctor", "doctor --json", "doctor --token - < token.txt"),

@@ -17,7 +17,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from tasks_backend.settings import SettingsError
+from tasks_backend.settings import Settings, SettingsError, load
+from tasks_backend.settings.of_plugin import PluginSettings
 
 GROUP = "tasks_backend.plugins"
 
@@ -27,6 +28,10 @@ _NAME_RULE = "a name is lower-case letters, digits and hyphens, 40 at most"
 
 class PluginError(SettingsError):
     """A plugin cannot be used. The message is one sentence for the operator."""
+
+
+class PluginSettingsError(PluginError):
+    """Settings of plugins are wrong: one line for each variable, without its value."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Plugin:
     """
     jobs: Sequence[Job] = ()
     """What the plugin does periodically, once per deployment."""
+    settings: type[PluginSettings] | None = None
+    """What the plugin takes from the environment and `.env`."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -87,6 +94,7 @@ class Plugin:
             self.lifespan,
             self.migrations,
             self.jobs,
+            self.settings,
         )
         if not any(parts):
             raise PluginError(f"plugin {self.name!r}: it has nothing to add")
@@ -106,6 +114,11 @@ class Plugin:
     def schema(self) -> str:
         """The database schema of the plugin's tables."""
         return f"tasks_backend_{self.name.replace('-', '_')}"
+
+    @property
+    def prefix(self) -> str:
+        """How the variables of the plugin's settings begin."""
+        return f"{self.name.replace('-', '_')}_".upper()
 
     def error_message(self, what: str, error: BaseException) -> str:
         """Return a sentence with the plugin, the problem and the reason."""
@@ -148,6 +161,36 @@ def ensure_unique_names(plugins: Iterable[Plugin]) -> tuple[Plugin, ...]:
         if names.count(name) > 1:
             raise PluginError(f"plugin {name!r} is given twice")
     return result
+
+
+def load_plugin_settings(
+    plugins: Iterable[Plugin],
+) -> dict[type[PluginSettings], PluginSettings]:
+    """Return the settings of the plugins by their class.
+
+    Raises PluginError for a variable that has another meaning already, and PluginSettingsError.
+    """
+    users = dict.fromkeys(map(str.upper, Settings.model_fields), "the service")
+    found: dict[type[PluginSettings], PluginSettings] = {}
+    wrong = []
+    for plugin in plugins:
+        if plugin.settings is None:
+            continue
+        for name in plugin.settings.model_fields:
+            variable = f"{plugin.prefix}{name}".upper()
+            if variable in users:
+                raise PluginError(
+                    f"plugin {plugin.name!r}: its setting {variable} is a setting of"
+                    f" {users[variable]}"
+                )
+            users[variable] = f"the plugin {plugin.name!r}"
+        try:
+            found[plugin.settings] = load(plugin.settings, _env_prefix=plugin.prefix)
+        except SettingsError as error:
+            wrong += [f"plugin {plugin.name!r}: {line}" for line in str(error).splitlines()]
+    if wrong:
+        raise PluginSettingsError("\n".join(wrong))
+    return found
 
 
 def _reason(error: BaseException) -> str:

@@ -249,6 +249,7 @@ def test_the_public_names_are_these() -> None:
         "OwnRows",
         "Plugin",
         "PluginError",
+        "PluginSettings",
         "Settings",
         "SettingsError",
         "__version__",

@@ -2,20 +2,39 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
+from psycopg2.extensions import parse_dsn
 from sqlalchemy import text
-from support.outbox import DONE, PENDING, create, outbox
+from support.outbox import DONE, PENDING, create, idle, outbox
 from support.waiting import soon
 
-from tasks_backend import JobContext, Settings, create_app, statement
+from tasks_backend import (
+    Job,
+    JobContext,
+    Plugin,
+    PluginError,
+    PluginSettings,
+    Settings,
+    create_app,
+    statement,
+)
 from tasks_backend.db import migrations
 from tasks_backend.db.database import Database
+from tasks_backend.db.pool import Pool
 from tasks_backend.errors import DatabaseUnavailable
 from tasks_backend.http.caller import Caller
+from tasks_backend.jobs.runner import ScheduledJob
 from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
+from tasks_backend.testing.waiting import until
 
 TITLES = statement(text("SELECT title FROM tasks_backend.tasks"), idempotent=True)
 LEASES = statement(text("SELECT plugin FROM tasks_backend.jobs"), idempotent=True)
@@ -32,10 +51,6 @@ async def started(
     async with app.router.lifespan_context(app):
         database: Database = app.state.database
         yield database
-
-
-async def idle(_: JobContext) -> None:
-    """A job that does nothing."""
 
 
 @pytest.mark.parametrize("login", ["neon", "plain", "superuser", "least privileged"])
@@ -95,3 +110,213 @@ def test_a_job_works_on_all_users_rows_and_a_request_does_not(
     asyncio.run(work())
     assert seen[:5] == [[("of Alice",)], [("of Bob",)], [], "alice", "bob"]
     assert all(seen[5:])
+
+
+EVERY = timedelta(hours=1)
+HELD = "UPDATE tasks_backend.jobs SET next_run_at = now() WHERE plugin = %s"
+EXPIRED = "UPDATE tasks_backend.jobs SET held_until = now() WHERE plugin = %s"
+LEASE = "SELECT holder IS NULL, next_run_at <= now() FROM tasks_backend.jobs WHERE plugin = %s"
+
+
+class Lab:
+    """One job, as it is in several processes on one database."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self.plugin = Plugin(f"lab-{secrets.token_hex(4)}", jobs=[Job("job", EVERY, idle)])
+        self.outcomes: list[tuple[str, str]] = []
+        self._url = settings.database_url
+        self._cluster = cluster
+        self.databases: list[Database] = []
+
+    def process(
+        self, run: Callable[[JobContext], Awaitable[None]], timeout: float = 60
+    ) -> ScheduledJob:
+        pool = Pool(self._url, size=2, wait=5, connect_timeout=5)
+        self.databases.append(Database(pool, statement_timeout=5))
+        job = Job("job", EVERY, run, timeout=timedelta(seconds=timeout))
+        return ScheduledJob(self.plugin, job, self.databases[-1], {})
+
+    def observe(self, job: str, outcome: str, _: float) -> None:
+        self.outcomes.append((job, outcome))
+
+    def sql(self, command: str) -> list[tuple[object, ...]]:
+        name = parse_dsn(self._url)["dbname"]
+        with self._cluster.cursor(name) as cursor:
+            cursor.execute(command, [self.plugin.schema])
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def close(self) -> None:
+        for database in self.databases:
+            database.close()
+
+
+@pytest.fixture
+def lab(settings: Settings, cluster: Cluster) -> Iterator[Lab]:
+    lab = Lab(settings, cluster)
+    yield lab
+    lab.close()
+
+
+async def fail(_: JobContext) -> None:
+    raise RuntimeError("no mail today")
+
+
+async def hang(_: JobContext) -> None:
+    await asyncio.Event().wait()
+
+
+async def last(_: JobContext) -> None:
+    await asyncio.sleep(0.6)
+
+
+@pytest.mark.parametrize(
+    ("run", "outcome", "message"),
+    [
+        (idle, "ok", None),
+        (fail, "failed", "failed"),
+        (hang, "timed_out", "was cancelled after 1 s, its time limit"),
+        (last, "ok", "took 1 s: it is cancelled after 1 s"),
+    ],
+)
+def test_a_run_is_counted_and_logged_and_the_next_one_is_after_the_interval(
+    lab: Lab,
+    caplog: pytest.LogCaptureFixture,
+    run: Callable[[JobContext], Awaitable[None]],
+    outcome: str,
+    message: str | None,
+) -> None:
+    async def work() -> list[float]:
+        job = lab.process(run, timeout=1)
+        (database,) = lab.databases
+        before = vars(database.readiness).copy()
+        waits = [await job.run_if_due(lab.observe), await job.run_if_due(lab.observe)]
+        assert vars(database.readiness) == before  # a job is no use of the service (decision 0010)
+        return waits
+
+    waits = asyncio.run(work())
+    assert all(3000 < wait <= 3600 for wait in waits)
+    name = f"{lab.plugin.name}.job"
+    assert lab.outcomes == [(name, outcome)]
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"the job {name} {message}"] if message else []
+    )
+    if outcome == "failed":
+        assert "RuntimeError: no mail today" in caplog.text
+    assert lab.sql(LEASE) == [(True, False)]
+
+
+def test_a_lease_has_one_holder_and_ends_by_itself(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tasks_backend.jobs")
+    runs: list[str] = []
+    ended = asyncio.Event()
+
+    async def first(_: JobContext) -> None:
+        runs.append("first")
+        await ended.wait()
+
+    async def second(_: JobContext) -> None:
+        runs.append("second")
+
+    async def work() -> None:
+        one, two = lab.process(first), lab.process(second)
+        running = asyncio.create_task(one.run_if_due(lab.observe))
+        await soon(lambda: runs == ["first"])
+        assert 3000 < await two.run_if_due(lab.observe) <= 3600
+        lab.sql(HELD)
+        assert 0 < await two.run_if_due(lab.observe) <= 65
+        assert runs == ["first"]
+        lab.sql(EXPIRED)
+        await two.run_if_due(lab.observe)
+        assert runs == ["first", "second"]
+        ended.set()
+        assert await running == 0
+
+    asyncio.run(work())
+    name = f"the job {lab.plugin.name}.job"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name} still runs in another process",
+        f"the lease of {name} was not given back: it runs again",
+        f"{name} outlasted its lease: another process may run it too",
+    ]
+
+
+def test_a_stop_cancels_a_run_and_another_process_repeats_it(
+    lab: Lab, settings: Settings, cluster: Cluster
+) -> None:
+    cancelled: list[str] = []
+
+    class Mail(PluginSettings):
+        host: str = "localhost"
+
+    async def wait(job: JobContext) -> None:
+        try:
+            cancelled.append(job.settings(Mail).host)
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append("cancelled")
+
+    plugin = Plugin(lab.plugin.name, jobs=[Job("job", EVERY, wait)], settings=Mail)
+
+    async def work() -> None:
+        app = create_app(settings, plugins=[plugin])
+        async with app.router.lifespan_context(app):
+            await soon(lambda: cancelled == ["localhost"])
+        assert cancelled == ["localhost", "cancelled"]
+        assert lab.sql(LEASE) == [(True, True)]
+        off = settings.model_copy(update={"jobs_enabled": False})
+        app = create_app(off, plugins=[plugin])
+        async with app.router.lifespan_context(app):
+            assert app.state.jobs is None
+        await lab.process(idle).run_if_due(lab.observe)
+
+    asyncio.run(work())
+    assert lab.outcomes == [(f"{lab.plugin.name}.job", "ok")]
+
+
+def test_an_unexpected_error_of_the_service_does_not_end_a_job(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    def raising(*_: object) -> None:
+        raise RuntimeError("no metrics today")
+
+    async def work() -> None:
+        running = asyncio.create_task(lab.process(idle).run_forever(raising))
+        await soon(lambda: "cannot be claimed or given back" in caplog.text)
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(work())
+
+
+def test_jobs_wait_for_the_schema_and_are_counted_by_the_metrics(
+    cluster: Cluster, settings: Settings, signer: Signer
+) -> None:
+    _, url = cluster.database(cluster.login(NEON_OWNER))
+    plugin = Plugin("mail", jobs=[Job("send", timedelta(seconds=1), idle)])
+    changed = {"database_url": url, "plugins": ("metrics",)}
+    app = create_app(settings.model_copy(update=changed), plugins=[plugin])
+    line = 'tasks_backend_job_duration_seconds_count{job="mail.send",outcome="ok"}'
+    with served(app) as base, httpx2.Client(base_url=base, timeout=30) as client:
+        until(lambda: client.get("/readyz").status_code == 503)
+        assert line not in client.get("/metrics").text
+        migrations.upgrade(url)
+        until(lambda: line in client.get("/metrics").text)
+        client.headers["Authorization"] = f"Bearer {signer.token(chr(1) + plugin.schema)}"
+        problem(client.get("/api/v1/tasks"), 401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Job("Send", EVERY, idle), "job 'Send': a name is lower-case"),
+        (lambda: Job("send", timedelta(seconds=0.5), idle), "job 'send': `every` and `timeout`"),
+        (lambda: Job("send", EVERY, idle, timeout=timedelta()), "job 'send': `every` and"),
+        (lambda: Job("send", EVERY, print), "job 'send': its `run` is no asynchronous function"),  # type: ignore[arg-type] # a mistake
+        (lambda: Plugin("mail", jobs=[Job("a", EVERY, idle)] * 2), "two of its jobs are named 'a'"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(PluginError, match=sentence):
+        make()

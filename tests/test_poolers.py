@@ -11,9 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
-from support.commands import free_port, invoked
-from support.programs import PLACES, Program, executable
-from support.waiting import listens
+from support.commands import invoked
+from support.programs import PLACES
 
 from tasks_backend.db import migration_session as session
 from tasks_backend.db import migrations
@@ -23,51 +22,7 @@ from tasks_backend.testing.databases import NEON_OWNER, Cluster
 pytest.importorskip("psutil", reason="the pooler is watched with it")
 
 from faults.postgres import Postgres
-from faults.programs import directory_of, ordinary_user
-
-CONFIGURATION = """
-[databases]
-* = host={host}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {home}/users
-pool_mode = {mode}
-default_pool_size = {size}
-server_round_robin = {round_robin}
-query_wait_timeout = 20
-"""
-
-
-@contextlib.contextmanager
-def pooler(cluster: Cluster, login: str, mode: str, size: int, round_robin: int) -> Iterator[str]:
-    """Debian's PgBouncer in front of the cluster; yields the options of a URL to it."""
-    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-poolers-"))
-    directory.chmod(0o755)
-    user = ordinary_user()
-    home = directory_of(user, directory / "pgbouncer")
-    (home / "users").write_text(f'"{login}" ""\n')
-    host, port = psycopg2.extensions.parse_dsn(cluster.url)["host"], free_port()
-    (home / "pgbouncer.ini").write_text(
-        CONFIGURATION.format(
-            host=host, port=port, home=home, mode=mode, size=size, round_robin=round_robin
-        )
-    )
-    program = Program(
-        [executable("pgbouncer"), str(home / "pgbouncer.ini")],
-        directory / "pgbouncer.log",
-        user=user,
-    )
-    program.start()
-    url = make_dsn(host="127.0.0.1", port=port, user=login, dbname="postgres")
-    try:
-        program.wait_for(lambda: listens(port), "PgBouncer to listen")
-        yield url
-    finally:
-        program.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+from support.pooler import pooler
 
 
 @pytest.fixture(scope="module")

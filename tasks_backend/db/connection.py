@@ -80,7 +80,8 @@ class Connection:
                 await self._wait_until_ready(state)
             rows: list[Row] = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
-            sql_logger.info("PostgreSQL says: %s", str(error).strip())
+            statement = sql.partition(";\n")[2] or sql  # without the identity
+            sql_logger.info("PostgreSQL says: %s. It was sent: %s", str(error).strip(), statement)
             failure = classify(error, lost=self.closed)
             if failure.failure is Failure.OUTCOME_UNKNOWN:
                 self.close()

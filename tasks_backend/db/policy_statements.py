@@ -24,7 +24,7 @@ def row_level_security(table: str, *privileges: str, jobs: Sequence[str] = ()) -
 
     Run it in a migration, after creating the table (`schema.table`). The policy applies to the
     table's owner too. A request gets only the given privileges (SELECT, INSERT, UPDATE, DELETE).
-    The plugin's jobs get `jobs` (SELECT, UPDATE, DELETE), on all users' rows; requests do not.
+    The plugin's jobs get `jobs` (SELECT, UPDATE, DELETE) beside them, on all users' rows.
 
     It also records them in the schema: if a dump loses the policies or the rights, `migrate` makes
     them again. A later revision may run it again, with other privileges. Raises ValueError for

@@ -9,8 +9,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from tasks_backend.app import build_app
 from tasks_backend.db import migrations
-from tasks_backend.db.connection import sql_logger
-from tasks_backend.dev import docs_page
+from tasks_backend.dev import docs_page, sql_errors
 from tasks_backend.dev.issuer import DATA_DIRECTORY, Issuer
 from tasks_backend.dev.lifetime import end_in_time
 from tasks_backend.dev.settings import DevelopmentSettings, load_settings
@@ -24,7 +23,7 @@ logger = logging.getLogger("tasks_backend.dev")
 def create() -> FastAPI:
     """Apply new migrations and return the service, in the process that serves."""
     end_in_time()
-    sql_logger.setLevel(logging.INFO)
+    sql_errors.enable()
     try:
         settings = load_settings(os.environ["DATABASE_URL"])
         _migrate(settings)
@@ -36,7 +35,9 @@ def create() -> FastAPI:
 
 def build(settings: DevelopmentSettings, issuer: Issuer) -> FastAPI:
     """Return the service, which also accepts the issuer's tokens."""
-    plugins = [docs_page.plugin(issuer)] if settings.docs_enabled else []
+    plugins = [sql_errors.plugin]
+    if settings.docs_enabled:
+        plugins.append(docs_page.plugin(issuer))
     key = issuer.public_key()
     return build_app(
         settings, plugins, lambda verifier: DevelopmentVerifier(key, settings, verifier)

@@ -12,7 +12,7 @@ from tasks_backend.dev.issuer import DATA_DIRECTORY, DAY, Issuer
 from tasks_backend.dev.postgres import add_database, data_directory, embedded
 from tasks_backend.dev.settings import load_settings, report
 from tasks_backend.dev.welcome import USER, Place, welcome
-from tasks_backend.plugin import Plugin, load_plugins
+from tasks_backend.plugin import Plugin, load_plugin_settings, load_plugins
 from tasks_backend.serving import server
 from tasks_backend.terminal import progress
 
@@ -41,6 +41,7 @@ def run(
             auth_url = add_database(url, "better_auth")
             settings = load_settings(url)
             plugins = load_plugins(settings.plugins)
+            load_plugin_settings(plugins)
             migrations.upgrade(url, plugins)
         if seed is not None:
             with progress(f"Creating {seed:,} tasks"):

@@ -11,7 +11,7 @@ from tasks_backend.doctor import clocks, database, keys, token
 from tasks_backend.doctor.clocks import Clocks
 from tasks_backend.doctor.findings import Finding, add_skipped, check_failed, note, ok, problem
 from tasks_backend.doctor.keys import FETCH_TIMEOUT, Keys
-from tasks_backend.plugin import PluginError
+from tasks_backend.plugin import PluginError, PluginSettingsError, load_plugins
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, load
 
 AREA_TIMEOUT = 13.0  # seconds
@@ -45,11 +45,27 @@ def _service(findings: list[Finding]) -> tuple[DatabaseSettings | None, FastAPI 
     try:
         service = create_app(adjusted)
     except PluginError as error:
-        findings.append(problem("settings.plugins", f"{error}: correct PLUGINS or the plugin."))
+        advice = "" if isinstance(error, PluginSettingsError) else ": correct PLUGINS or the plugin"
+        findings += [
+            problem("settings.plugins", f"{line}{advice}.") for line in str(error).splitlines()
+        ]
         return settings, create_app(adjusted.model_copy(update={"plugins": ()}))
     enabled = ", ".join(settings.plugins) or "none"
-    findings.append(ok("settings.plugins", f"Enabled plugins besides tasks: {enabled}."))
+    message = f"Enabled plugins besides tasks: {enabled}."
+    if variables := _plugin_variables(settings):
+        message += f" Their settings are well-formed: {', '.join(variables)}."
+    findings.append(ok("settings.plugins", message))
     return settings, service
+
+
+def _plugin_variables(settings: Settings) -> list[str]:
+    """Return the variables that the enabled plugins take."""
+    return [
+        f"{plugin.prefix}{name}".upper()
+        for plugin in load_plugins(settings.plugins)
+        if plugin.settings is not None
+        for name in plugin.settings.model_fields
+    ]
 
 
 def _environment(ignored: Sequence[str]) -> Finding:

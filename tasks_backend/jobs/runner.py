@@ -1,11 +1,12 @@
 """Runs plugins' jobs: claims each, runs it within its time limit, gives it back."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,15 +18,14 @@ from tasks_backend.errors import ApiError
 from tasks_backend.jobs.context import JobContext, caller_of
 from tasks_backend.jobs.lease_statements import CLAIM, RELEASE
 from tasks_backend.plugin import Job, Plugin
+from tasks_backend.settings.of_plugin import PluginSettings
 
 MARGIN = 5.0  # seconds that a lease lasts beyond the run's time limit
 STATEMENT_TIME = 5.0  # seconds to claim a job, or to give it back
 STOP_TIMEOUT = 8.0  # seconds that cancelled jobs may take to end
 RETRY = 30.0  # seconds until the next attempt, if the database is not ready; less for frequent jobs
 JITTER = 0.1  # of the interval, so that the processes do not all ask at the same moment
-MAX_JITTER = (
-    5.0  # seconds; a database that sleeps is awake for the longer, the later the last one asks
-)
+MAX_JITTER = 5.0  # seconds; a sleeping database stays awake until the last process has asked
 SLOW = 0.5  # of the time limit: a longer run is logged
 
 logger = logging.getLogger("tasks_backend.jobs")
@@ -37,16 +37,23 @@ Observer = Callable[[str, str, float], None]
 class JobRunner:
     """The jobs of an application's plugins. Entering `running()` starts them, leaving it stops them."""
 
-    def __init__(self, plugins: Sequence[Plugin], database: Database) -> None:
+    def __init__(
+        self,
+        plugins: Sequence[Plugin],
+        database: Database,
+        settings: Mapping[type[PluginSettings], PluginSettings],
+    ) -> None:
         self.observers: list[Observer] = []
-        self._jobs = [
-            _ScheduledJob(plugin, job, database) for plugin in plugins for job in plugin.jobs
+        self.jobs = [
+            ScheduledJob(plugin, job, database, settings)
+            for plugin in plugins
+            for job in plugin.jobs
         ]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the jobs until the block ends. Then cancel them, and wait until they have ended."""
-        tasks = [asyncio.create_task(job.run_forever(self._observe)) for job in self._jobs]
+        tasks = [asyncio.create_task(job.run_forever(self._observe)) for job in self.jobs]
         try:
             yield
         finally:
@@ -64,14 +71,21 @@ class JobRunner:
             observer(job, outcome, duration)
 
 
-class _ScheduledJob:
+class ScheduledJob:
     """One job in this process."""
 
-    def __init__(self, plugin: Plugin, job: Job, database: Database) -> None:
+    def __init__(
+        self,
+        plugin: Plugin,
+        job: Job,
+        database: Database,
+        settings: Mapping[type[PluginSettings], PluginSettings],
+    ) -> None:
         self.name = f"{plugin.name}.{job.name}"
         self._plugin = plugin
         self._job = job
         self._database = database
+        self._settings = settings
         self._every = job.every.total_seconds()
         self._timeout = job.timeout.total_seconds()
 
@@ -82,15 +96,18 @@ class _ScheduledJob:
             try:
                 if not is_ready:
                     await self._database.readiness.check(timeout=STATEMENT_TIME)
-                wait = await self._run_if_due(observe)
+                wait = await self.run_if_due(observe)
                 is_ready = True
-            except (ApiError, DatabaseFailure):  # the log of the database says why
+            except ApiError:  # the log of the database says why
                 is_ready = False
+                wait = min(self._every, RETRY)
+            except Exception:
+                logger.exception("the job %s cannot be claimed or given back", self.name)
                 wait = min(self._every, RETRY)
             jitter = min(JITTER * self._every, MAX_JITTER)
             await asyncio.sleep(max(wait, 0) + random.uniform(0, jitter))  # noqa: S311 - no secret
 
-    async def _run_if_due(self, observe: Observer) -> float:
+    async def run_if_due(self, observe: Observer) -> float:
         """Claim the job and run it. Returns in how many seconds to ask again."""
         holder = secrets.token_hex(8)
         claimed_at = asyncio.get_running_loop().time()  # the lease begins later, so it ends later
@@ -102,15 +119,15 @@ class _ScheduledJob:
         if state in {"held", "not due"}:
             return float(wait)
         if state == "taken over":
-            logger.warning(
-                "the job %s was not finished by another process: it runs again", self.name
-            )
-        finished = False
+            logger.warning("the lease of the job %s was not given back: it runs again", self.name)
         try:
-            observe(self.name, *await self._run(claimed_at + self._timeout))
-            finished = True
-        finally:
-            rows = await self._send(RELEASE, holder, finished=finished)
+            outcome, duration = await self._run(claimed_at + self._timeout)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ApiError, DatabaseFailure):  # the lease ends by itself
+                await self._send(RELEASE, holder, finished=False)
+            raise
+        observe(self.name, outcome, duration)
+        rows = await self._send(RELEASE, holder, finished=True)
         if not rows:
             logger.warning(
                 "the job %s outlasted its lease: another process may run it too", self.name
@@ -123,7 +140,7 @@ class _ScheduledJob:
         outcome = "ok"
         try:
             async with asyncio.timeout_at(deadline) as limit:
-                await self._job.run(JobContext(self._database, self._plugin, deadline))
+                await self._job.run(self._context(deadline))
         except Exception:
             if limit.expired():
                 outcome = "timed_out"
@@ -144,6 +161,9 @@ class _ScheduledJob:
                 self._timeout,
             )
         return outcome, duration
+
+    def _context(self, deadline: float) -> JobContext:
+        return JobContext(self._database, self._plugin, deadline, self._settings)
 
     async def _send(self, statement: Statement, holder: str, **parameters: Any) -> list[Row]:
         """Send a statement of the lease."""

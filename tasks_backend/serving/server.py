@@ -14,12 +14,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from tasks_backend.app import create_app
 from tasks_backend.compatibility import overrides, require_attributes
-from tasks_backend.plugin import PluginError
+from tasks_backend.plugin import PluginError, load_plugin_settings, load_plugins
 from tasks_backend.serving.allocator import give_memory_back
 from tasks_backend.serving.http_protocol import Protocol
 from tasks_backend.serving.log_format import logging_config
 from tasks_backend.serving.startup_log import log_start
 from tasks_backend.settings import Settings, SettingsError, environment, load
+from tasks_backend.settings.of_plugin import shown
 
 logger = logging.getLogger("tasks_backend.server")
 
@@ -51,7 +52,7 @@ def application() -> FastAPI:
     environment.add_file()
     try:
         settings: Settings = load()
-        log_start(settings, ignored)
+        log_start(settings, ignored, _settings_of_plugins(settings))
         app = create_app(settings)
     except (SettingsError, PluginError) as error:  # in a new worker; the command checks before
         logger.error("the service does not start: %s", "; ".join(str(error).splitlines()))  # noqa: TRY400 - no traceback
@@ -63,6 +64,21 @@ def application() -> FastAPI:
     gc.collect()
     gc.freeze()
     return app
+
+
+def _settings_of_plugins(settings: Settings) -> dict[str, object]:
+    """Return what the log shows of them: nothing if they are wrong, which create_app() reports."""
+    try:
+        plugins = load_plugins(settings.plugins)
+        found = load_plugin_settings(plugins)
+    except PluginError:
+        return {}
+    return {
+        name: value
+        for plugin in plugins
+        if plugin.settings is not None
+        for name, value in shown(found[plugin.settings], plugin.prefix).items()
+    }
 
 
 def run(

@@ -21,10 +21,10 @@ _SECRET = {"log_salt"}
 _SHOWN_PARAMETERS = ("sslmode", "sslrootcert", "channel_binding", "options", "target_session_attrs")
 
 
-def log_start(settings: Settings, ignored: Sequence[str] = ()) -> None:
+def log_start(settings: Settings, ignored: Sequence[str], plugins: dict[str, Any]) -> None:
     """Log what this process runs with. Each worker does: SIGHUP makes new ones read anew.
 
-    `ignored` are the names of libpq's variables that were set.
+    `ignored` are the names of libpq's variables that were set; `plugins` the settings of plugins.
     """
     libpq = psycopg2.extensions.libpq_version()
     versions = {
@@ -34,7 +34,7 @@ def log_start(settings: Settings, ignored: Sequence[str] = ()) -> None:
         "ed25519": ed25519.VERIFIER,
         "pid": os.getpid(),
     }
-    logger.info("tasks_backend starts", extra=versions | shown_settings(settings))
+    logger.info("tasks_backend starts", extra=versions | shown_settings(settings) | plugins)
     if ignored:
         logger.info("ignored, since DATABASE_URL alone says how to connect: %s", ", ".join(ignored))
 

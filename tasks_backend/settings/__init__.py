@@ -4,11 +4,12 @@ One rule for all: white space around a value, and quotes around all of it, are n
 """
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from psycopg2.extensions import parse_dsn
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,7 +20,7 @@ from pydantic_settings import (
 
 from tasks_backend.settings import web_address
 from tasks_backend.settings.database_url import read_database_url
-from tasks_backend.settings.expected import describe_expected
+from tasks_backend.settings.expected import describe_expected, is_secret
 from tasks_backend.settings.pasted import clean, match_case, require_printable, split_list
 
 ASYMMETRIC_ALGORITHMS = (
@@ -37,8 +38,8 @@ ASYMMETRIC_ALGORITHMS = (
 ENV_FILE = ".env"
 ENV_FILE_ENCODING = "utf-8-sig"  # editors of Windows write a byte order mark
 _ALIASES = {"warn": "warning"}  # of a choice
-_VERBATIM = {"database_url", "database_url_unpooled", "log_salt"}
-"""Settings that may have any character inside."""
+_VERBATIM = {"database_url", "database_url_unpooled"}
+"""Settings that may have any character inside, beside secrets."""
 
 NO_BETTER_AUTH = "BETTER_AUTH_URL: set it, or all of JWT_ISSUER, JWT_AUDIENCE, JWKS_URL"
 
@@ -51,8 +52,8 @@ class SettingsError(Exception):
     """The settings are invalid. Each line of the message names a setting and the reason."""
 
 
-class DatabaseSettings(BaseSettings):
-    """The settings of commands: the database, the plugins with tables in it, the log's salt."""
+class EnvironmentSettings(BaseSettings):
+    """Settings from the environment and `.env`, as people paste them."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -63,11 +64,6 @@ class DatabaseSettings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
-
-    database_url: str = Field(repr=False)
-    database_url_unpooled: str | None = Field(default=None, repr=False)
-    plugins: Names = ()
-    log_salt: SecretStr | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -93,12 +89,21 @@ class DatabaseSettings(BaseSettings):
         field = cls.model_fields[str(info.field_name)]
         if field.annotation == tuple[str, ...]:
             return tuple(map(require_printable, split_list(value)))
-        if info.field_name in _VERBATIM:
+        if info.field_name in _VERBATIM or is_secret(field):
             return value
         value = require_printable(value)
-        if not isinstance(field.default, str):
+        if get_origin(field.annotation) is not Literal:
             return value
         return match_case(_ALIASES.get(value.lower(), value), get_args(field.annotation))
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """The settings of commands: the database, the plugins with tables in it, the log's salt."""
+
+    database_url: str = Field(repr=False)
+    database_url_unpooled: str | None = Field(default=None, repr=False)
+    plugins: Names = ()
+    log_salt: SecretStr | None = None
 
     @field_validator("database_url", "database_url_unpooled")
     @classmethod
@@ -249,27 +254,45 @@ class Settings(DatabaseSettings):
         return "" if self.base_url is None else web_address.key_set_url(self.base_url)
 
 
-def load(kind: type[DatabaseSettings] = Settings, **values: Any) -> Any:
-    """Return the settings from the environment and `.env`.
+def load(kind: type[EnvironmentSettings] = Settings, **values: Any) -> Any:
+    """Return the settings from the environment and `.env`. `_env_prefix` begins their variables.
 
     Raises SettingsError with a line for each missing or wrong setting; no line contains a value.
     """
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = []
-        for entry in error.errors(include_input=False, include_url=False):
-            name = str(entry["loc"][0])
-            message = entry["msg"].removeprefix("Value error, ")
-            if entry["type"] == "missing":
-                message = "is not set"
-            elif entry["type"] != "value_error":
-                message = f"takes {describe_expected(kind.model_fields[name])}"
-            lines.append(
-                message if re.match("[A-Z_]+: ", message) else f"{name.upper()}: {message}"
-            )
+        lines = [
+            _sentence(kind, values.get("_env_prefix", ""), entry)
+            for entry in error.errors(include_url=False)
+        ]
         raise SettingsError("\n".join(lines)) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{ENV_FILE}: is not UTF-8: save it in that encoding") from None
     except OSError as error:
         raise SettingsError(f"{ENV_FILE}: cannot be read ({error.strerror})") from None
+
+
+def _sentence(kind: type[EnvironmentSettings], prefix: str, entry: ErrorDetails) -> str:
+    """Return the variable and the reason, without the value."""
+    message = entry["msg"].removeprefix("Value error, ")
+    repeats = bool(prefix) and _repeats(message, entry["input"])  # a plugin's own validator
+    if not entry["loc"]:
+        return "its settings do not fit together" if repeats else message
+    name = str(entry["loc"][0])
+    field = kind.model_fields[name]
+    if entry["type"] == "missing":
+        message = "is not set"
+    elif entry["type"] != "value_error":
+        message = f"takes {describe_expected(field)}"
+    elif repeats or (prefix and is_secret(field)):
+        message = "is not valid"
+    elif re.match("[A-Z_]+: ", message):
+        return message
+    return f"{f'{prefix}{name}'.upper()}: {message}"
+
+
+def _repeats(message: str, given: object) -> bool:
+    """Whether a message contains a value, or an item of one."""
+    values = given.values() if isinstance(given, dict) else [given]
+    return any(item in message for value in values for item in split_list(str(value)))

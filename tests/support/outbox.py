@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tasks_backend import Job, JobContext, Plugin, Settings, create_app, statement
 from tasks_backend.db.database import Database
 from tasks_backend.http.caller import Caller
+from tasks_backend.jobs import runner
 
 MIGRATION = """
 from alembic import op
@@ -43,7 +44,7 @@ def upgrade():
 """
 
 PENDING = statement(
-    text("SELECT id, user_id, title FROM tasks_backend_outbox.events ORDER BY id LIMIT 20"),
+    text("SELECT id, user_id, title FROM tasks_backend_outbox.events ORDER BY id LIMIT 8"),
     idempotent=True,
 )
 DONE = statement(
@@ -64,8 +65,12 @@ def outbox(
     """The plugin, whose migrations are written into the directory."""
     directory.mkdir(exist_ok=True)
     (directory / "0001_events.py").write_text(MIGRATION)
-    deliver = Job("deliver", every=timedelta(seconds=every), run=run, timeout=timedelta(seconds=2))
+    deliver = Job("deliver", every=timedelta(seconds=every), run=run, timeout=timedelta(seconds=1))
     return Plugin("outbox", migrations=directory, jobs=[deliver])
+
+
+async def idle(_: JobContext) -> None:
+    """A job that does nothing."""
 
 
 async def create(database: Database, user: str, title: str) -> None:
@@ -90,6 +95,7 @@ def deliver_to(directory: Path) -> Callable[[JobContext], Awaitable[None]]:
 
 
 async def main(url: str, directory: Path) -> None:
+    runner.MARGIN = 0.2  # seconds; the test need not wait for longer
     settings = Settings(_env_file=None, database_url=url, better_auth_url="http://localhost")
     app = create_app(settings, plugins=[outbox(directory, deliver_to(directory))])
     async with app.router.lifespan_context(app):
