@@ -12,10 +12,10 @@ from support.programs import require
 
 from benchmarks.data import Data
 from benchmarks.environment import environment
+from benchmarks.fleet import Fleet
 from benchmarks.lab import Sample, Subject, measure
 from benchmarks.load import CONNECTIONS
 from benchmarks.operations import Operations
-from benchmarks.pair import Pair
 from benchmarks.ratios import database_cpu, p50, p99, rate, resident, server_cpu
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running, started
@@ -24,15 +24,17 @@ from tasks_backend.testing.key_server import KeyServer
 
 ONE = next(server for server in SERVERS if server.kind == "service")
 MEASURED = ("get", "list", "create")
-PROCESSES = "2 processes"
+WORKERS = (2, 3, 4)
+PROCESSES = (1, 2, 4, 8)
 HEAD = (
     "",
     "requests/s",
-    "to 1 worker",
+    "to 1 process",
     "p50 ms",
     "p99 ms",
     "server CPU µs",
     "database CPU µs",
+    "cores in use",
     "connections to the database",
     "resident MB",
     "errors",
@@ -61,9 +63,17 @@ def services(
             assert isinstance(one, Running)
             return one
 
-        workers = [start(f"{count} workers", "--workers", str(count)) for count in (2, 3, 4)]
-        first, second = start(PROCESSES), start(PROCESSES)
-        yield [start("1 worker"), *workers, Pair(first.server, (first, second))]
+        workers = [start(f"{count} workers", "--workers", str(count)) for count in WORKERS]
+        members = [start(f"process {number}") for number in range(1, max(PROCESSES) + 1)]
+        fleets = [
+            Fleet(replace(members[0].server, name=_processes(count)), tuple(members[:count]))
+            for count in PROCESSES
+        ]
+        yield [*fleets, *workers]
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'es' * (count > 1)}"
 
 
 def test_workers_and_processes(
@@ -81,16 +91,17 @@ def test_workers_and_processes(
     lines = [
         (
             f"\nMedians of {rounds} rounds, bursts of {seconds} s, {CONNECTIONS} connections of wrk"
-            f" (two processes: {CONNECTIONS // 2} each, the latencies of the slower). The load"
+            f" (several processes share them; the latencies are those of the slowest). The load"
             f" generator, the database and the service share {os.cpu_count()} cores, so more workers"
-            " have little to gain here: look at what they cost. CPU is per request; connections are"
+            " have little to gain here: look at what they cost. CPU is per request; the cores in use"
+            " are the service's and the database's, the load generator has the rest; connections are"
             " those open at the end; memory is the sum over the processes, the supervisor of several"
             " workers too, with what they share in each."
         )
     ]
     for operation in MEASURED:
         by_name = {one.server.name: samples[operation, one.server.name] for one in services}
-        single = rate(by_name["1 worker"])
+        single = rate(by_name[_processes(1)])
         rows = [_row(name, taken, single, connections[name]) for name, taken in by_name.items()]
         lines += [f"\n### {operation}\n", table(HEAD, rows)]
     report("\n".join(lines))
@@ -106,6 +117,7 @@ def _row(name: str, taken: list[Sample], single: float, connections: int) -> Row
         f"{p99(taken) * 1e3:.1f}",
         f"{server_cpu(taken) * 1e6:.0f}",
         f"{database_cpu(taken) * 1e6:.0f}",
+        f"{rate(taken) * (server_cpu(taken) + database_cpu(taken)):.2f}",
         str(connections),
         f"{resident(taken) / 2**20:.0f}",
         str(sum(one.burst.errors for one in taken)),
@@ -113,7 +125,12 @@ def _row(name: str, taken: list[Sample], single: float, connections: int) -> Row
 
 
 def _connections(cluster: Cluster) -> dict[str, int]:
-    """Return the number of open connections by application name."""
+    """Return the number of open connections by the name of a row."""
     with cluster.cursor() as cursor:
         cursor.execute("SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1")
-        return dict(cursor.fetchall())
+        found: dict[str, int] = dict(cursor.fetchall())
+    fleets = {
+        _processes(count): sum(found[f"process {number}"] for number in range(1, count + 1))
+        for count in PROCESSES
+    }
+    return found | fleets
