@@ -93,7 +93,7 @@ class Instruments:
         self.jobs = Histogram(
             "tasks_backend_job_duration_seconds",
             "Duration of the runs of plugins' jobs in this process.",
-            ["job", "outcome"],
+            ["name", "outcome"],  # `job` is the scrape's own label
             buckets=JOB_BUCKETS,
             registry=registry,
         )
