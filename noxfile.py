@@ -20,11 +20,17 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 LOCKS: dict[str, list[str]] = {
     "all": [
         "--all-extras",
-        *(f"--group={name}" for name in PROJECT["dependency-groups"] if name != "release"),
+        *(
+            f"--group={name}"
+            for name in PROJECT["dependency-groups"]
+            if name not in {"release", "deploy"}
+        ),
     ],
     "dev": ["--extra=dev", "--group=build"],
     "serve": ["--extra=sodium"],
+    "observability": ["--extra=sodium", "--extra=observability"],
     "release": ["--group=release"],
+    "deploy": ["--group=deploy"],
 }
 """The files in .ci/locks, and what each of them locks beside the package's dependencies."""
 
@@ -238,6 +244,15 @@ def typescript(session: nox.Session) -> None:
     require(session, "npm")
     install(session)
     session.run("pytest", "tests/typescript", "-s", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """Check the operations kit in .deploy with its tools (needs promtool, systemd-analyze)."""
+    require(session, "promtool", "systemd-analyze")
+    install(session)
+    install(session, "deploy", project=False)
+    session.run("pytest", "tests/deploy", *session.posargs)
 
 
 @nox.session
