@@ -21,6 +21,7 @@ from tasks_backend.testing.waiting import until
 UNIT = Path(__file__).parents[2] / ".deploy" / "tasks-backend@.service"
 CLIENTS = 2
 AFTERWARDS = 50  # requests after the old login is gone
+PAUSE = 0.02  # seconds between two requests of a client: the new workers need the processor
 
 
 def service_login(cluster: Cluster) -> str:
@@ -66,6 +67,7 @@ def test_a_second_login_replaces_the_first_one_without_a_failed_request(
             except (OSError, http.client.HTTPException) as error:
                 results[type(error).__name__] += 1
             connection.close()
+            stop.wait(PAUSE)
 
     configure(first)
     port = free_port()
