@@ -44,6 +44,9 @@ class Sample:
         )
 
 
+WARM_UP = 4
+"""Seconds of each first burst: a server with a compiler, such as Node.js, is slower before."""
+
 Samples = dict[tuple[str, str], list[Sample]]
 """By operation and name of the server."""
 
@@ -60,7 +63,7 @@ def measure(
     samples: Samples = defaultdict(list)
     for number in range(rounds + 1):
         first = number % len(running)
-        length = seconds if number else 1
+        length = seconds if number else WARM_UP
         for operation in OPERATIONS:
             for one in running[first:] + running[:first]:
                 if operation not in one.server.operations:
