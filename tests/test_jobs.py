@@ -30,6 +30,7 @@ from tasks_backend.db.database import Database
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import DatabaseUnavailable
 from tasks_backend.http.caller import Caller
+from tasks_backend.jobs import runner
 from tasks_backend.jobs.runner import ScheduledJob
 from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 from tasks_backend.testing.service import problem, served
@@ -165,28 +166,30 @@ async def hang(_: JobContext) -> None:
     await asyncio.Event().wait()
 
 
-async def last(_: JobContext) -> None:
-    await asyncio.sleep(0.6)
-
-
 @pytest.mark.parametrize(
-    ("run", "outcome", "message"),
+    ("run", "timeout", "slow", "outcome", "message"),
     [
-        (idle, "ok", None),
-        (fail, "failed", "failed"),
-        (hang, "timed_out", "was cancelled after 1 s, its time limit"),
-        (last, "ok", "took 1 s: it is cancelled after 1 s"),
+        (idle, 60, 0.5, "ok", None),
+        (idle, 60, 0, "ok", "took 0 s: it is cancelled after 60 s"),
+        (fail, 60, 0.5, "failed", "failed"),
+        (hang, 1, 0.5, "timed_out", "was cancelled after 1 s, its time limit"),
     ],
 )
 def test_a_run_is_counted_and_logged_and_the_next_one_is_after_the_interval(
     lab: Lab,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
     run: Callable[[JobContext], Awaitable[None]],
+    timeout: float,
+    slow: float,
     outcome: str,
     message: str | None,
 ) -> None:
+    monkeypatch.setattr(runner, "SLOW", slow)
+
     async def work() -> list[float]:
-        job = lab.process(run, timeout=1)
+        job = lab.process(run, timeout)
         (database,) = lab.databases
         before = vars(database.readiness).copy()
         waits = [await job.run_if_due(lab.observe), await job.run_if_due(lab.observe)]
@@ -288,6 +291,34 @@ def test_an_unexpected_error_of_the_service_does_not_end_a_job(
         running.cancel()
 
     asyncio.run(work())
+
+
+def test_a_job_that_suppresses_its_cancellation_is_named(
+    lab: Lab,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "STOP_TIMEOUT", 0.05)
+    reached: list[str] = []
+    end = asyncio.Event()
+
+    async def stubborn(_: JobContext) -> None:
+        reached.append("run")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await end.wait()
+
+    plugin = Plugin(lab.plugin.name, jobs=[Job("job", EVERY, stubborn)])
+
+    async def work() -> None:
+        app = create_app(settings, plugins=[plugin])
+        async with app.router.lifespan_context(app):
+            await soon(lambda: reached == ["run"])
+        end.set()
+
+    asyncio.run(work())
+    assert "1 jobs do not stop, although they are cancelled" in caplog.text
 
 
 def test_jobs_wait_for_the_schema_and_are_counted_by_the_metrics(

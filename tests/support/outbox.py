@@ -60,12 +60,14 @@ CREATE = statement(
 
 
 def outbox(
-    directory: Path, run: Callable[[JobContext], Awaitable[None]], every: float = 1
+    directory: Path, run: Callable[[JobContext], Awaitable[None]], timeout: float = 60
 ) -> Plugin:
     """The plugin, whose migrations are written into the directory."""
     directory.mkdir(exist_ok=True)
     (directory / "0001_events.py").write_text(MIGRATION)
-    deliver = Job("deliver", every=timedelta(seconds=every), run=run, timeout=timedelta(seconds=1))
+    deliver = Job(
+        "deliver", every=timedelta(seconds=1), run=run, timeout=timedelta(seconds=timeout)
+    )
     return Plugin("outbox", migrations=directory, jobs=[deliver])
 
 
@@ -97,7 +99,7 @@ def deliver_to(directory: Path) -> Callable[[JobContext], Awaitable[None]]:
 async def main(url: str, directory: Path) -> None:
     runner.MARGIN = 0.2  # seconds; the test need not wait for longer
     settings = Settings(_env_file=None, database_url=url, better_auth_url="http://localhost")
-    app = create_app(settings, plugins=[outbox(directory, deliver_to(directory))])
+    app = create_app(settings, plugins=[outbox(directory, deliver_to(directory), timeout=1)])
     async with app.router.lifespan_context(app):
         await asyncio.Event().wait()
 
