@@ -328,7 +328,7 @@ def test_jobs_wait_for_the_schema_and_are_counted_by_the_metrics(
     plugin = Plugin("mail", jobs=[Job("send", timedelta(seconds=1), idle)])
     changed = {"database_url": url, "plugins": ("metrics",)}
     app = create_app(settings.model_copy(update=changed), plugins=[plugin])
-    line = 'tasks_backend_job_duration_seconds_count{job="mail.send",outcome="ok"}'
+    line = 'tasks_backend_job_duration_seconds_count{name="mail.send",outcome="ok"}'
     with served(app) as base, httpx2.Client(base_url=base, timeout=30) as client:
         until(lambda: client.get("/readyz").status_code == 503)
         assert line not in client.get("/metrics").text
