@@ -231,7 +231,7 @@ def openapi() -> None:
         typer.echo(json.dumps(app.openapi(), indent=2, ensure_ascii=False))
 
 
-@app.command("settings", epilog=examples("settings >> .env"))
+@app.command("settings", epilog=examples("settings", "settings > plugins.env"))
 def plugin_settings() -> None:
     """Print the settings of the enabled plugins as lines of `.env`. Needs only PLUGINS."""
     from tasks_backend.plugin import load_plugins
