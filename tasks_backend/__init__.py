@@ -12,14 +12,19 @@ from tasks_backend._version import __version__
 if TYPE_CHECKING:
     from tasks_backend.app import create_app
     from tasks_backend.db.database import OwnRows
+    from tasks_backend.db.failures import ConstraintViolation
     from tasks_backend.db.policy_statements import row_level_security
     from tasks_backend.db.statements import statement
+    from tasks_backend.errors import ApiError
     from tasks_backend.jobs.context import JobContext
+    from tasks_backend.openapi.describe import problems
     from tasks_backend.plugin import Job, Plugin, PluginError
     from tasks_backend.settings import Settings, SettingsError
     from tasks_backend.settings.of_plugin import PluginSettings
 
 __all__ = [
+    "ApiError",
+    "ConstraintViolation",
     "Job",
     "JobContext",
     "OwnRows",
@@ -30,11 +35,14 @@ __all__ = [
     "SettingsError",
     "__version__",
     "create_app",
+    "problems",
     "row_level_security",
     "statement",
 ]
 
 _MODULES = {
+    "ApiError": "tasks_backend.errors",
+    "ConstraintViolation": "tasks_backend.db.failures",
     "Job": "tasks_backend.plugin",
     "JobContext": "tasks_backend.jobs.context",
     "OwnRows": "tasks_backend.db.database",
@@ -44,6 +52,7 @@ _MODULES = {
     "Settings": "tasks_backend.settings",
     "SettingsError": "tasks_backend.settings",
     "create_app": "tasks_backend.app",
+    "problems": "tasks_backend.openapi.describe",
     "row_level_security": "tasks_backend.db.policy_statements",
     "statement": "tasks_backend.db.statements",
 }

@@ -20,6 +20,7 @@ from tasks_backend.auth.gate import Bounds, Verifier
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.tokens import TokenVerifier
 from tasks_backend.db.database import Database
+from tasks_backend.db.failures import ConstraintViolation
 from tasks_backend.db.pool import Pool
 from tasks_backend.errors import MalformedJson
 from tasks_backend.http import access_log
@@ -98,6 +99,7 @@ def build_app(
         middleware=_middleware(settings, bounds.limiter, all_plugins),
         exception_handlers={
             HTTPException: answer_http_exception,
+            ConstraintViolation: _answer_violation,
             RequestValidationError: _answer_invalid,
         },
     )
@@ -200,6 +202,16 @@ def _migration_histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]
     from tasks_backend.db import migrations  # noqa: PLC0415 - imports Alembic
 
     return {plugin.schema: history for plugin, history in migrations.migration_histories(plugins)}
+
+
+async def _answer_violation(request: Request, error: Exception) -> Response:
+    """Answer a violated constraint that a route did not expect: it is a bug, unless what is stored
+    decides.
+    """
+    if getattr(error, "kind", None) not in {"unique", "exclusion", "foreign_key"}:
+        raise error
+    conflict = HTTPException(409, "The request conflicts with what is stored.")
+    return await answer_http_exception(request, conflict)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

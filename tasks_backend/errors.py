@@ -26,22 +26,29 @@
         ├── Overloaded             503  overloaded
         └── DeadlineExceeded       504  deadline_exceeded
 
-Clients rely on the codes: a code stays the same if its class is renamed.
+Clients rely on the codes: a code stays the same if its class is renamed. A plugin has subclasses of
+its own.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import orjson
 from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 REALM = 'Bearer realm="tasks_backend"'
+CODE = "[a-z][a-z0-9]*(_[a-z0-9]+)*"
+"""What every code matches: lower snake case."""
 
 
 class ApiError(HTTPException):
     """A failure of a request: raised anywhere, it becomes the response.
+
+    A subclass has a `status` (400 to 599), a `code` for programs in lower snake case, a `title` of a
+    few words and a `summary`, the sentence for people. It may have `headers`. `problems(Subclass)`
+    describes it in the OpenAPI document. Raises TypeError when a subclass is defined that lacks one of
+    these, or that gives a code of the service another meaning.
 
     It is an HTTPException because FastAPI replaces any other exception that is raised while it
     reads a body by its own 400 response.
@@ -51,10 +58,41 @@ class ApiError(HTTPException):
     code: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
+    headers: Mapping[str, str] | None = None
     errors: Sequence[Mapping[str, str]] = ()
 
-    def __init__(self, detail: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(self.status, detail or self.summary, dict(headers) if headers else None)
+    def __init__(
+        self,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        """`detail` replaces the summary, `headers` are added, `errors` are made by `field_error`."""
+        all_headers = {**(type(self).headers or {}), **(headers or {})}
+        super().__init__(self.status, detail or self.summary, all_headers or None)
+        self.errors = errors
+
+    def __init_subclass__(cls) -> None:
+        """Check the definition; the service's own classes are checked by its tests."""
+        super().__init_subclass__()
+        if cls.__module__ == __name__:
+            if "code" in vars(cls):
+                _OWN_CODES[cls.code] = cls
+            return
+        for name in ("code", "title", "summary"):
+            if not isinstance(getattr(cls, name, None), str) or not getattr(cls, name):
+                raise TypeError(f"{cls.__name__} needs a text as {name}")
+        status = getattr(cls, "status", None)
+        if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004 - RFC 9110
+            raise TypeError(f"{cls.__name__} needs a status from 400 to 599, not {status!r}")
+        if not re.fullmatch(CODE, cls.code):
+            raise TypeError(f"{cls.__name__}: the code {cls.code!r} is not in lower snake case")
+        own = _OWN_CODES.get(cls.code)
+        if own is not None and not (issubclass(cls, own) and status == own.status):
+            raise TypeError(f"{cls.__name__}: the code {cls.code!r} is that of {own.__name__}")
+
+
+_OWN_CODES: dict[str, type[ApiError]] = {}
 
 
 class BadRequest(ApiError):
@@ -191,8 +229,13 @@ class ValidationFailed(ApiError):
 
     def __init__(self, errors: Sequence[Mapping[str, str]] = ()) -> None:
         noun = "field is" if len(errors) == 1 else "fields are"
-        super().__init__(f"{len(errors)} {noun} invalid." if errors else None)
-        self.errors = errors
+        super().__init__(f"{len(errors)} {noun} invalid." if errors else None, errors=errors)
+
+
+class UnstorableValue(ValidationFailed):
+    """A value cannot be stored: a NUL in a text, a number beyond its column."""
+
+    summary = "A value of the request cannot be stored."
 
 
 class IdempotencyKeyReused(ValidationFailed):
@@ -246,57 +289,3 @@ class DeadlineExceeded(Unavailable):
 
     status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
     summary = "The request took too long."
-
-
-_GENERAL: dict[int, type[ApiError]] = {
-    error.status: error
-    for error in (
-        BadRequest,
-        NotFound,
-        MethodNotAllowed,
-        PayloadTooLarge,
-        UnsupportedMediaType,
-        ValidationFailed,
-        InternalError,
-        DeadlineExceeded,
-    )
-}
-
-
-def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
-    """Return the body of a problem response: always these members, `errors` may be empty.
-
-    A status that a plugin or the framework chose gets its code and title from `_GENERAL` or else
-    from the status's phrase (RFC 9110).
-    """
-    known, code = _known(error), code_of(error)
-    body: dict[str, Any] = {
-        "type": f"/problems/{code.replace('_', '-')}",
-        "title": known.title if known else _phrase(error.status_code),
-        "status": error.status_code,
-        "detail": known.summary if isinstance(known, type) else str(error.detail),
-        "instance": instance,
-        "code": code,
-        "request_id": request_id,
-        "errors": list(getattr(error, "errors", ())),
-    }
-    return orjson.dumps(body)
-
-
-def code_of(error: HTTPException) -> str:
-    """Return the problem's code, as `problem` writes it."""
-    known = _known(error)
-    if known is not None:
-        return known.code
-    return "".join(c if c.isalnum() else "_" for c in _phrase(error.status_code).lower())
-
-
-def _known(error: HTTPException) -> ApiError | type[ApiError] | None:
-    return error if isinstance(error, ApiError) else _GENERAL.get(error.status_code)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"

@@ -244,6 +244,8 @@ def test_two_applications_run_in_one_process(settings: Settings) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(tasks_backend.__all__) == [
+        "ApiError",
+        "ConstraintViolation",
         "Job",
         "JobContext",
         "OwnRows",
@@ -254,6 +256,7 @@ def test_the_public_names_are_these() -> None:
         "SettingsError",
         "__version__",
         "create_app",
+        "problems",
         "row_level_security",
         "statement",
     ]

@@ -36,5 +36,8 @@ def test_a_statement_accepts_its_former_parameter() -> None:
         made = statement(text("SELECT 1"), repeatable=True)  # type: ignore[arg-type] # as it was
     assert made.idempotent
     assert made.settings == {}
+    with pytest.warns(DeprecationWarning, match="settings={}"):
+        made = statement(text("SELECT 1"), idempotent=True, work_mem="8MB")
+    assert made.settings == {"work_mem": "8MB"}
     with pytest.raises(TypeError, match="idempotent"):
         statement(text("SELECT 1"))

@@ -150,4 +150,4 @@ def test_the_check_fails_for_an_expensive_statement(
 @pytest.mark.parametrize("setting", [("work_mem; --", "1"), ("work_mem", "1'")])
 def test_settings_of_a_statement_must_be_words(setting: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="is no setting"):
-        statement(select(1), idempotent=True, **dict([setting]))
+        statement(select(1), idempotent=True, settings=dict([setting]))

@@ -181,7 +181,7 @@ def test_a_statement_that_uses_a_reserved_name_is_refused_at_import(construct: E
 )
 def test_a_setting_that_would_change_the_identity_is_refused_at_import(name: str) -> None:
     with pytest.raises(ValueError, match=rf"the setting '{name}' is the service's"):
-        statement(IDENTITY, idempotent=True, **{name: "none"})
+        statement(IDENTITY, idempotent=True, settings={name: "none"})
 
 
 def test_every_setting_of_the_identity_is_reserved() -> None:
@@ -190,7 +190,7 @@ def test_every_setting_of_the_identity_is_reserved() -> None:
     assert len(names) >= 4
     for name in names:
         with pytest.raises(ValueError, match="is the service's"):
-            statement(IDENTITY, idempotent=True, **{name: "x"})
+            statement(IDENTITY, idempotent=True, settings={name: "x"})
 
 
 def test_a_setting_of_the_planner_or_of_the_plugin_is_accepted(deployment: str) -> None:
@@ -198,13 +198,12 @@ def test_a_setting_of_the_planner_or_of_the_plugin_is_accepted(deployment: str) 
         text("SELECT current_setting('enable_seqscan'), current_setting('audit.reason')"),
         IDENTITY,
         idempotent=True,
-        enable_seqscan="off",
-        lock_timeout="2s",
-        **{"audit.reason": "none"},
+        settings={"enable_seqscan": "off", "lock_timeout": "2s", "audit.reason": "none"},
     )
     assert run_as_alice(deployment, sent, {}) == [ALICE]
+    wrong = {"enable_seqscan": "off', true), set_config('role"}
     with pytest.raises(ValueError, match="is no setting"):
-        statement(IDENTITY, idempotent=True, enable_seqscan="off', true), set_config('role")
+        statement(IDENTITY, idempotent=True, settings=wrong)
 
 
 def test_a_literal_is_not_replaced_by_a_parameter(deployment: str) -> None:

@@ -136,7 +136,12 @@ async def test_a_cancelled_statement_closes_its_connection(cluster: Cluster) -> 
         ("SET statement_timeout = 1; SELECT pg_sleep(1)", Failure.TIMED_OUT),
         ("DO $$BEGIN RAISE SQLSTATE '40001'; END$$", Failure.ROLLED_BACK),
         ("DO $$BEGIN RAISE SQLSTATE '40P01'; END$$", Failure.ROLLED_BACK),
-        ("DO $$BEGIN RAISE SQLSTATE '23503'; END$$", Failure.ROLLED_BACK),
+        (
+            "DO $$BEGIN RAISE SQLSTATE '23503' USING SCHEMA = 'tasks_backend'; END$$",
+            Failure.ROLLED_BACK,
+        ),
+        ("DO $$BEGIN RAISE SQLSTATE '23503' USING SCHEMA = 'other'; END$$", Failure.CONSTRAINT),
+        ("SELECT 99999999999999::int", Failure.UNSTORABLE),
         ("DO $$BEGIN RAISE SQLSTATE '55P03'; END$$", Failure.LOCKED),
         ("DO $$BEGIN RAISE SQLSTATE '53100'; END$$", Failure.RESOURCE),
         ("DO $$BEGIN RAISE SQLSTATE '25006'; END$$", Failure.RESOURCE),

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import Diagnostics, parse_dsn
 
-from tasks_backend.db.failures import DatabaseFailure, Failure
+from tasks_backend.db.failures import (
+    ConstraintKind,
+    ConstraintViolation,
+    DatabaseFailure,
+    Failure,
+)
+from tasks_backend.db.statements import SCHEMA
 
 MIGRATE = "run `tasks-backend migrate`"
 _AUTHORITIES = (
@@ -196,12 +202,17 @@ MISPARSED = _refused(
 )
 _UNKNOWN = _absent("no connection, for a reason without a sentence", "see the server's log")
 
+CONSTRAINTS: dict[str, ConstraintKind] = {
+    "23001": "foreign_key",
+    "23502": "not_null",
+    "23503": "foreign_key",
+    "23505": "unique",
+    "23P01": "exclusion",
+}
+"""The kinds of constraints, by SQLSTATE; everything else of class 23 is a check."""
+_CONSTRAINT_CLASS = "23"
+
 STATEMENTS = {
-    "23503": Cause(
-        Failure.ROLLED_BACK,
-        "the row that this one needs was deleted at the same time",
-        "nothing, if an account was just erased",
-    ),
     "40001": Cause(
         Failure.ROLLED_BACK, "it conflicted with another transaction", "nothing; it is retried"
     ),
@@ -228,6 +239,19 @@ STATEMENTS = {
     ),
     "53200": Cause(Failure.RESOURCE, "the server has no memory left", "see the server's log"),
     "53": Cause(Failure.RESOURCE, "the server lacks a resource", "see the server's log"),
+    **dict.fromkeys(
+        ("22001", "22003", "22007", "22008", "22021", "22P02", "22P03", "22P05", "54000", "54001"),
+        Cause(
+            Failure.UNSTORABLE,
+            "no column can hold a value of the request",
+            "refuse it in the plugin's model: too long, too large, or not of the column's type",
+        ),
+    ),
+    "42501 ExecWithCheckOptions": Cause(
+        Failure.UNEXPECTED,
+        "the statement would store a row of another user",
+        "a bug of a plugin: `user_id` must be the caller's",
+    ),
     "42501": Cause(
         Failure.CONFIGURATION, "the login lacks a right", f"{MIGRATE}, then `tasks-backend doctor`"
     ),
@@ -240,8 +264,13 @@ STATEMENTS = {
     "3F000": Cause(Failure.CONFIGURATION, "the schema is missing", MIGRATE),
     "3D000": Cause(Failure.CONFIGURATION, *_NO_DATABASE[1:]),
 }
-"""Failures of a statement that was sent, by SQLSTATE or class of SQLSTATEs."""
+"""Failures of a statement that was sent, by SQLSTATE and function, SQLSTATE, or class of SQLSTATEs."""
 
+_ERASED = Cause(
+    Failure.ROLLED_BACK,
+    "the row that this one needs was deleted at the same time",
+    "nothing, if an account was just erased",
+)
 LOST = Cause(
     Failure.OUTCOME_UNKNOWN,
     "the connection broke while a statement ran",
@@ -275,10 +304,39 @@ def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
     psycopg2 gives no SQLSTATE for a lost connection.
     """
     state = error.pgcode or ""
-    cause = STATEMENTS.get(state) or STATEMENTS.get(state[:2])
+    if state.startswith(_CONSTRAINT_CLASS):
+        return _violation(state, error.diag)
+    cause = (
+        STATEMENTS.get(f"{state} {error.diag.source_function}")
+        or STATEMENTS.get(state)
+        or STATEMENTS.get(state[:2])
+    )
     if cause is None:
         cause = LOST if lost else _UNEXPECTED
     return failure_of(cause, state or type(error).__name__)
+
+
+def unstorable(error: Exception) -> DatabaseFailure:
+    """Return the failure for a value that cannot even be sent, such as a NUL in a text."""
+    return failure_of(STATEMENTS["22021"], type(error).__name__)
+
+
+def _violation(state: str, diag: Diagnostics) -> DatabaseFailure:
+    """Return the failure for a violated constraint.
+
+    The service's own foreign keys refer to the user's row, which each inserting message makes: it is
+    missing only while the account is erased, and then a repetition succeeds.
+    """
+    kind = CONSTRAINTS.get(state, "check")
+    if kind == "foreign_key" and diag.schema_name == SCHEMA:
+        return failure_of(_ERASED, state)
+    table = f"{diag.schema_name}.{diag.table_name}" if diag.table_name else None
+    return ConstraintViolation(
+        kind,
+        constraint=diag.constraint_name or None,
+        table=table,
+        column=diag.column_name if kind == "not_null" else None,
+    )
 
 
 def classify_connecting(error: Exception, dsn: str) -> DatabaseFailure:

@@ -13,8 +13,8 @@ import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
 from tasks_backend.db.addresses import resolve_addresses
-from tasks_backend.db.causes import classify, classify_connecting
-from tasks_backend.db.failures import ENCODING, Failure, require_utf8
+from tasks_backend.db.causes import classify, classify_connecting, unstorable
+from tasks_backend.db.failures import ENCODING, DatabaseFailure, Failure, require_utf8
 from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success
 
@@ -75,10 +75,15 @@ class Connection:
         self._idle = False
         try:
             cursor = self._raw.cursor()
-            cursor.execute(sql, parameters)
+            try:
+                cursor.execute(sql, parameters)
+            except ValueError as error:  # a NUL or a lone surrogate in a text: nothing was sent
+                raise unstorable(error) from None
             while (state := self._raw.poll()) != POLL_OK:
                 await self._wait_until_ready(state)
             rows: list[Row] = cursor.fetchall() if cursor.description else []
+        except DatabaseFailure:
+            raise
         except psycopg2.Error as error:
             statement = sql.partition(";\n")[2] or sql  # without the identity
             sql_logger.info("PostgreSQL says: %s. It was sent: %s", str(error).strip(), statement)

@@ -16,11 +16,18 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.db.readiness import Readiness
 from tasks_backend.db.retries import ATTEMPTS, RetryBudget, pause
 from tasks_backend.db.statements import CALLER, STATEMENT_TIMEOUT, Statement
-from tasks_backend.errors import ApiError, DatabaseUnavailable, DeadlineExceeded
+from tasks_backend.errors import (
+    ApiError,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    UnstorableValue,
+)
 from tasks_backend.http.caller import Caller, require_caller
 
 NETWORK_MARGIN = 0.05  # seconds of a request's time, reserved for the network round trip
 
+_RAISED = {Failure.CONSTRAINT, Failure.UNEXPECTED}
+"""Failures that are raised as they are: no outage, so they are neither logged nor repeated here."""
 _SAFE_TO_RETRY = {Failure.NOT_SENT, Failure.ROLLED_BACK}
 
 
@@ -29,8 +36,8 @@ class LockTimeout(DatabaseUnavailable):
 
 
 class Database:
-    """The service's database. Its errors are those of `tasks_backend.errors`, ready to send; only
-    an unexpected one, which is a bug, stays a DatabaseFailure.
+    """The service's database. Its errors are those of `tasks_backend.errors`, ready to send. Only a
+    ConstraintViolation and an unexpected error, which is a bug, stay a DatabaseFailure.
     """
 
     def __init__(
@@ -50,9 +57,10 @@ class Database:
         """Send one statement as the caller and return its rows.
 
         Parameters cannot replace a literal of the statement; `user_id` is always the caller's id.
-        Raises DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or LockTimeout;
-        DatabaseFailure for an unexpected error of the statement; and ClientDisconnect if the client
-        disconnects, which also ends its wait for a connection.
+        Raises ConstraintViolation; DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or
+        LockTimeout; UnstorableValue for a parameter that PostgreSQL cannot store, such as a text with
+        NUL; DatabaseFailure for an unexpected error of the statement; and ClientDisconnect if the
+        client disconnects, which also ends its wait for a connection.
         """
         parameters |= statement.fixed
         parameters[CALLER] = caller.user_id
@@ -67,7 +75,7 @@ class Database:
         except DatabaseFailure as failure:
             if failure.failure in UNREACHABLE:
                 self.readiness.mark_suspect()
-            if failure.failure is Failure.UNEXPECTED:
+            if failure.failure in _RAISED:
                 raise
             self._failures.failed(failure)
             raise _api_error(failure) from failure
@@ -147,4 +155,6 @@ def _api_error(failure: DatabaseFailure) -> ApiError:
         return LockTimeout()
     if failure.failure is Failure.TIMED_OUT:
         return DeadlineExceeded()
+    if failure.failure is Failure.UNSTORABLE:
+        return UnstorableValue()
     return DatabaseUnavailable()

@@ -9,13 +9,15 @@
     REFUSED          wrong password, no such database, or     503, not retried, logged as an error
                      its encoding is not UTF-8
     CONFIGURATION    no schema, no rights                     503, not retried, logged as an error
+    CONSTRAINT       a constraint of a table is violated      the route decides (ConstraintViolation)
+    UNSTORABLE       a value that no column can hold          422, not retried
     UNEXPECTED       a bug                                    500, not retried
 
 `causes.py` says which error belongs to which class.
 """
 
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Literal
 
 ENCODING = "UTF8"
 """The required encoding of the database: it must hold every title."""
@@ -32,6 +34,8 @@ class Failure(Enum):
     RESOURCE = auto()
     REFUSED = auto()
     CONFIGURATION = auto()
+    CONSTRAINT = auto()
+    UNSTORABLE = auto()
     UNEXPECTED = auto()
 
 
@@ -46,6 +50,36 @@ class DatabaseFailure(Exception):
         super().__init__(reason)
         self.failure = failure
         self.reason = reason
+
+
+ConstraintKind = Literal["unique", "exclusion", "foreign_key", "check", "not_null"]
+
+
+class ConstraintViolation(DatabaseFailure):
+    """A statement violated a constraint. Nothing was written.
+
+    A route catches it and raises the failure that its clients should get. Otherwise `unique`,
+    `exclusion` and `foreign_key` become 409 `conflict`, because they depend on what is stored. `check`
+    and `not_null` become 500: the route should have refused the value. No attribute contains a value.
+    """
+
+    def __init__(
+        self, kind: ConstraintKind, *, constraint: str | None, table: str | None, column: str | None
+    ) -> None:
+        """Only a trigger's own error has no `table`, and perhaps no `constraint`.
+
+        `table` is `schema.table`; of a foreign key, the table that has it. `column` is the column of
+        `not_null`, else None. `not_null` has no `constraint`.
+        """
+        name = constraint or column or "without a name"
+        super().__init__(
+            Failure.CONSTRAINT,
+            f"the {kind} constraint {name} of {table or 'a trigger'} is violated",
+        )
+        self.kind = kind
+        self.constraint = constraint
+        self.table = table
+        self.column = column
 
 
 def require_utf8(connection: Any) -> None:

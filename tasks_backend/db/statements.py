@@ -72,6 +72,9 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 
 PING = "SELECT 1"
 
+_ENSURE_USER = f"INSERT INTO {SCHEMA}.users (id) VALUES (%({CALLER})s) ON CONFLICT DO NOTHING"  # noqa: S608 - a name of ours
+_INSERTS = re.compile(r"\b(?:INSERT|MERGE)\s+INTO\b", re.IGNORECASE)
+
 
 def revision_of(schema: str) -> str:
     """Return the message that reads the revision of a schema: the service's or a plugin's."""
@@ -90,11 +93,14 @@ class Statement:
 
     `idempotent`: sending it twice has the same effect as once, so the service may retry it if the
     answer was lost. True for a read, or a write with an idempotency key.
+    `ensures_user`: the message first inserts the caller's row into `users`, if it is missing, because
+    tables with a `user_id` refer to it. None means: if a construct has an INSERT or a MERGE.
     `settings`: PostgreSQL settings for this message only, such as planner settings.
     """
 
     constructs: tuple[Executable, ...]
     idempotent: bool
+    ensures_user: bool | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     sql: str = field(init=False, repr=False)
     message: str = field(init=False, repr=False)
@@ -105,7 +111,9 @@ class Statement:
         compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # missing in Executable, present in its subclasses
         object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
-        object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{self.sql}")
+        inserts = _INSERTS.search(self.sql) if self.ensures_user is None else self.ensures_user
+        ensure_user = f"{_ENSURE_USER};\n" if inserts else ""
+        object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{ensure_user}{self.sql}")
         object.__setattr__(self, "fixed", _fixed(compiled))
 
 
@@ -140,23 +148,29 @@ def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
 def statement(
     *constructs: Executable,
     idempotent: bool | None = None,
-    **settings: str,
+    ensures_user: bool | None = None,
+    settings: Mapping[str, str] | None = None,
+    **former: str,
 ) -> Statement:
     """Compile the constructs to one statement. Call it at import, never in a request.
 
-    `idempotent` is required; see `Statement`. Its former name is `repeatable`. A call of the
-    statement cannot replace literals, nor `user_id`, which is always the caller's id.
+    `idempotent` is required; see `Statement`, which has the other arguments too. A call of the
+    statement cannot replace literals, nor `user_id`, which is always the caller's id. A message that
+    inserts rows also makes the caller's row in `users`. Pass `ensures_user=True` if only a function
+    of the database inserts, and False if there is surely a row.
 
     Raises ValueError if constructs disagree on a value, if a parameter's name starts with
     `tasks_backend_`, if a setting's name or value is not a word, and for settings that change a
     message's role, time limit or meaning.
     """
-    if "repeatable" in settings:
+    if "repeatable" in former:
         warnings.warn("repeatable is now called idempotent", DeprecationWarning, stacklevel=2)
-        idempotent = bool(settings.pop("repeatable"))
+        idempotent = bool(former.pop("repeatable"))
+    if former:
+        warnings.warn("PostgreSQL settings are now settings={}", DeprecationWarning, stacklevel=2)
     if idempotent is None:
         raise TypeError("statement() needs to know whether it is idempotent")
-    return Statement(constructs, idempotent, settings)
+    return Statement(constructs, idempotent, ensures_user, {**(settings or {}), **former})
 
 
 def _setting(name: str, value: str) -> str:

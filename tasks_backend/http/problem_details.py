@@ -11,15 +11,17 @@ import secrets
 import time
 from collections.abc import Callable
 
+from fastapi.exception_handlers import http_exception_handler
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks_backend.errors import MEDIA_TYPE, InternalError, code_of, problem
+from tasks_backend.errors import MEDIA_TYPE, InternalError
 from tasks_backend.http import access_log, request_record
 from tasks_backend.http.caller import get_caller
+from tasks_backend.http.problem import code_of, problem
 from tasks_backend.http.receive import BODY_READ, discard, drain_arrived, has_body
 from tasks_backend.http.request_record import RequestRecord
 
@@ -124,9 +126,11 @@ class UnhandledErrorMiddleware:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answer a raised HTTPException, ours or the framework's."""
+    """Answer a raised HTTPException: ours, the framework's or a plugin's."""
     if not isinstance(error, HTTPException):  # registered for this type only
         raise error
+    if error.status_code < 400:  # noqa: PLR2004 - a redirect, for example, is no failure
+        return await http_exception_handler(request, error)
     return problem_response(request.scope, error)
 
 
@@ -137,7 +141,10 @@ def problem_response(scope: Scope, error: HTTPException) -> Response:
         record.reason = getattr(error, "reason", None)
     path = scope.get("raw_path") or scope["path"].encode()
     body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
-    return Response(body, error.status_code, error.headers, MEDIA_TYPE)
+    headers = dict(error.headers or {})
+    for name in [name for name in headers if name.lower() in _BODY_HEADERS]:
+        del headers[name]
+    return Response(body, error.status_code, headers, MEDIA_TYPE)
 
 
 def _add_standard(headers: MutableHeaders, identity: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Self
 import orjson
 from pydantic import BaseModel
 
-from tasks_backend.errors import MEDIA_TYPE, REALM, ApiError, problem
+from tasks_backend.errors import MEDIA_TYPE, REALM, ApiError
+from tasks_backend.http.problem import problem
 
 SCHEMAS = "#/components/schemas/{model}"
 SEPARATOR = " · "

@@ -15,9 +15,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tasks_backend.compatibility import overrides, require_attributes
-from tasks_backend.errors import MEDIA_TYPE, Overloaded, problem
+from tasks_backend.errors import MEDIA_TYPE, Overloaded
 from tasks_backend.http.caller import bearer_credential
 from tasks_backend.http.limiter import OVERLOAD_POLICY, OverloadPolicy, credential_sender
+from tasks_backend.http.problem import problem
 from tasks_backend.http.problem_details import STANDARD_HEADERS, request_id
 from tasks_backend.serving.connection_bounds import BoundedConnection
 

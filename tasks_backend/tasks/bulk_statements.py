@@ -73,7 +73,7 @@ def _idempotent(changed: CTE) -> IdempotentWrite:
     )
 
 
-UPDATE_ALL = statement(lock_user, _count(_update()), idempotent=False, **OWN_ROWS)
+UPDATE_ALL = statement(lock_user, _count(_update()), idempotent=False, settings=OWN_ROWS)
 UPDATE_ALL_IDEMPOTENT = _idempotent(_update(_is_first))
-DELETE_ALL = statement(lock_user, _count(_delete()), idempotent=False, **OWN_ROWS)
+DELETE_ALL = statement(lock_user, _count(_delete()), idempotent=False, settings=OWN_ROWS)
 DELETE_ALL_IDEMPOTENT = _idempotent(_delete(_is_first))

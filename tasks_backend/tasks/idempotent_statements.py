@@ -23,7 +23,6 @@ from sqlalchemy import (
     literal_column,
     not_,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -48,7 +47,6 @@ from tasks_backend.tasks.statements import (
     USER_ID,
     idempotency,
     is_own_task,
-    new_owner,
     task,
     version_matches,
 )
@@ -71,7 +69,6 @@ is_this_key = and_(idempotency.user_id == USER_ID, idempotency.key == _KEY)
 is_first = and_(is_this_key, idempotency.attempt == _ATTEMPT, idempotency.expires_at == _EXPIRY)
 """Whether this message created the key's row, so that it does the work."""
 
-_limit_lock_wait = select(func.set_config("lock_timeout", KEY_LOCK_TIMEOUT, true()))
 # Runs last in its message: it locks expired keys of other users, and must not wait for anything then.
 DELETE_EXPIRED_KEYS = select(getattr(func, SCHEMA).delete_expired_keys())
 
@@ -93,41 +90,40 @@ def idempotent_write(
     work: Executable,
     result: Select[Any],
     *,
-    owner: Sequence[Executable] = (new_owner,),
+    ensures_user: bool = True,
     locks: Sequence[Executable] = (),
     limits: Sequence[Count] = (KEYS,),
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `owner` makes the user's row if there may be none. `locks` come before any row lock; with
-    counting, that is always the user's lock. `settings` are for the planner.
+    `ensures_user`: see `Statement`. `locks` come before any lock of a task or a key; with counting, that
+    is always the user's lock. `settings` are for the planner.
     """
     end = (work, DELETE_EXPIRED_KEYS)
+    settings = {"lock_timeout": KEY_LOCK_TIMEOUT, **settings}
     result = result.with_only_columns(
         idempotency.attempt, idempotency.fingerprint, *result.selected_columns
     )
     return IdempotentWrite(
         statement(
-            _limit_lock_wait,
             *locks,
-            *owner,
             _claim(values),
             *end,
             result,
             idempotent=True,
-            **settings,
+            ensures_user=ensures_user,
+            settings=settings,
         ),
         statement(
-            _limit_lock_wait,
             lock_user,
-            *owner,
             *(limit.statement for limit in limits),
             _claim(values.where(*(limit.left > 0 for limit in limits))),
             *end,
             result.add_columns(*(limit.left for limit in limits)),
             idempotent=True,
-            **{**settings, **INDEXED},
+            ensures_user=ensures_user,
+            settings={**settings, **INDEXED},
         ),
     )
 
@@ -191,7 +187,7 @@ TOGGLE_IDEMPOTENT = idempotent_write(
     select(*(_description if each is idempotency.description else each for each in _RESULT))
     .join(Task, is_own_task)  # a deleted task answers 404
     .where(is_this_key),
-    owner=(),
+    ensures_user=False,  # a task has an owner
     # It locks its task before its key; a bulk change does it the other way round.
     locks=(lock_user_shared,),
 )

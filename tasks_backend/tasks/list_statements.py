@@ -62,7 +62,9 @@ def _page(kind: Page) -> Statement:
         counted, listed = total.subquery("counted"), page.subquery("page")
         page = select(*listed.c, counted.c.total).select_from(counted.outerjoin(listed, true()))
         page = page.order_by(_in_order(kind.order, listed.c.id))
-    return statement(page, idempotent=True, **(OWN_ROWS if kind.text or kind.total else _IN_ORDER))
+    return statement(
+        page, idempotent=True, settings=OWN_ROWS if kind.text or kind.total else _IN_ORDER
+    )
 
 
 _BOTH = (False, True)

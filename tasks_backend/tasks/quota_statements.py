@@ -34,7 +34,6 @@ from tasks_backend.tasks.statements import (
     TITLE,
     USER_ID,
     idempotency,
-    new_owner,
     task,
 )
 
@@ -79,7 +78,6 @@ KEYS = _count(
 
 CREATE_COUNTED = statement(
     lock_user,
-    new_owner,
     TASKS.statement,
     insert(Task)
     .from_select(
@@ -88,8 +86,8 @@ CREATE_COUNTED = statement(
     )
     .returning(*RETURNED, TASKS.left),
     idempotent=False,
-    **INDEXED,
+    settings=INDEXED,
 )
 """Returns no row if the user has MAX_TASKS tasks; else the task, and the rows left before it."""
 
-TASKS_LEFT = statement(TASKS.statement, idempotent=True, **INDEXED)
+TASKS_LEFT = statement(TASKS.statement, idempotent=True, settings=INDEXED)

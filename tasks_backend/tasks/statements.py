@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import SQLModel
 
 from tasks_backend.db.statements import SCHEMA, statement
-from tasks_backend.tasks.models import IdempotencyKey, Task, User
+from tasks_backend.tasks.models import IdempotencyKey, Task
 
 
 def _columns(table: type[SQLModel]) -> Any:
@@ -50,13 +50,10 @@ RETURNED = (*(task[name] for name in FIELDS), task.version)
 is_own_task = and_(task.id == TASK_ID, task.user_id == USER_ID)
 version_matches = or_(ANY_VERSION, task.version == func.any(VERSIONS))
 
-new_owner = insert(User).values(id=USER_ID).on_conflict_do_nothing()
-
 CREATE = statement(
     insert(Task)
     .values(id=TASK_ID, user_id=USER_ID, title=TITLE, description=DESCRIPTION, completed=COMPLETED)
-    .returning(*RETURNED)
-    .add_cte(new_owner.cte("new_owner")),
+    .returning(*RETURNED),
     idempotent=False,
 )
 

@@ -1,0 +1,165 @@
+"""The one format of a failure (RFC 9457, FR-011)."""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic_core import to_jsonable_python
+from starlette.exceptions import HTTPException
+
+from tasks_backend.errors import (
+    CODE,
+    ApiError,
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+
+LOCATIONS = ("body", "query", "path", "header", "cookie")
+"""Where a field of a request can be."""
+
+_OF_STATUS: dict[int, type[ApiError]] = {
+    error.status: error
+    for error in (
+        BadRequest,
+        NotFound,
+        MethodNotAllowed,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        ValidationFailed,
+        InternalError,
+        DeadlineExceeded,
+    )
+}
+_PHRASES = {414: "URI Too Long", 416: "Range Not Satisfiable"}
+"""Python before 3.13 has older phrases for these; a code must not depend on Python's version."""
+_SET_BY_THE_SERVICE = {"type", "status", "instance", "request_id"}
+
+
+def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
+    """Return the body of a problem response: always these members, `errors` may be empty.
+
+    An ApiError has them. What any other HTTPException says in its `detail` is said:
+
+    - a text is the problem's `detail`;
+    - the items `detail` (or `message`), `title`, `code` and `errors` of a mapping are the problem's, and
+      its other items are further members (RFC 9457, 3.2);
+    - the entries of a list are the problem's `errors`.
+
+    The rest depends on the status: it is that of the service's own failure, or the status's phrase
+    (RFC 9110).
+    """
+    members = _members(error)
+    body = {
+        "type": f"/problems/{members['code'].replace('_', '-')}",
+        "title": members.pop("title"),
+        "status": error.status_code,
+        "detail": members.pop("detail"),
+        "instance": instance,
+        "code": members.pop("code"),
+        "request_id": request_id,
+        **members,
+    }
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a lone surrogate or a number beyond 64 bits, of a plugin
+        return json.dumps(body).encode()
+
+
+def code_of(error: HTTPException) -> str:
+    """Return the problem's code, as `problem` writes it."""
+    code: str = _members(error)["code"]
+    return code
+
+
+def _members(error: HTTPException) -> dict[str, Any]:
+    """Return the title, detail, code and errors of a problem, and its further members."""
+    if isinstance(error, ApiError):
+        title, detail, code = error.title, error.detail, error.code
+        return {"title": title, "detail": detail, "code": code, "errors": list(error.errors)}
+    phrase = _phrase(error.status_code)
+    members: dict[str, Any] = {
+        "title": phrase,
+        "detail": phrase,
+        "code": "".join(c if c.isalnum() else "_" for c in phrase.lower()),
+        "errors": [],
+    }
+    if known := _OF_STATUS.get(error.status_code):
+        members |= {"title": known.title, "detail": known.summary, "code": known.code}
+    try:
+        said = to_jsonable_python(error.detail, fallback=_nothing, inf_nan_mode="null")
+    except ValueError:  # it contains itself, or bytes that are no text
+        said = None
+    if isinstance(said, dict):
+        members |= _of_mapping(said)
+    elif isinstance(said, list):
+        members["errors"] = _entries(said)
+    elif said and said != _default(error.status_code):
+        members["detail"] = _text(said)
+    return members
+
+
+def _of_mapping(said: dict[str, Any]) -> dict[str, Any]:
+    members = {name: value for name, value in said.items() if name not in _SET_BY_THE_SERVICE}
+    if "detail" not in members and isinstance(members.get("message"), str):
+        members["detail"] = members.pop("message")
+    for name in ("title", "detail", "code"):
+        if name in members:
+            members[name] = _text(members[name])
+    if not re.fullmatch(CODE, members.get("code", "")):
+        members.pop("code", None)
+    if "errors" in members:
+        members["errors"] = _entries(members["errors"])
+    return members
+
+
+def _entries(said: Any) -> list[dict[str, str]]:
+    """Return entries of `errors`. A mapping has messages by field."""
+    if not isinstance(said, dict):
+        return [_entry(entry) for entry in (said if isinstance(said, list) else [said])]
+    return [
+        _entry({"field": field, "message": message})
+        for field, messages in said.items()
+        for message in (messages if isinstance(messages, list) else [messages])
+    ]
+
+
+def _entry(said: Any) -> dict[str, str]:
+    """Return one entry, also of pydantic's form: never its `input`, which is the client's."""
+    if not isinstance(said, dict):
+        said = {"message": said}
+    place = [str(part) for part in said.get("loc") or ()]
+    location = place.pop(0) if place and place[0] in LOCATIONS else said.get("location")
+    return {
+        "field": _text(said.get("field", ".".join(place))),
+        "location": location if location in LOCATIONS else "body",
+        "code": _text(said.get("code", said.get("type", "invalid"))),
+        "message": _text(said.get("message", said.get("msg", "is not valid"))),
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _nothing(_: object) -> None:
+    """Stand for what has no JSON form: its Python form is internal."""
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or _default(status) or "Error"
+
+
+def _default(status: int) -> str | None:
+    """Return the `detail` of an HTTPException that is raised without one."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return None
