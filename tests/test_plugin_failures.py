@@ -17,10 +17,7 @@ from fastapi import APIRouter, Body, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from sqlalchemy import text
-from support.databases import NEON_OWNER, Cluster
 from support.proxy import PostgresProxy
-from support.service import problem, served
-from support.signing import Signer
 
 from tasks_backend import (
     ApiError,
@@ -36,6 +33,9 @@ from tasks_backend.db import migrations
 from tasks_backend.db.retries import RESERVE
 from tasks_backend.errors import NotFound, TaskNotFound
 from tasks_backend.http.problem import problem as problem_body
+from tasks_backend.testing.databases import NEON_OWNER, Cluster
+from tasks_backend.testing.service import problem, served
+from tasks_backend.testing.signing import Signer
 
 MIGRATION = """
 from alembic import op

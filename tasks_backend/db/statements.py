@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 
@@ -72,7 +73,8 @@ FROM pg_roles AS login WHERE login.rolname = current_user
 
 PING = "SELECT 1"
 
-_ENSURE_USER = f"INSERT INTO {SCHEMA}.users (id) VALUES (%({CALLER})s) ON CONFLICT DO NOTHING"  # noqa: S608 - a name of ours
+ensure_user = text(f"INSERT INTO {SCHEMA}.users (id) VALUES (:{CALLER}) ON CONFLICT DO NOTHING")  # noqa: S608 - a name of ours
+"""Makes the caller's row in `users`. A construct of its own, for messages that take a lock before."""
 _INSERTS = re.compile(r"\b(?:INSERT|MERGE)\s+INTO\b", re.IGNORECASE)
 
 
@@ -94,7 +96,8 @@ class Statement:
     `idempotent`: sending it twice has the same effect as once, so the service may retry it if the
     answer was lost. True for a read, or a write with an idempotency key.
     `ensures_user`: the message first inserts the caller's row into `users`, if it is missing, because
-    tables with a `user_id` refer to it. None means: if a construct has an INSERT or a MERGE.
+    tables with a `user_id` refer to it. None means: if a construct has an INSERT or a MERGE, and none is
+    `ensure_user`.
     `settings`: PostgreSQL settings for this message only, such as planner settings.
     """
 
@@ -111,9 +114,11 @@ class Statement:
         compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # missing in Executable, present in its subclasses
         object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
-        inserts = _INSERTS.search(self.sql) if self.ensures_user is None else self.ensures_user
-        ensure_user = f"{_ENSURE_USER};\n" if inserts else ""
-        object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{ensure_user}{self.sql}")
+        ensures = self.ensures_user
+        if ensures is None:
+            ensures = ensure_user not in self.constructs and bool(_INSERTS.search(self.sql))
+        first = f"{ensure_user.compile(dialect=_DIALECT)};\n" if ensures else ""
+        object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{first}{self.sql}")
         object.__setattr__(self, "fixed", _fixed(compiled))
 
 

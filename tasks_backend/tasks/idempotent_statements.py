@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.expression import Executable
 
-from tasks_backend.db.statements import SCHEMA, Statement, statement
+from tasks_backend.db.statements import SCHEMA, Statement, ensure_user, statement
 from tasks_backend.tasks.models import IdempotencyKey, Task
 from tasks_backend.tasks.quota_statements import (
     INDEXED,
@@ -90,15 +90,15 @@ def idempotent_write(
     work: Executable,
     result: Select[Any],
     *,
-    ensures_user: bool = True,
+    owner: Sequence[Executable] = (ensure_user,),
     locks: Sequence[Executable] = (),
     limits: Sequence[Count] = (KEYS,),
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `ensures_user`: see `Statement`. `locks` come before any lock of a task or a key; with counting, that
-    is always the user's lock. `settings` are for the planner.
+    `owner` makes the user's row if there may be none. `locks` come before any row lock; with
+    counting, that is always the user's lock. `settings` are for the planner.
     """
     end = (work, DELETE_EXPIRED_KEYS)
     settings = {"lock_timeout": KEY_LOCK_TIMEOUT, **settings}
@@ -108,21 +108,23 @@ def idempotent_write(
     return IdempotentWrite(
         statement(
             *locks,
+            *owner,
             _claim(values),
             *end,
             result,
             idempotent=True,
-            ensures_user=ensures_user,
+            ensures_user=False,  # `owner` does, after the locks
             settings=settings,
         ),
         statement(
             lock_user,
+            *owner,
             *(limit.statement for limit in limits),
             _claim(values.where(*(limit.left > 0 for limit in limits))),
             *end,
             result.add_columns(*(limit.left for limit in limits)),
             idempotent=True,
-            ensures_user=ensures_user,
+            ensures_user=False,  # `owner` does, after the locks
             settings={**settings, **INDEXED},
         ),
     )
@@ -187,7 +189,7 @@ TOGGLE_IDEMPOTENT = idempotent_write(
     select(*(_description if each is idempotency.description else each for each in _RESULT))
     .join(Task, is_own_task)  # a deleted task answers 404
     .where(is_this_key),
-    ensures_user=False,  # a task has an owner
+    owner=(),  # a task has one
     # It locks its task before its key; a bulk change does it the other way round.
     locks=(lock_user_shared,),
 )

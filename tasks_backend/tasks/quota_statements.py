@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tasks_backend.db.statements import SCHEMA, statement
+from tasks_backend.db.statements import SCHEMA, ensure_user, statement
 from tasks_backend.tasks.models import Task
 from tasks_backend.tasks.statements import (
     COMPLETED,
@@ -78,6 +78,7 @@ KEYS = _count(
 
 CREATE_COUNTED = statement(
     lock_user,
+    ensure_user,
     TASKS.statement,
     insert(Task)
     .from_select(
