@@ -77,7 +77,7 @@ ensure_user = text(f"""
     INSERT INTO {SCHEMA}.users (id)
     SELECT CAST(:{CALLER} AS text) WHERE NOT starts_with(:{CALLER}, chr({ord(JOB_MARK)}))
     ON CONFLICT DO NOTHING
-""")  # noqa: S608 - names of ours
+""")
 """Makes the caller's row in `users`, unless it is a job. A construct of its own, for messages that take a lock before."""
 _INSERTS = re.compile(r"\b(?:INSERT|MERGE)\s+INTO\b", re.IGNORECASE)
 
