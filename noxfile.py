@@ -256,6 +256,14 @@ def deploy(session: nox.Session) -> None:
 
 
 @nox.session
+def generators(session: nox.Session) -> None:
+    """Generate five clients, compile them and use them against the service (needs Node.js, uv, java)."""
+    require(session, "npm", "uv", "java")
+    install(session)
+    session.run("pytest", "tests/generators", *session.posargs)
+
+
+@nox.session
 def plugin(session: nox.Session) -> None:
     """Build third-party plugins, install them from wheels and test them, working and broken."""
     install(session, project=False)
