@@ -120,7 +120,7 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
     headers = {name: value for error in errors for name, value in (error.headers or {}).items()}
     always = set.intersection(*({*(error.headers or {})} for error in errors))
     return {
-        "description": SEPARATOR.join(dict.fromkeys(error.summary for error in errors)),
+        "description": SEPARATOR.join(dict.fromkeys(map(_sentence, errors))),
         "headers": {
             name: _failure_header(name, headers[name], always=name in always)
             for name in sorted(headers)
@@ -129,6 +129,10 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
             MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(model="Problem")}, "examples": examples}
         },
     }
+
+
+def _sentence(error: ApiError) -> str:
+    return error.summary if error.errors else str(error.detail)
 
 
 def _failure_header(name: str, example: str, *, always: bool) -> dict[str, Any]:

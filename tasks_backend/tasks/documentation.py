@@ -17,6 +17,7 @@ from tasks_backend.errors import (
 from tasks_backend.http.validation import field_error
 from tasks_backend.openapi import body, header, json_response, problems
 from tasks_backend.tasks import examples
+from tasks_backend.tasks.idempotency import too_many_keys
 from tasks_backend.tasks.models import (
     TaskCreate,
     TaskOut,
@@ -75,6 +76,7 @@ _INVALID_FIELDS = ValidationFailed([field_error("body", "title", "string_too_sho
 _BODY_PROBLEMS = (UnsupportedMediaType, MalformedJson, _INVALID_FIELDS)
 _WRITE_PROBLEMS = (TaskForbidden, TaskNotFound, VersionMismatch)
 _IDEMPOTENCY_PROBLEMS = (IdempotencyInProgress, QuotaExceeded, IdempotencyKeyReused)
+_KEY_PROBLEMS = (IdempotencyInProgress, too_many_keys(), IdempotencyKeyReused)
 
 
 def _link(name: str, description: str, **parameters: str) -> dict[str, Any]:
@@ -184,7 +186,7 @@ LIST = _operation(
     _success(200, "A page of tasks.", TaskPage, _PAGES, _LINKS_OF_PAGE, Link=_LINK)
     | problems(InvalidCursor, _INVALID_QUERY),
 )
-_SELECTION_PROBLEMS = (VersionMismatch, *_IDEMPOTENCY_PROBLEMS)
+_SELECTION_PROBLEMS = (VersionMismatch("A selection of tasks has no version."), *_KEY_PROBLEMS)
 _INVALID_SELECTION = ValidationFailed([field_error("query", "completed", "missing")])
 
 
@@ -200,8 +202,8 @@ def _count(word: str, model: type, field: str) -> dict[int | str, dict[str, Any]
 
 
 PATCH_ALL = _operation(
-    "Complete or reopen tasks",
-    "Sets `completed` of all of the caller's tasks that the query selects: all of them or, if it "
+    "Complete or reopen all selected tasks",
+    "Sets `completed` of **all** of the caller's tasks that the query selects: all of them or, if it "
     "fails, none. Tasks that already are so are not changed.",
     _count("changed", TasksUpdated, "updated")
     | problems(UnsupportedMediaType, MalformedJson, _INVALID_SELECTION, *_SELECTION_PROBLEMS),
@@ -214,9 +216,9 @@ PATCH_ALL = _operation(
     ),
 )
 DELETE_ALL = _operation(
-    "Delete tasks",
-    "Deletes all of the caller's tasks that the query selects, for good: all of them or, if it "
-    "fails, none.",
+    "Delete all selected tasks",
+    "Deletes **all** of the caller's tasks that the query selects, for good: all of them or, if it "
+    "fails, none. Without `q`, these are all tasks that are done, or all that are not.",
     _count("deleted", TasksDeleted, "deleted") | problems(_INVALID_SELECTION, *_SELECTION_PROBLEMS),
     _IDEMPOTENCY_KEY,
 )
@@ -261,7 +263,7 @@ TOGGLE = _operation(
         ETag=_ETAG,
         Idempotency_Replayed=_REPLAYED,
     )
-    | problems(*_WRITE_PROBLEMS, _INVALID_ID, *_IDEMPOTENCY_PROBLEMS),
+    | problems(*_WRITE_PROBLEMS, _INVALID_ID, *_KEY_PROBLEMS),
     _IF_MATCH,
     _IDEMPOTENCY_KEY,
 )

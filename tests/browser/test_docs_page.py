@@ -169,6 +169,30 @@ def test_the_page_fits_and_follows_the_system(docs: DocsPage, width: int, scheme
     (root.to_have_class if scheme == "dark" else root.not_to_have_class)(dark)
 
 
+def test_a_phone_shows_whole_forms_and_that_many_tasks_are_meant(docs: DocsPage) -> None:
+    docs.page.set_viewport_size({"width": 390, "height": 844})
+    docs.open()
+    for operation, summary in (
+        (PATCH_ALL, "Complete or reopen all selected tasks"),
+        (DELETE_ALL, "Delete all selected tasks"),
+    ):
+        block = docs.block(operation)
+        expect(block.locator(".opblock-summary-description")).to_have_text(summary)
+        block.locator(".opblock-summary-control").click()
+        block.locator("button.execute").wait_for()
+        expect(block.locator(".opblock-description strong")).to_have_text("all")
+        fields = block.locator(".parameters-col_description :is(input, select)").all()
+        assert len(fields) == 3
+        for field in fields:
+            box = field.bounding_box()
+            assert box is not None
+            assert box["width"] > 300, "its placeholder and its value are readable"
+            assert box["x"] + box["width"] < 390
+    assert docs.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert docs.page.locator(".models .model-container").count() == 0, "the schemas are folded"
+    docs.keep("8-phone")
+
+
 def test_the_policy_is_enforced(docs: DocsPage, log: BrowserLog) -> None:
     """Injected scripts do not run, and injected requests are blocked."""
     ran = docs.page.evaluate(
