@@ -12,15 +12,19 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from tasks_backend._version import __version__
 from tasks_backend.serving.log_handler import open_standard_files
 from tasks_backend.settings import DatabaseSettings, Settings, SettingsError, environment, load
-from tasks_backend.terminal import EXIT_CODES, examples, print_error, progress
+from tasks_backend.terminal import EXIT_CODES, examples, pluralise, print_error, progress
+
+if TYPE_CHECKING:
+    from tasks_backend.tasks.sweep import SubjectList
 
 app = typer.Typer(
     help="A task API for the users of a Better Auth application.",
@@ -34,16 +38,29 @@ DataDirectory = Annotated[
     Path, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL and the key.")
 ]
 DEFAULT_DIRECTORY = Path(".tasks-backend")
+ACCOUNT_COMMANDS = {"purge-user", "move-user", "export-user"}
 MAX_SEED = 100_000  # tasks: what a user may have (MAX_TASKS_PER_USER)
 MAX_TOKEN = 1024 * 1024  # bytes read from standard input; no token is that long
 
 
-def _valid_utf8(value: str) -> str:
+Value = TypeVar("Value", str, str | None)
+
+
+def _valid_utf8(value: Value) -> Value:
     """Return an argument; reject invalid UTF-8, which no user id contains."""
     try:
-        value.encode()
+        (value or "").encode()
     except UnicodeEncodeError:
         raise typer.BadParameter("it is no UTF-8 text") from None
+    return value
+
+
+def _subject(value: str) -> str:
+    """Return a user's id; reject one that no accepted token has, because nobody would see the tasks."""
+    from tasks_backend.auth.tokens import is_subject
+
+    if not is_subject(_valid_utf8(value)):
+        raise typer.BadParameter("no token has such a user id")
     return value
 
 
@@ -84,7 +101,7 @@ def options(
         return  # its workers do it, so that they read `.env` anew
     ignored = environment.remove_libpq_variables()
     environment.add_file()
-    if ignored and context.invoked_subcommand in {"migrate", "purge-user", "export-user"}:
+    if ignored and context.invoked_subcommand in {"migrate", *ACCOUNT_COMMANDS}:
         typer.echo(f"ignored: {', '.join(ignored)} (the database URL alone counts)", err=True)
     context.obj = ignored
 
@@ -280,29 +297,165 @@ def doctor(
     raise typer.Exit(diagnosis.exit_code(findings))
 
 
-@app.command(epilog=examples("purge-user DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"))
+@app.command(
+    epilog=examples(
+        "purge-user DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1",
+        """purge-user --not-in 'SELECT id FROM "user"' --dry-run""",
+        "purge-user --not-in-file ids.json --at-most 20 --yes",
+    )
+)
 def purge_user(
-    subject: UserId,
+    subject: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SUB]",
+            help="The user's id: the `sub` of a token.",
+            callback=_valid_utf8,
+            show_default=False,
+        ),
+    ] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    not_in: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUERY",
+            help="Erase all users who are not among the subjects that this SQL query selects.",
+        ),
+    ] = None,
+    not_in_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="Erase all users who are not in this JSON array of subjects (-: standard input).",
+        ),
+    ] = None,
+    at_most: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Refuse to erase more users than this. [default: half of all users]"
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the users who would be erased.")
+    ] = False,
 ) -> None:
-    """Erase a user and all their tasks permanently.
+    """Erase a user and all their tasks permanently, or all users whom Better Auth no longer has.
 
     Delete the user in Better Auth first: a request with a valid token creates the user again.
     """
     from tasks_backend.tasks import account
 
+    if [subject, not_in, not_in_file].count(None) != 2:  # noqa: PLR2004 - all but one
+        raise typer.BadParameter("name a user, or use --not-in or --not-in-file")
+    if subject is not None and (dry_run or at_most is not None):
+        raise typer.BadParameter("--dry-run and --at-most need --not-in or --not-in-file")
+    with _report_errors(account.AccountError):
+        _silence_log()
+        settings: DatabaseSettings = load(DatabaseSettings)
+        if subject is None:
+            known = not_in if not_in_file is None else _subject_list(not_in_file)
+            users = _unknown_users(settings, known, at_most, dry_run=dry_run, yes=yes)
+        else:
+            users = [subject]
+            if not yes:
+                _confirm(f"Erase user {subject} and all their tasks, for good?")
+        with progress("Erasing") as report_progress:
+            erased = asyncio.run(
+                account.erase(
+                    settings.database_url, users, lambda done: report_progress(f"{done:,} users")
+                )
+            )
+    tasks = pluralise(erased.tasks, "task")
+    if subject is None:
+        typer.echo(f"Erased {pluralise(erased.users, 'user')} and {tasks}.", err=True)
+    elif erased.users:
+        typer.echo(f"Erased the user and {tasks}.")
+    else:
+        typer.echo("There is no such user: nothing to erase.")
+
+
+def _subject_list(path: Path) -> "SubjectList":
+    """Return the subjects in a file, or on standard input if the path is a dash."""
+    from tasks_backend.tasks.sweep import SubjectList, parse_subjects
+
+    if str(path) == "-":
+        written_at, text = datetime.now(UTC), sys.stdin.buffer.read()
+    else:
+        written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        text = path.read_bytes()
+    try:
+        return SubjectList(parse_subjects(text), written_at)
+    except ValueError as error:  # also of JSON and UTF-8
+        raise typer.BadParameter(f"no list of subjects: {error}") from None
+
+
+def _unknown_users(
+    settings: DatabaseSettings,
+    known: "str | SubjectList | None",
+    at_most: int | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> list[str]:
+    """Return the users to erase, after showing them and asking. Exits if there are none."""
+    from tasks_backend.tasks import account, sweep
+
+    assert known is not None  # noqa: S101 - for mypy: the caller has checked it
+    found = sweep.compare(settings.migration_url, known)
+    for user in found.unknown:
+        typer.echo(user)
+    if found.newer:
+        typer.echo(f"Left out, newer than the list: {pluralise(found.newer, 'user')}.", err=True)
+    if not found.unknown:
+        typer.echo(f"No unknown user among {found.users}: nothing to erase.", err=True)
+        raise typer.Exit
+    if refusal := found.refusal(at_most):
+        raise account.AccountError(refusal)
+    if dry_run:
+        raise typer.Exit
+    if yes:
+        return found.unknown
+    _confirm(f"Erase {pluralise(len(found.unknown), 'user')} with all their tasks, for good?")
+    again = sweep.compare(settings.migration_url, known)  # somebody may have signed up meanwhile
+    return [user for user in found.unknown if user in {*again.unknown}]
+
+
+@app.command(epilog=examples("move-user GuEst9XkTq2bWc4nZ7rLm0 DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1"))
+def move_user(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="The present owner's id.", callback=_valid_utf8)
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="The new owner's id.", callback=_subject)
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Give all tasks of one user to another, such as those of a guest who has signed up.
+
+    Ids, times and versions stay. Repeat it for what the first user wrote meanwhile.
+    """
+    from tasks_backend.tasks import account
+
+    if source == target:
+        raise typer.BadParameter("both ids are the same")
     with _report_errors(account.AccountError):
         _silence_log()
         settings: DatabaseSettings = load(DatabaseSettings)
         if not yes:
-            _confirm(f"Erase user {subject} and all their tasks, for good?")
-        with progress("Erasing"):
-            erased = asyncio.run(account.erase(settings.database_url, subject))
-        if erased is None:
-            typer.echo("There is no such user: nothing to erase.")
-        else:
-            typer.echo(f"Erased the user and {erased} task{'' if erased == 1 else 's'}.")
+            _confirm(f"Give all tasks of user {source} to user {target}?")
+        with progress("Moving"):
+            moved = asyncio.run(account.move(settings.database_url, source, target))
+        if moved is None:
+            typer.echo("There is no such user: nothing to move.")
+            return
+        rows = f" and {pluralise(moved.rows, 'row')} of plugins" if moved.rows else ""
+        typer.echo(f"Moved {pluralise(moved.tasks, 'task')}{rows}.")
+        for table in moved.kept:
+            typer.echo(f"Not moved: the rows of {table}.", err=True)
 
 
 @app.command(epilog=examples("export-user DTKOCvCP375T3awBOoJKoPfL3YTi3Gu1 > alice.json"))

@@ -20,6 +20,11 @@ def examples(*lines: str) -> str:
     return f"\n[bold]Examples[/]\n{pasteable}"  # the first line feed keeps the indentation
 
 
+def pluralise(number: int, noun: str) -> str:
+    """Return `1 key`, `2 keys`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_error(message: str) -> None:
     """Print each line of an error message."""
     from rich.console import Console

@@ -163,7 +163,7 @@ SQL = re.compile(
     r"|GRANT\s+\w+\s+ON|REVOKE\s|ANALYZE\s|VACUUM\b|EXPLAIN\s)"
 )
 STATEMENTS = ("statements.py", "db/migrations.py", "dev/postgres.py")
-ADVICE = ("db/failures.py", "db/migration_session.py", "doctor/row_level_security.py")
+ADVICE = ("cli.py", "db/failures.py", "db/migration_session.py", "doctor/row_level_security.py")
 """Messages for operators that contain a statement; the service does not send it."""
 
 

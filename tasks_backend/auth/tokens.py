@@ -95,7 +95,7 @@ class TokenVerifier:
         if not _CLIENT_CLAIMS.isdisjoint(claims):
             raise InvalidToken("purpose")
         subject: str = claims["sub"]
-        if not _SUBJECT.fullmatch(subject) or not is_visible(subject):
+        if not is_subject(subject):
             raise InvalidToken("subject")
         return subject
 
@@ -147,6 +147,11 @@ def is_time(value: object) -> TypeGuard[float]:
     """Return whether a claim is a number of seconds since 1970."""
     # Exact types, because a Python bool is an int.
     return type(value) in {int, float} and 0 <= value <= _MAX_TIME  # type: ignore[operator] # mypy does not follow the types
+
+
+def is_subject(text: str) -> bool:
+    """Return whether a token may have this subject."""
+    return _SUBJECT.fullmatch(text) is not None and is_visible(text)
 
 
 def is_visible(subject: str) -> bool:

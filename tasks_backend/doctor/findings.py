@@ -99,8 +99,3 @@ def printable(text: object) -> str:
         return "something that is not text"
     cut = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
     return "".join(character if character.isprintable() else "\ufffd" for character in cut)
-
-
-def pluralise(number: int, noun: str) -> str:
-    """Return `1 key`, `2 keys`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

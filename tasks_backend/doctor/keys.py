@@ -10,8 +10,9 @@ from jwt import PyJWK
 from tasks_backend.auth.key_endpoint import KeysUnavailable
 from tasks_backend.auth.key_set import KeySet
 from tasks_backend.auth.keys import NotAKeySet, Published
-from tasks_backend.doctor.findings import Finding, note, ok, pluralise, problem
+from tasks_backend.doctor.findings import Finding, note, ok, problem
 from tasks_backend.errors import AuthUnavailable, InvalidToken
+from tasks_backend.terminal import pluralise
 
 FETCH_TIMEOUT = 4.0  # seconds
 _ABSENT_KEY_ID = "tasks-backend-doctor"  # no key has this id, so looking it up causes a fetch

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome, pluralise
+from tasks_backend.doctor.findings import SKIPPED, Finding, Outcome
+from tasks_backend.terminal import pluralise
 
 _STYLES = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
 UNCHECKED = " Set this in the environment or in .env; nothing else was checked."

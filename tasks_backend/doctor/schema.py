@@ -18,7 +18,6 @@ from tasks_backend.doctor.findings import (
     check_failed,
     note,
     ok,
-    pluralise,
     printable,
     problem,
 )
@@ -27,6 +26,7 @@ from tasks_backend.doctor.postgresql import Server, inspect, is_pooler_url
 from tasks_backend.doctor.statements import MAY_DUMP
 from tasks_backend.plugin import PluginError, load_plugins
 from tasks_backend.settings import DatabaseSettings
+from tasks_backend.terminal import pluralise
 
 CHECK_TIMEOUT = 6.0  # seconds, connecting included
 STATEMENT_LIMIT = "3000"  # milliseconds

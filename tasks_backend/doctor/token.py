@@ -15,11 +15,12 @@ from tasks_backend.auth.keys import DEVELOPMENT_PREFIX, KEY_ID
 from tasks_backend.auth.tokens import REFUSED_HEADERS, TokenVerifier
 from tasks_backend.doctor import claims, purpose
 from tasks_backend.doctor.clocks import Clocks
-from tasks_backend.doctor.findings import Finding, Outcome, ok, pluralise, printable, problem
+from tasks_backend.doctor.findings import Finding, Outcome, ok, printable, problem
 from tasks_backend.doctor.keys import Keys
 from tasks_backend.errors import ApiError, AuthUnavailable
 from tasks_backend.http import strict_json
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
+from tasks_backend.terminal import pluralise
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _JWS_PARTS, _JWE_PARTS = 3, 5

@@ -3,8 +3,9 @@
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import orjson
@@ -24,27 +25,74 @@ from tasks_backend.tasks.account_statements import (
     user_rows,
 )
 from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.move_statements import MOVE
 from tasks_backend.tasks.statements import FIELDS
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
+MOVE_TIMEOUT = 600.0  # seconds; all tasks in one message
 PAGE = 1000  # tasks; about 10 MB at 10,000 characters each
 _NEXT_PAGE = PAGES[Page("asc", after=True)]
 _LOWEST_ID = str(uuid.UUID(int=0))
 
 
 class AccountError(Exception):
-    """The export or erasure failed. The message is for the operator."""
+    """The export, erasure or move failed. The message is for the operator."""
 
 
-async def erase(url: str, user_id: str) -> int | None:
-    """Erase a user with all their rows, in one transaction.
+@dataclass(frozen=True)
+class Erased:
+    """How much an erasure deleted. Users who did not exist are not counted."""
 
-    Returns the number of erased tasks, or None for an unknown user. Raises AccountError.
+    users: int
+    tasks: int
+
+
+async def erase(
+    url: str, user_ids: Sequence[str], progress: Callable[[int], None] = lambda _: None
+) -> Erased:
+    """Erase users with all their rows, each user in a transaction of their own.
+
+    `progress` is called after each user with the number of users done. Raises AccountError.
     """
-    async with _account(url, user_id) as account:
-        rows = await account.run(ERASE)
-    return int(rows[0][0]) if rows else None
+    tasks = []
+    async with _database(url, TIMEOUT) as database:
+        for done, user_id in enumerate(user_ids, start=1):
+            rows = await _Account(database, user_id, TIMEOUT).run(ERASE)
+            tasks += [int(count) for (count,) in rows]
+            progress(done)
+    return Erased(len(tasks), sum(tasks))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a move did."""
+
+    tasks: int
+    rows: int
+    """Rows in plugins' tables."""
+    kept: list[str]
+    """Plugins' tables whose rows stay with the first user."""
+
+
+async def move(url: str, source: str, target: str) -> Moved | None:
+    """Give all tasks of a user, and rows of plugins, to another user, in one transaction.
+
+    Ids, times and versions stay. What the first user writes later is theirs; a second move takes
+    it along. Returns None if the first user has nothing. Raises AccountError.
+    """
+    async with _database(url, MOVE_TIMEOUT) as database:
+        account = _Account(database, source, MOVE_TIMEOUT)
+        ((result,),) = await account.run(MOVE, target=target)
+    if result is None:
+        return None
+    found = orjson.loads(result)
+    if blockers := found.get("blockers"):
+        raise AccountError(
+            f"rows of {blockers} may reference the tasks, and would be lost: requests must have the"
+            " rights to read, insert and delete them, and their table a column user_id"
+        )
+    return Moved(**found)
 
 
 async def export(
@@ -57,7 +105,8 @@ async def export(
     Raises AccountError, for an unknown user before anything is written; OSError if the file cannot
     be written.
     """
-    async with _account(url, user_id) as account:
+    async with _database(url, TIMEOUT) as database:
+        account = _Account(database, user_id, TIMEOUT)
         rows = await account.run(CREATED_AT)
         if not rows:
             raise AccountError("there is no such user: nobody of this id has ever made a task")
@@ -91,12 +140,13 @@ async def _plugin_rows(account: "_Account") -> dict[str, dict[str, list[orjson.F
 class _Account:
     """One user's rows, accessed as in a request of that user."""
 
-    def __init__(self, database: Database, user_id: str) -> None:
+    def __init__(self, database: Database, user_id: str, timeout: float) -> None:
         self._database = database
         self._user_id = user_id
+        self._timeout = timeout
 
     async def run(self, statement: Statement, **parameters: Any) -> list[Row]:
-        deadline = asyncio.get_running_loop().time() + TIMEOUT
+        deadline = asyncio.get_running_loop().time() + self._timeout
         caller = Caller(self._user_id, deadline)
         try:
             return await self._database.run(statement, caller, **parameters)
@@ -108,10 +158,10 @@ class _Account:
 
 
 @asynccontextmanager
-async def _account(url: str, user_id: str) -> AsyncIterator[_Account]:
-    pool = Pool(url, size=1, wait=TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
-    database = Database(pool, statement_timeout=TIMEOUT)
+async def _database(url: str, timeout: float) -> AsyncIterator[Database]:
+    pool = Pool(url, size=1, wait=timeout, connect_timeout=CONNECT_TIMEOUT)
+    database = Database(pool, statement_timeout=timeout)
     try:
-        yield _Account(database, user_id)
+        yield database
     finally:
         database.close()
