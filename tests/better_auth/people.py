@@ -50,11 +50,26 @@ class People:
     def __exit__(self, *failure: object) -> None:
         self.clients.close()
 
-    def sign_up(self, auth: AuthServer, name: str = "Alice") -> Person:
-        """A new user, signed in."""
-        browser = self.clients.enter_context(
+    def browser(self, auth: AuthServer) -> httpx2.Client:
+        """A client without a session."""
+        return self.clients.enter_context(
             httpx2.Client(base_url=auth.mount, headers={"Origin": auth.origin}, timeout=30)
         )
+
+    def anonymous(self, auth: AuthServer) -> Person:
+        """A new guest."""
+        browser = self.browser(auth)
+        response = browser.post("/sign-in/anonymous", json={})
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        user = answer["user"]
+        return Person(user["id"], user["email"], answer["token"], browser, self.clients)
+
+    def sign_up(
+        self, auth: AuthServer, name: str = "Alice", browser: httpx2.Client | None = None
+    ) -> Person:
+        """A new user, signed in."""
+        browser = browser or self.browser(auth)
         email = f"user{next(self.numbers)}@example.com"
         response = browser.post(
             "/sign-up/email", json={"name": name, "email": email, "password": PASSWORD}

@@ -104,6 +104,15 @@ class Deployment:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
 
+    def execute(self, statement: str, **parameters: Any) -> None:
+        """Change the database directly, as the owner of both schemas."""
+        with (
+            contextlib.closing(psycopg2.connect(self.database)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, parameters)
+
     @property
     def auth_environment(self) -> dict[str, str]:
         """The variables of Better Auth; DATABASE_URL is the same as the service's."""

@@ -1,8 +1,9 @@
 """Better Auth deletes a user: the effect on the user's tasks."""
 
 from better_auth.log import Say
-from better_auth.people import People
+from better_auth.people import People, claims
 from better_auth.programs import Deployment
+from tasks_backend.testing.service import problem
 
 TASKS = "/api/v1/tasks"
 OWNERS = "SELECT DISTINCT user_id FROM tasks_backend.tasks"
@@ -56,3 +57,45 @@ def test_a_hook_of_better_auth_purges_the_tasks(
         assert deployment.run(*SWEEP, "--yes").split() == [alice.id]
         assert deployment.rows(OWNERS) == deployment.rows(USERS) == [(bob.id,)]
         say("that token still creates a task: 201; the sweep leaves nothing of her")
+
+
+def test_a_guests_tasks_become_those_of_the_user_who_signs_up(
+    deployment: Deployment, people: People, say: Say
+) -> None:
+    with (
+        deployment.better_auth("guests") as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        guest = people.anonymous(auth)
+        task = guest.at(api).create()
+        user = people.sign_up(auth, browser=guest.browser)
+        assert user.id != guest.id
+        assert deployment.rows(ACCOUNTS) == [(user.id,)]
+        say("a guest signs up: Better Auth deletes the guest, and the hook runs")
+        assert user.at(api).client.get(TASKS).json()["items"] == [{**task, "user_id": user.id}]
+        assert deployment.rows(USERS) == [(user.id,)]
+        say(
+            "the task has the same id and times, and is the new user's; nothing of the guest is left"
+        )
+
+
+def test_an_impersonated_user_is_refused(deployment: Deployment, people: People, say: Say) -> None:
+    with (
+        deployment.better_auth("impersonation") as auth,
+        deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
+    ):
+        user, administrator = people.sign_up(auth), people.sign_up(auth, "Administrator")
+        deployment.execute(
+            """UPDATE "user" SET role = 'admin' WHERE id = %(id)s""", id=administrator.id
+        )
+        user.at(api).create()
+        started = administrator.browser.post("/admin/impersonate-user", json={"userId": user.id})
+        assert started.status_code == 200, started.text
+        token = administrator.token()
+        assert (claims(token)["sub"], claims(token)["aud"]) == (user.id, "nobody")
+        problem(administrator.at(api, token).client.get(TASKS), 401, "invalid_token")
+        say("the token of an impersonated session: aud nobody, 401")
+        ended = administrator.browser.post("/admin/stop-impersonating", json={})
+        assert ended.status_code == 200, ended.text
+        assert administrator.at(api).client.get(TASKS).json()["items"] == []
+        say("after the impersonation, the administrator's own token: 200")

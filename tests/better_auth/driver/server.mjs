@@ -1,6 +1,7 @@
 // Better Auth on loopback, with a line for each request: the documented app, or its VARIANT.
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";
+import { getMigrations } from "better-auth/db/migration";
 import { toNextJsHandler } from "better-auth/next-js";
 import { toNodeHandler } from "better-auth/node";
 import { auth } from "../app/auth.mjs";
@@ -9,9 +10,9 @@ import { tasksOf } from "../app/tasks-server.mjs";
 import { variants } from "./variants.mjs";
 
 const { VARIANT, BETTER_AUTH_URL } = process.env;
-const methods = VARIANT
-  ? toNextJsHandler(betterAuth({ ...auth.options, ...variants[VARIANT] }))
-  : route;
+const options = { ...auth.options, ...variants[VARIANT] };
+if (VARIANT) await (await getMigrations(options)).runMigrations(); // the columns of its plugins
+const methods = VARIANT ? toNextJsHandler(betterAuth(options)) : route;
 
 const handle = toNodeHandler(async (request) => {
   if (new URL(request.url).pathname === "/page") {

@@ -1,6 +1,6 @@
 // What the tests change about the documented configuration, one thing at a time.
-import { jwt } from "better-auth/plugins";
-import { deletion } from "../app/deletion.mjs";
+import { admin, jwt } from "better-auth/plugins";
+import { deletion, guests } from "../app/deletion.mjs";
 
 const LONG = 3600; // seconds
 
@@ -47,6 +47,15 @@ export const variants = {
   },
   deletable: { user: deletion.user },
   purging: deletion,
+  guests: { ...deletion, plugins: [jwt(), guests] },
+  impersonation: {
+    plugins: [
+      admin(),
+      jwt({
+        jwt: { definePayload: ({ session }) => (session.impersonatedBy ? { aud: "nobody" } : {}) },
+      }),
+    ],
+  },
 };
 
 function now() {
