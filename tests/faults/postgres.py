@@ -39,8 +39,8 @@ class Postgres:
     def __init__(self, directory: Path, binaries: Path = BINARIES) -> None:
         user = ordinary_user()
         home = directory_of(user, directory / "postgres")
-        self.socket = f"{home}/.s.PGSQL.5432"
         self.home = str(home)
+        self.port = 5432  # in the socket's name
         self.binaries = binaries
         self._data = home / "data"
         command = [str(binaries / "postgres"), "-D", str(self._data), "-k", str(home)]
@@ -49,8 +49,13 @@ class Postgres:
         self._create(user)
 
     @property
+    def socket(self) -> str:
+        return f"{self.home}/.s.PGSQL.{self.port}"
+
+    @property
     def cluster(self) -> Cluster:
-        return Cluster(f"postgresql://postgres@/postgres?host={self.home}&connect_timeout=5")
+        place = f"host={self.home}&port={self.port}&connect_timeout=5"
+        return Cluster(f"postgresql://postgres@/postgres?{place}")
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
