@@ -6,6 +6,7 @@
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -265,15 +266,30 @@ def generators(session: nox.Session) -> None:
 
 @nox.session
 def plugin(session: nox.Session) -> None:
-    """Build third-party plugins, install them from wheels and test them, working and broken."""
+    """Build third-party plugins, install them from wheels and test them: also one of new-plugin."""
     install(session, project=False)
-    wheels = Path(session.create_tmp()).resolve()
-    for built in wheels.glob("*.whl"):
-        built.unlink()
-    for source in (".", "tests/plugin/audit", "tests/plugin/broken"):
-        with session.chdir(source):
-            session.run("hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
-    (service,) = wheels.glob("tasks_backend-*.whl")
-    plugins = [str(wheel) for wheel in wheels.glob("tasks_backend_*.whl")]
-    session.install("--no-deps", str(service), *plugins)
-    session.run("pytest", "tests/plugin", "-p", "no:cacheprovider", *session.posargs)
+    with tempfile.TemporaryDirectory() as directory:  # ruff ignores what is below .nox
+        _test_plugins(session, Path(directory).resolve())
+
+
+def _test_plugins(session: nox.Session, wheels: Path) -> None:
+    def build(*sources: str | Path) -> None:
+        for source in sources:
+            with session.chdir(source):
+                session.run("hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
+
+    plugins = [path.parent for path in sorted(Path("tests/plugin").glob("*/pyproject.toml"))]
+    build(".", *plugins)
+    session.install("--no-deps", *(str(wheel) for wheel in wheels.glob("*.whl")))
+    session.run("tasks-backend", "new-plugin", "notes", f"--directory={wheels}")
+    notes = wheels / "tasks-backend-notes"
+    build(notes)
+    session.install("--no-deps", *(str(wheel) for wheel in wheels.glob("tasks_backend_notes*.whl")))
+    with session.chdir(notes):
+        for command in ("ruff check", "ruff format --check", "mypy"):
+            session.run(*command.split())
+    for tested in (notes, *(path for path in plugins if (path / "tests").is_dir())):
+        with session.chdir(tested):
+            session.run("pytest", "-p", "no:cacheprovider")
+    own = sorted(str(path) for path in Path("tests/plugin").glob("*.py"))
+    session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or own))

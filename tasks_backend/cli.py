@@ -495,6 +495,21 @@ def user_hash(subject: UserId) -> None:
         typer.echo(user_hasher(settings.pseudonym_salt)(subject))
 
 
+@app.command(epilog=examples("new-plugin notes"))
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The plugin's name, as in /api/v1/NAME.")],
+    directory: Annotated[
+        Path, typer.Option("--directory", help="Where the package's directory is made.")
+    ] = Path(),
+) -> None:
+    """Make a plugin's package with one resource, its migration and its tests."""
+    from tasks_backend.new_plugin import make
+
+    with _report_errors():
+        package = make(name, directory)
+        typer.echo(f"{package} is made. Its README.md says how to test and to run it.")
+
+
 def _token_from_stdin() -> str:
     if sys.stdin.isatty():
         return getpass.getpass("Token (not shown): ").strip()

@@ -40,7 +40,7 @@ ROOMS = [
     {"mounting"},
     {"app"},
     {"__init__", "doctor", "serving"},
-    {"dev"},
+    {"dev", "new_plugin"},
     {"cli", "testing"},
     {"__main__"},
 ]
