@@ -1,4 +1,4 @@
-"""The generated client and the real service, with a session at a real Better Auth."""
+"""The client's repetitions; and the client with the real service and a session at a Better Auth."""
 
 import json
 
@@ -10,8 +10,47 @@ from typescript.project import Project
 
 TASKS = "/api/v1/tasks"
 TIMEOUT = 120  # seconds
+JITTER = 0.5  # the half of each pause, as the program has it instead of a random part
 SIGN_UP = ["POST", "/api/auth/sign-up/email", 200]
 TOKEN = ["GET", "/api/auth/token", 200]
+
+
+def test_repetition_keeps_its_bounds(project: Project, say: Say) -> None:
+    """At most three times, after at most 10 s each, with one key; only what is worth it."""
+    project.run("npm", "run", "--silent", "driver", timeout=TIMEOUT)
+    program = "require('./built/driver/repeats').repeats().then((all) => console.log(JSON.stringify(all)))"
+    found = json.loads(project.run("node", "-e", program, timeout=TIMEOUT))
+    shape = {name: (case["attempts"], case["result"]) for name, case in found.items()}
+    assert shape == {
+        "forever": (4, 503),
+        "seconds": (2, 200),
+        "date": (2, 200),
+        "pastDate": (2, 200),
+        "nonsense": (2, 200),
+        "tooLong": (1, 503),
+        "tooLongDate": (1, 503),
+        "notAsked": (1, 503),
+        "notTemporary": (1, 500),
+        "lost": (4, "TypeError"),
+        "cancelled": (1, "AbortError"),
+        "read": (2, 200),
+        "ownKey": (2, 200),
+    }
+    pauses = {name: case["pauses"] for name, case in found.items()}
+    first, second, third = (0.5 * (1 + JITTER), 1 + JITTER, 2 * (1 + JITTER))
+    assert pauses["lost"] == [first, second, third]
+    assert pauses["forever"] == [1 + 0.5 * JITTER, second, third]
+    assert pauses["seconds"] == [4 + 0.5 * JITTER]
+    assert pauses["pastDate"] == pauses["nonsense"] == [first]
+    assert 4 < pauses["date"][0] < 7  # a date has whole seconds
+    keys = {name: case["keys"] for name, case in found.items()}
+    assert keys["read"] == [None]
+    assert keys["ownKey"] == ["mine"]
+    assert all(len(each) == 1 for each in keys.values())
+    assert all(keys[name] != [None] for name in ("forever", "lost", "date"))
+    say(
+        "repeat.ts: Retry-After as seconds and as a date, at most 10 s, at most three times, one key"
+    )
 
 
 @pytest.mark.proves("SC-008")
