@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from types import ModuleType
 
 import httpx2
 import pytest
@@ -13,7 +14,17 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, NoMatchFound
 
-from tasks_backend import OwnRows, Plugin, PluginError, Settings, create_app, row_level_security
+import tasks_backend
+from tasks_backend import (
+    OwnRows,
+    Plugin,
+    PluginError,
+    Settings,
+    create_app,
+    new_plugin,
+    row_level_security,
+    testing,
+)
 from tasks_backend import plugin as plugins
 from tasks_backend.http.resource import Resource
 from tasks_backend.tasks import plugin as tasks
@@ -71,26 +82,28 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "pyproject.toml",
-        "tasks_backend_audit/__init__.py",
-        "tasks_backend_audit/migrations/0001_entries.py",
-    ],
-)
-def test_the_shown_plugin_is_the_tested_one(file: str) -> None:
-    """The session `plugin` runs it, from its wheel."""
-    root = Path(__file__).parents[1]
-    shown = re.findall(
-        r"^```(?:python|toml)\n(.*?)^```",
-        (root / "docs/plugins.md").read_text(),
-        re.MULTILINE | re.DOTALL,
+ROOT = Path(__file__).parents[1]
+DOCUMENT = (ROOT / "docs/plugins.md").read_text()
+
+
+def test_each_shown_block_is_a_part_of_a_tested_plugin(tmp_path: Path) -> None:
+    """The session `plugin` tests them, from their wheels."""
+    sources = [ROOT / "tests/plugin", ROOT / "tests/support", new_plugin.make("notes", tmp_path)]
+    tested = [path.read_text() for source in sources for path in source.rglob("*.py")]
+    blocks = re.findall(r"^```(?:py|sql)\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 10
+    for block in blocks:
+        assert any(block in text for text in tested), block
+
+
+@pytest.mark.parametrize("module", [tasks_backend, testing])
+def test_the_reference_has_every_public_name_and_no_other(module: ModuleType) -> None:
+    (table,) = re.findall(
+        rf"^\| `{module.__name__}` \| \|\n(.*?)(?:\n\n|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL
     )
-    assert len(shown) == 3
-    assert (root / "tests/plugin/audit" / file).read_text() in shown
-    lines = [line for block in shown for line in block.splitlines() if line.strip()]
-    assert len(lines) < 100
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(rows) == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in rows)
 
 
 @pytest.mark.proves("SC-005", "SC-002")
