@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from better_auth.log import Say
@@ -33,6 +33,14 @@ class Tab:
         self.page.get_by_label("Password").fill(PASSWORD)
         self.press("Sign in")
         expect(self.page.get_by_role("status")).to_have_text(f"Signed in: {person.email}")
+
+    @classmethod
+    def signed_in(cls, context: BrowserContext, website: Website, person: Person) -> Self:
+        """A tab of a browser in which this person is signed in, on the sign-in page."""
+        tab = cls(context, website)
+        tab.open("/sign-in")
+        tab.sign_in(person)
+        return tab
 
     def sign_out(self) -> None:
         self.press("Sign out")
@@ -91,9 +99,7 @@ def test_a_tab_never_writes_for_another_user(
     ann, carl = people.sign_up(website.app, "Ann"), people.sign_up(website.app, "Carl")
     hers, his = ann.at(api), carl.at(api)
     hers.create(title="Ann's")
-    first, second = Tab(context, website), Tab(context, website)
-    second.open("/sign-in")
-    second.sign_in(ann)
+    second, first = Tab.signed_in(context, website, ann), Tab(context, website)
     first.open()
     first.press("Done")
     first.page.get_by_role("button", name="Not done").wait_for()
@@ -136,9 +142,7 @@ def test_a_slow_token_is_not_used_after_the_next_sign_in(
     hers, other = eve.at(api), fay.at(api)
     hers.create(title="Eve's")
     other.create(title="Fay's")
-    tab = Tab(context, website)
-    tab.open("/sign-in")
-    tab.sign_in(eve)
+    tab = Tab.signed_in(context, website, eve)
     tab.page.get_by_role("link", name="Tasks").click()
     tab.shows("Eve's")
 
@@ -168,9 +172,7 @@ def test_repetition_has_a_limit_and_one_key(
     ann = people.sign_up(website.app, "Ann")
     hers = ann.at(api)
     hers.create(title="Ann's")
-    tab = Tab(context, website)
-    tab.open("/sign-in")
-    tab.sign_in(ann)
+    tab = Tab.signed_in(context, website, ann)
     tab.open()
     keys: list[str | None] = []
     overloaded = {
@@ -229,9 +231,7 @@ def test_a_service_that_is_down(
     website: Website, people: People, context: BrowserContext, say: Say
 ) -> None:
     ann = people.sign_up(website.app, "Ann")
-    tab = Tab(context, website)
-    tab.open("/sign-in")
-    tab.sign_in(ann)
+    tab = Tab.signed_in(context, website, ann)
     with website.service() as api:
         hers = ann.at(api)
         hers.create(title="Ann's")
@@ -263,9 +263,7 @@ def test_a_conflict_shows_both_versions(
     ann = people.sign_up(website.app, "Ann")
     hers = ann.at(api)
     task = hers.create(title="Buy milk")
-    tab = Tab(context, website)
-    tab.open("/sign-in")
-    tab.sign_in(ann)
+    tab = Tab.signed_in(context, website, ann)
     for button, title in (("Save mine", "Mine"), ("Keep theirs", "Theirs")):
         tab.open(f"/tasks/{task['id']}")
         tab.page.get_by_label("Title").fill("Mine")
@@ -286,9 +284,7 @@ def test_forms_search_pages_and_clearing(
 ) -> None:
     ann = people.sign_up(website.app, "Ann")
     hers = ann.at(api)
-    tab = Tab(context, website)
-    tab.open("/sign-in")
-    tab.sign_in(ann)
+    tab = Tab.signed_in(context, website, ann)
     tab.open()
     tab.add("x" * 201, "one\ntwo")
     expect(tab.page.locator("#title-error")).to_contain_text("200")
@@ -313,25 +309,25 @@ def test_forms_search_pages_and_clearing(
         "a title of 201 characters: said at its field, and kept; then a description of several lines"
     )
 
-    for number in range(44):
+    for number in range(199):
         hers.create(title=f"Task {number}", completed=number % 2 == 0)
     tab.open()
     seen = tab.titles()
-    for page in (2, 3):
+    for page in range(1, 10):
         tab.page.get_by_role("link", name="Next page").click()
-        tab.shows("Task 23" if page == 2 else "Task 3")
+        tab.shows(f"Task {198 - 20 * page}")
         seen += tab.titles()
-    assert seen == [*(f"Task {number}" for number in reversed(range(44))), "Buy oat milk"]
+    assert seen == [*(f"Task {number}" for number in reversed(range(199))), "Buy oat milk"]
     assert not tab.page.get_by_role("link", name="Next page").is_visible()
-    say("45 tasks on three pages, each once")
+    say("200 tasks on ten pages, each once")
 
     tab.page.get_by_label("Search").fill("OAT")
     tab.press("Search")
     tab.counts(1)
     assert tab.titles() == ["Buy oat milk"]
     tab.open()
-    tab.counts(45)
+    tab.counts(200)
     tab.press("Clear completed")
-    tab.counts(23)
+    tab.counts(100)
     assert not any(task["completed"] for task in tasks_of(hers))
-    say("a search: 1; clear completed: 22 of 45")
+    say("a search: 1; clear completed: 100 of 200")
