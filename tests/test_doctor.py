@@ -969,7 +969,22 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
         lambda _: "IzYlq4a1VtP0hZsKkPn3o7Jr9TgWcXbE",
         {"form": ["session token", "/token", "set-auth-jwt"]},
     ),
-    "encrypted": (lambda _: "eyJh.eyJi.eyJj.eyJk.eyJl", {"form": ["encrypted token (JWE)"]}),
+    "encrypted": (
+        lambda _: "eyJh.eyJi.eyJj.eyJk.eyJl",
+        {"form": ["encrypted token (JWE)", "session cookie", "/token"]},
+    ),
+    "newer name": (
+        lambda b: b.sealed({**b.header, "alg": "Ed25519"}, b.claims),
+        {"algorithm": ["RFC 9864", "sign as EdDSA"], "key": ["published for EdDSA"]},
+    ),
+    "no base URL": (
+        lambda b: b.signer.token(SUB, iss="", aud=""),
+        {"issuer": ["is empty", "baseURL"], "audience": ["is empty", "baseURL"]},
+    ),
+    "milliseconds": (
+        lambda b: b.signer.token(SUB, exp=int(time.time() * 1000) + 900_000),
+        {"expiry": ["in milliseconds", '"15m"']},
+    ),
     "four parts": (lambda b: b.signer.token(SUB) + ".x", {"form": ["4 parts"]}),
     "unsigned": (
         lambda b: b.signer.token(SUB).rpartition(".")[0] + ".",
@@ -993,7 +1008,7 @@ REFUSALS: dict[str, tuple[Make, dict[str, list[str]]]] = {
     ),
     "symmetric": (
         lambda b: b.sealed({**b.header, "alg": "HS256"}, b.claims),
-        {"algorithm": ["HS256", "can never be"], "key": ["published for EdDSA"]},
+        {"algorithm": ["HS256", "can never be", "session cookie"], "key": ["published for EdDSA"]},
     ),
     "none": (
         lambda b: b.sealed({**b.header, "alg": "none"}, b.claims),

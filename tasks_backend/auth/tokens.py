@@ -45,7 +45,7 @@ _REASONS: dict[type[Exception], str] = {
     jwt.MissingRequiredClaimError: "missing claim",
 }
 """What the log says of PyJWT's refusals; of all others, `claims`."""
-_MAX_TIME = 253_402_300_799  # end of the year 9999; the limit also rejects Infinity and NaN
+MAX_TIME = 253_402_300_799  # end of the year 9999; the limit also rejects Infinity and NaN
 
 
 class Keys(Protocol):
@@ -146,7 +146,7 @@ class TokenVerifier:
 def is_time(value: object) -> TypeGuard[float]:
     """Return whether a claim is a number of seconds since 1970."""
     # Exact types, because a Python bool is an int.
-    return type(value) in {int, float} and 0 <= value <= _MAX_TIME  # type: ignore[operator] # mypy does not follow the types
+    return type(value) in {int, float} and 0 <= value <= MAX_TIME  # type: ignore[operator] # mypy does not follow the types
 
 
 def is_subject(text: str) -> bool:

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks_backend.auth.clock import LEEWAY
-from tasks_backend.auth.tokens import is_time, is_visible
+from tasks_backend.auth.tokens import MAX_TIME, is_time, is_visible
 from tasks_backend.doctor import purpose
 from tasks_backend.doctor.clocks import Clocks, format_duration
 from tasks_backend.doctor.findings import Finding, ok, printable, problem
 from tasks_backend.settings import Settings
 
 _MAX_SUBJECT = 255
+_NO_BASE_URL = (
+    "Better Auth has no baseURL, and the token was not made in a request (auth.api.getToken on the"
+    " server), so its address was not known; set baseURL"
+)
 _YEAR_2000 = 946_684_800  # an earlier expiry is not a time but a misplaced duration
 
 
@@ -33,6 +37,8 @@ def _issuer(actual: object, expected: str) -> Finding:
         return ok(check, f"{printable(actual)}, as expected.")
     if actual is None:
         return problem(check, f"It names no issuer (iss); {printable(expected)} is expected.")
+    if actual == "":
+        return problem(check, f"Its issuer (iss) is empty: {_NO_BASE_URL} or jwt.issuer.")
     return problem(
         check,
         f"It is from {printable(actual)}, but {printable(expected)} is expected"
@@ -48,6 +54,8 @@ def _audience(actual: object, expected: str) -> Finding:
         return ok(check, f"{printable(expected)}, as expected.")
     if actual is None or not audiences:
         return problem(check, f"It names no audience (aud); {printable(expected)} is expected.")
+    if audiences == [""]:
+        return problem(check, f"Its audience (aud) is empty: {_NO_BASE_URL} or jwt.audience.")
     names = printable(", ".join(printable(audience) for audience in audiences))
     mistake = "".join(_likely_mistake(audience, expected) for audience in audiences[:1])
     return problem(
@@ -73,6 +81,12 @@ def _likely_mistake(actual: object, expected: str) -> str:
 def _expiry(claims: Mapping[str, Any], now: float, max_lifetime: float, clocks: Clocks) -> Finding:
     check = "token.expiry"
     expiry, issued = claims.get("exp"), claims.get("iat")
+    if isinstance(expiry, int | float) and _YEAR_2000 < expiry // 1000 <= MAX_TIME:
+        return problem(
+            check,
+            "Its exp is in milliseconds, but must be in seconds: Better Auth reads a number in"
+            ' expirationTime as a point in time, so write a duration there, such as "15m".',
+        )
     if not is_time(expiry):
         return problem(check, _not_a_time("exp", claims))
     remaining = expiry - now

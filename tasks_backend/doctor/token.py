@@ -22,6 +22,7 @@ from tasks_backend.http import strict_json
 from tasks_backend.settings import ASYMMETRIC_ALGORITHMS, Settings
 from tasks_backend.terminal import pluralise
 
+_REMEDY = "get a JWT from Better Auth's /token, or from the header set-auth-jwt"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _JWS_PARTS, _JWE_PARTS = 3, 5
 
@@ -117,12 +118,9 @@ def _format_error(token: str) -> str | None:
         return "It has white space inside: pass it on one line, as it was issued."
     parts = token.split(".")
     if len(parts) == _JWE_PARTS:
-        return "It is an encrypted token (JWE): let Better Auth sign it, not encrypt it."
+        return f"It is an encrypted token (JWE), as Better Auth's session cookie may be: {_REMEDY}."
     if len(parts) < _JWS_PARTS:
-        return (
-            "It is not a JWT, but perhaps Better Auth's session token: get a JWT from Better Auth's"
-            " /token, or from the header set-auth-jwt."
-        )
+        return f"It is not a JWT, but perhaps Better Auth's session token: {_REMEDY}."
     if len(parts) > _JWS_PARTS:
         return f"It has {len(parts)} parts, but a signed token has {_JWS_PARTS}: it was damaged."
     if not parts[2]:
@@ -155,6 +153,16 @@ def _algorithm(algorithm: object, settings: Settings) -> Finding:
     message = f"Its algorithm is {printable(algorithm)}; {allowed} are allowed"
     if algorithm in ASYMMETRIC_ALGORITHMS:
         return problem(check, f"{message}: add it to JWT_ALGORITHMS if Better Auth signs with it.")
+    if algorithm == "Ed25519":
+        return problem(
+            check, f"{message}: it is a newer name (RFC 9864) for EdDSA, so sign as EdDSA."
+        )
+    if isinstance(algorithm, str) and algorithm.startswith("HS"):
+        return problem(
+            check,
+            f"{message}: this one can never be allowed. Better Auth signs its session cookie so:"
+            f" {_REMEDY}.",
+        )
     return problem(check, f"{message}: this one can never be allowed, so sign with one of those.")
 
 

@@ -168,6 +168,7 @@ MOVE = statement(
     text(_MOVE),
     select(func.nullif(func.current_setting(_RESULT), "")),
     idempotent=False,
+    ensures_user=False,  # the block makes the target's row, if there is something to move
 )
 """Moves the caller's rows to `target`. Returns JSON: what was moved, what stays (`kept`), or what is in
 the way (`blockers`); null if the caller has nothing.
