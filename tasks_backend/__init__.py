@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks_backend.jobs.context import JobContext
     from tasks_backend.openapi.describe import problems
     from tasks_backend.plugin import Job, Plugin, PluginError
+    from tasks_backend.serving.log_format import configure_logging
     from tasks_backend.settings import Settings, SettingsError
     from tasks_backend.settings.of_plugin import PluginSettings
 
@@ -34,6 +35,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "__version__",
+    "configure_logging",
     "create_app",
     "problems",
     "row_level_security",
@@ -51,6 +53,7 @@ _MODULES = {
     "PluginSettings": "tasks_backend.settings.of_plugin",
     "Settings": "tasks_backend.settings",
     "SettingsError": "tasks_backend.settings",
+    "configure_logging": "tasks_backend.serving.log_format",
     "create_app": "tasks_backend.app",
     "problems": "tasks_backend.openapi.describe",
     "row_level_security": "tasks_backend.db.policy_statements",

@@ -79,6 +79,11 @@ def _root_path(value: str) -> str:
     return value
 
 
+def _without_brackets(value: str) -> str:
+    """Return the address; one of IPv6 may have brackets, as in a URL."""
+    return value[1:-1] if value.startswith("[") and value.endswith("]") else value
+
+
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of a callback
     if wanted:
         typer.echo(f"tasks-backend {__version__}")
@@ -137,7 +142,7 @@ def dev(
     from tasks_backend.db.migrations import MigrationError
     from tasks_backend.dev import run as development
     from tasks_backend.dev.postgres import DevelopmentError
-    from tasks_backend.serving.server import PortTaken
+    from tasks_backend.serving.addresses import PortTaken
 
     with _report_errors(DevelopmentError, MigrationError, PortTaken):
         development.run(
@@ -163,10 +168,20 @@ def token(
         typer.echo(Issuer(data_dir).token(subject, ttl=ttl))
 
 
-@app.command(epilog=examples("serve", "serve --host 0.0.0.0 --port 8000 --workers 2"))
+@app.command(
+    epilog=examples(
+        "serve", "serve --host 0.0.0.0 --port 8000 --workers 2", "serve --uds /run/tasks/api.sock"
+    )
+)
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on.", callback=_without_brackets)
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    uds: Annotated[
+        Path | None,
+        typer.Option(help="Unix socket to listen on, instead of an address and a port."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     root_path: Annotated[
         str,
@@ -179,8 +194,9 @@ def serve(
     """Serve the API with the settings from the environment."""
     from tasks_backend.app import create_app
     from tasks_backend.serving import server
+    from tasks_backend.serving.addresses import PortTaken
 
-    with _report_errors(server.PortTaken, server.NotStarted):
+    with _report_errors(PortTaken, server.NotStarted):
         settings: Settings = load()
         with environment.file_added():
             create_app(settings)  # reports plugin errors once; else each worker would
@@ -189,6 +205,7 @@ def serve(
             "tasks_backend.serving.server:application",
             host=host,
             port=port,
+            uds=uds,
             log_level=settings.log_level,
             log_format=settings.log_format,
             metrics_of_one=workers > 1 and "metrics" in settings.plugins and not is_shared,

@@ -39,8 +39,14 @@ ROOMS = [
     {"health", "lifespan", "tasks"},
     {"mounting"},
     {"app"},
+<<<<<<< HEAD
     {"__init__", "doctor", "serving"},
     {"dev", "new_plugin"},
+=======
+    {"doctor", "serving"},
+    {"__init__"},
+    {"dev"},
+>>>>>>> cecde9e (One call sets up the log under any server; serve --uds; bodies of HTTP/2 without a length; one loop at a time; the service's router cannot be included)
     {"cli", "testing"},
     {"__main__"},
 ]
@@ -255,6 +261,7 @@ def test_the_public_names_are_these() -> None:
         "Settings",
         "SettingsError",
         "__version__",
+        "configure_logging",
         "create_app",
         "problems",
         "row_level_security",

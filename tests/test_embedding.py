@@ -1,6 +1,5 @@
 """The service inside another application and behind a proxy, as in docs/embedding.md."""
 
-import gc
 import os
 import re
 import sys
@@ -19,16 +18,16 @@ from support.programs import output
 
 from tasks_backend import Plugin, Settings, create_app
 from tasks_backend.db import migrations
-from tasks_backend.serving import server
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
 from tasks_backend.testing.key_server import KeyServer, json_answer
 from tasks_backend.testing.service import problem, served
 from tasks_backend.testing.signing import Signer, key_set
 
 DOCUMENT = Path(__file__).parents[1] / "docs/embedding.md"
-MOUNTED, TWO, TESTED = re.findall(
+MOUNTED, _, _, TWO, TESTED = re.findall(
     r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
 )
+"""The session `servers` runs the other two."""
 TASKS = "/api/v1/tasks"
 EVIL = {
     "Host": "evil.example.com",
@@ -259,15 +258,19 @@ def test_forwarded_headers_are_used_from_trusted_proxies_only(
         assert tuple(httpx2.get(f"{base}/api/v1/seen", headers=forwarded).json()) == seen
 
 
-def test_the_garbage_collector_is_changed_only_in_an_own_process(
-    only: pytest.MonkeyPatch, environment: dict[str, str]
+OWN_PROCESS = """
+import gc, logging
+from tasks_backend import create_app
+from tasks_backend.serving.server import application
+logger = logging.getLogger("tasks_backend")
+create_app()
+assert not (gc.get_freeze_count() or logger.handlers)
+application()
+assert gc.get_freeze_count() and logger.handlers
+"""
+
+
+def test_the_garbage_collector_and_the_log_are_changed_only_in_an_own_process(
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
-    for name, value in environment.items():
-        only.setenv(name, value)
-    create_app()
-    assert gc.get_freeze_count() == 0
-    try:
-        server.application()
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
+    output(sys.executable, "-c", OWN_PROCESS, directory=tmp_path, environment=environment)

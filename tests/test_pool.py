@@ -86,16 +86,21 @@ async def test_a_too_long_wait_is_refused_and_the_next_one_served(database: str)
     pool.close()
 
 
-async def test_a_pool_works_on_a_new_event_loop(database: str) -> None:
+def test_a_pool_works_on_a_new_event_loop(database: str) -> None:
     """For example when several test clients use one application in turn."""
     pool = pool_of(database)
-    (first,) = await pool.fetch(ME, {})
-
-    def elsewhere() -> list[tuple[object, ...]]:
-        return asyncio.run(pool.fetch(ME, {}))
-
-    (second,) = await asyncio.to_thread(elsewhere)
+    (first,) = asyncio.run(pool.fetch(ME, {}))
+    (second,) = asyncio.run(pool.fetch(ME, {}))
     assert second != first
+
+
+async def test_a_pool_on_two_event_loops_at_once_is_an_error(database: str) -> None:
+    pool = pool_of(database)
+    (first,) = await pool.fetch(ME, {})
+    with pytest.raises(RuntimeError, match="create_app"):
+        await asyncio.to_thread(lambda: asyncio.run(pool.fetch(ME, {})))
+    assert await pool.fetch(ME, {}) == [first], "the first loop is not disturbed"
+    pool.close()
 
 
 async def test_a_name_is_resolved_before_libpq_sees_it(proxy: PostgresProxy) -> None:

@@ -83,9 +83,8 @@ class Pool:
 
     async def _acquire_slot(self, user: str) -> None:
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # tests create new loops: drop the old one's connections
-            self.close()
-            self._loop, self.semaphore = loop, FairSemaphore(self.semaphore.places, wait=self._wait)
+        if loop is not self._loop:
+            self._move_to(loop)
         started = loop.time()
         try:
             await self.semaphore.acquire(user)
@@ -100,6 +99,18 @@ class Pool:
                 record.waited += waited
         if waited > LONG_WAIT:
             self._count_long_wait(waited)
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drop the connections of an earlier loop, which has ended: tests create new loops, and so
+        do adapters for functions. Raises RuntimeError while the other loop runs.
+        """
+        if self._loop is not None and self._loop.is_running():
+            raise RuntimeError(
+                "one application is used on two event loops at once: make one with create_app() for"
+                " each loop"
+            )
+        self.close()
+        self._loop, self.semaphore = loop, FairSemaphore(self.semaphore.places, wait=self._wait)
 
     def _count_long_wait(self, waited: float) -> None:
         self._last_wait = waited

@@ -14,6 +14,7 @@ from tasks_backend.dev.settings import load_settings, report
 from tasks_backend.dev.welcome import USER, Place, welcome
 from tasks_backend.plugin import Plugin, load_plugin_settings, load_plugins
 from tasks_backend.serving import server
+from tasks_backend.serving.addresses import require_free
 from tasks_backend.terminal import progress
 
 
@@ -34,7 +35,7 @@ def run(
     lifetime.exit_on_sigterm()
     if with_parent:
         lifetime.end_with_parent()
-    server.require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
     with data_directory(directory) as data, ExitStack() as stack:
         with progress("Starting PostgreSQL"):
             url = stack.enter_context(embedded(data / "postgres"))

@@ -38,8 +38,8 @@ _BODY_HEADERS = ("content-length", "content-type", "content-encoding", "etag")
 class ProblemDetailsMiddleware:
     """Add standard headers to responses, make failures problem documents (FR-011), log requests.
 
-    If a response begins before the whole body has arrived, the connection is closed (RFC 9112, 9.6):
-    otherwise the rest could be read as the next request, or without limit.
+    If a response begins before the whole body has arrived, the connection is closed (RFC 9112, 9.6),
+    or the stream of HTTP/2: otherwise the rest could be read as the next request, or without limit.
     """
 
     def __init__(self, app: ASGIApp, hash_user: Callable[[str], str]) -> None:
@@ -70,8 +70,8 @@ class ProblemDetailsMiddleware:
                     and has_body(scope)
                     and not await drain_arrived(scope, receive)
                 ):
-                    closing = scope["http_version"].startswith("1")  # HTTP/2 ends only the stream
-                    if closing:
+                    closing = True
+                    if scope["http_version"].startswith("1"):  # HTTP/2 ends only the stream
                         headers["Connection"] = "close"
             elif ended:
                 return

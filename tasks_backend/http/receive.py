@@ -17,6 +17,8 @@ BODY_READ = "tasks_backend.body_read"
 DISCARDED_BYTES = 1024 * 1024  # of a refused body, read after the answer
 DISCARD_TIMEOUT = 1.0  # seconds
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""A gateway's event (mangum) has a body without saying how long it is."""
 _LENGTH = re.compile(rb"[0-9]{1,19}")  # int() raises for thousands of digits, zeros too
 
 
@@ -50,7 +52,7 @@ class BodyReader:
         if length is None or length > self._max_bytes:
             raise PayloadTooLarge
         body = b""
-        if length or has_body(scope):
+        if length or scope["method"] in _WITH_BODY or has_body(scope):
             try:
                 async with asyncio.timeout_at(deadline) as wait:
                     self._begin(sender, wait)
@@ -125,8 +127,11 @@ def announced_length(scope: Scope) -> int | None:
 
 
 def has_body(scope: Scope) -> bool:
-    """Return whether a body is announced, by a length or as chunks (RFC 9112, 6.3)."""
-    return any(
+    """Return whether a body is announced, by a length or as chunks (RFC 9112, 6.3).
+
+    HTTP/2 need not announce it: what follows the head says whether there is one (RFC 9113, 8.1).
+    """
+    return not scope["http_version"].startswith("1") or any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         for name, value in scope["headers"]
     )

@@ -53,3 +53,10 @@ class Router(APIRouter):
         self._mounted = _ReadOnlyList(routes)
 
     frontend = _refuse  # FastAPI's only way to add a route outside `routes`
+
+    def _contains_router(self, router: APIRouter, seen: set[int] | None = None) -> bool:  # noqa: ARG002 - FastAPI's signature
+        """Refuse to be included: FastAPI asks this before it includes a router."""
+        raise PluginError(
+            "the service's router cannot be included, because its middleware would be missing:"
+            " mount the service, app.mount(prefix, create_app())"
+        )

@@ -5,6 +5,7 @@ request's 650 µs, these 30 µs (decision 0011).
 """
 
 import logging
+import logging.config
 import os
 import sys
 from datetime import UTC, datetime
@@ -12,13 +13,32 @@ from typing import Any
 
 import orjson
 
+from tasks_backend.settings import Settings, load
+
+_SERVERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian")
+_CHILDREN = ("uvicorn.error", "uvicorn.asgi")  # uvicorn gives the first a level of its own
+_ACCESS_LOGS = ("uvicorn.access", "gunicorn.access", "hypercorn.access", "granian.access")
 _STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _RESET = "\x1b[0m"
 
 
+def configure_logging(settings: Settings | None = None) -> None:
+    """Set up the log of this process as `serve` does: LOG_LEVEL, LOG_FORMAT, standard error.
+
+    Also for the messages of the server that runs the application: uvicorn, gunicorn, hypercorn or
+    granian. Their access logs are switched off, because a client may send its token in a query;
+    the service writes a line for each request. Without settings, the environment and `.env` are
+    read. Raises SettingsError.
+    """
+    settings = settings or load()
+    logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
+    for name in _ACCESS_LOGS:
+        logging.getLogger(name).disabled = True  # a server may add handlers later
+
+
 def logging_config(level: str, form: str) -> dict[str, Any]:
-    """Return a `logging.config.dictConfig` for the service and for uvicorn, on standard error.
+    """Return a `logging.config.dictConfig` for the service and its server, on standard error.
 
     `form` is `text`, `json`, or `auto`: text if standard error is a terminal.
     """
@@ -32,9 +52,17 @@ def logging_config(level: str, form: str) -> dict[str, Any]:
             "log": {"()": f"{__name__}.{'TextFormatter' if form == 'text' else 'JsonFormatter'}"}
         },
         "handlers": {
-            "stderr": {"()": "tasks_backend.serving.log_handler.standard_error", "formatter": "log"}
+            "stderr": {
+                "()": "tasks_backend.serving.log_handler.standard_error",
+                "formatter": "log",
+                "level": level.upper(),  # a server may give its loggers another one
+            }
         },
-        "loggers": {"tasks_backend": logger, "uvicorn": logger},
+        "loggers": {
+            **dict.fromkeys(("tasks_backend", *_SERVERS), logger),
+            **{key: {"handlers": [], "level": "NOTSET", "propagate": True} for key in _CHILDREN},
+            **{key: {"handlers": [], "propagate": False} for key in _ACCESS_LOGS},
+        },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }
 

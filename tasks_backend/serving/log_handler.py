@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from multiprocessing.util import Finalize
 from threading import Event, Lock, Thread
 from types import FrameType
 
@@ -25,6 +26,14 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, descriptor: int = STANDARD_ERROR) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._start_empty()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_empty)
+
+    def _start_empty(self) -> None:
+        """Start without lines and without a thread, also in a forked process: it has no threads,
+        and the lines are its parent's.
+        """
         self._buffer_lock = Lock()  # `logging.shutdown` holds the handler's own lock in a flush
         self._lines: list[bytes] = []
         self._size = 0
@@ -107,6 +116,7 @@ def standard_error() -> BackgroundHandler:
     uvicorn ends a process by the signal that stopped it, and Python then flushes nothing.
     """
     handler = BackgroundHandler()
+    Finalize(None, handler.flush, exitpriority=0)  # forked, multiprocessing's ends without atexit
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, _flush_and_end)

@@ -3,8 +3,9 @@
 import contextlib
 import gc
 import logging
+import logging.config
 import signal
-import socket
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,9 +16,10 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from tasks_backend.app import create_app
 from tasks_backend.compatibility import overrides, require_attributes
 from tasks_backend.plugin import PluginError, load_plugin_settings, load_plugins
+from tasks_backend.serving.addresses import require_free, unix_socket
 from tasks_backend.serving.allocator import give_memory_back
 from tasks_backend.serving.http_protocol import Protocol
-from tasks_backend.serving.log_format import logging_config
+from tasks_backend.serving.log_format import configure_logging, logging_config
 from tasks_backend.serving.startup_log import log_start
 from tasks_backend.settings import Settings, SettingsError, environment, load
 from tasks_backend.settings.of_plugin import shown
@@ -30,10 +32,6 @@ KEEP_ALIVE = 75  # idle seconds; more than a load balancer's usual 60, which mus
 WORKER_START = 60  # seconds that the start of a new worker may take on a busy machine
 
 
-class PortTaken(Exception):
-    """Another process listens at the address."""
-
-
 class NotStarted(Exception):
     """The application could not be started; the log says why."""
 
@@ -43,7 +41,7 @@ HTTP: dict[str, Any] = {"http": Protocol, "lifespan": "on", "server_header": Fal
 
 
 def application() -> FastAPI:
-    """Return the service for a process of its own.
+    """Return the service for a process of its own, under any ASGI server; its log is set up.
 
     Objects made at the start stay until the end, so the garbage collector skips them: its longest
     pause was 60 ms with them (decision 0013).
@@ -52,9 +50,12 @@ def application() -> FastAPI:
     environment.add_file()
     try:
         settings: Settings = load()
+        configure_logging(settings)
         log_start(settings, ignored, _settings_of_plugins(settings))
         app = create_app(settings)
     except (SettingsError, PluginError) as error:  # in a new worker; the command checks before
+        if not logger.hasHandlers():  # the settings that say how are not known
+            logging.config.dictConfig(logging_config("info", "auto"))
         logger.error("the service does not start: %s", "; ".join(str(error).splitlines()))  # noqa: TRY400 - no traceback
         raise SystemExit(STARTUP_FAILURE) from None
     except Exception:
@@ -86,6 +87,7 @@ def run(
     *,
     host: str,
     port: int,
+    uds: Path | None = None,
     log_level: str,
     log_format: str = "auto",
     shutdown_timeout: int = SHUTDOWN_TIMEOUT,
@@ -94,9 +96,11 @@ def run(
 ) -> None:
     """Serve a factory's application until a stop signal. Raises PortTaken or NotStarted.
 
-    `metrics_of_one` says that the workers do not share their metrics, which is logged.
+    With `uds`, listen at this Unix socket and not at `host` and `port`. `metrics_of_one` says that
+    the workers do not share their metrics, which is logged.
     """
-    require_free(host, port)
+    if uds is None:
+        require_free(host, port)
     options |= HTTP | {
         "factory": True,
         "host": host,
@@ -116,7 +120,7 @@ def run(
             "each scrape of /metrics shows one worker only: set PROMETHEUS_MULTIPROC_DIR to an"
             " empty directory that the workers share"
         )
-    listening = config.bind_socket()
+    listening = config.bind_socket() if uds is None else unix_socket(uds)
     sockets = [listening, *(listening.dup() for _ in range(LISTENING_SOCKETS - 1))]
     if config.workers > 1:
         workers = Workers(config, sockets)
@@ -173,14 +177,3 @@ def _end(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         return signal.Signals(-exit_code).name
     return f"exit code {exit_code}"
-
-
-def require_free(host: str, port: int) -> None:
-    """Raise PortTaken if the address is in use."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(f"{host}:{port}: {error.strerror}") from error
