@@ -184,6 +184,13 @@ def proxies(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Run the service under uvicorn, gunicorn, hypercorn, granian and mangum (--write-servers renews docs/embedding.md)."""
+    install(session)
+    session.run("pytest", "tests/servers", "-n", "4", "--dist=loadgroup", *session.posargs)
+
+
+@nox.session
 def overload(session: nox.Session) -> None:
     """Overload the service, and measure which users are served (--overload-seconds)."""
     install(session)

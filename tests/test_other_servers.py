@@ -63,7 +63,8 @@ class Exchange:
 
     @property
     def is_over(self) -> bool:
-        return bool(self.sent) and not self.sent[-1].get("more_body", True)
+        last = self.sent[-1]
+        return last["type"] == "http.response.body" and not last.get("more_body", False)
 
 
 @pytest.mark.proves("FR-003")
