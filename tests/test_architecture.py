@@ -39,14 +39,9 @@ ROOMS = [
     {"health", "lifespan", "tasks"},
     {"mounting"},
     {"app"},
-<<<<<<< HEAD
-    {"__init__", "doctor", "serving"},
-    {"dev", "new_plugin"},
-=======
     {"doctor", "serving"},
     {"__init__"},
-    {"dev"},
->>>>>>> cecde9e (One call sets up the log under any server; serve --uds; bodies of HTTP/2 without a length; one loop at a time; the service's router cannot be included)
+    {"dev", "new_plugin"},
     {"cli", "testing"},
     {"__main__"},
 ]
