@@ -302,18 +302,18 @@ WAYS: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.fixture(scope="module")
-def app(settings: Settings) -> FastAPI:
+def own_app(settings: Settings) -> FastAPI:
     return create_app(settings)
 
 
 @pytest.mark.proves("SC-002", "SC-005")
 @pytest.mark.parametrize("way", WAYS)
-def test_adding_a_route_to_the_application_is_refused(app: FastAPI, way: str) -> None:
-    before = list(app.routes)
+def test_adding_a_route_to_the_application_is_refused(own_app: FastAPI, way: str) -> None:
+    before = list(own_app.routes)
     with pytest.raises(PluginError, match=r"no further routes.*Plugin.*mount"):
-        WAYS[way](app)
-    assert list(app.routes) == before
-    client = TestClient(app)
+        WAYS[way](own_app)
+    assert list(own_app.routes) == before
+    client = TestClient(own_app)
     for path in ("/leak", "/api/v1/leak", "/leak/conftest.py"):
         problem(client.get(path), 404, "not_found")
     problem(client.get(TASKS), 401, "missing_token")

@@ -54,6 +54,11 @@ def _absent(happened: str, remedy: str) -> Cause:
     return Cause(Failure.NOT_SENT, happened, remedy)
 
 
+FOREIGN_ROW = Cause(
+    Failure.UNEXPECTED,
+    "the statement would store a row of another user",
+    "a bug of a plugin: `user_id` must be the caller's",
+)
 _NO_DATABASE = _refused(
     "the database does not exist", "create the database, or correct its name in the URL"
 )
@@ -247,11 +252,7 @@ STATEMENTS = {
             "refuse it in the plugin's model: too long, too large, or not of the column's type",
         ),
     ),
-    "42501 ExecWithCheckOptions": Cause(
-        Failure.UNEXPECTED,
-        "the statement would store a row of another user",
-        "a bug of a plugin: `user_id` must be the caller's",
-    ),
+    "42501 ExecWithCheckOptions": FOREIGN_ROW,
     "42501": Cause(
         Failure.CONFIGURATION, "the login lacks a right", f"{MIGRATE}, then `tasks-backend doctor`"
     ),
