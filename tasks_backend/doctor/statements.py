@@ -56,6 +56,7 @@ TABLES = tuple(_ROWS_OF_BOTH)
 CREATE_ROWS = statement(
     *(part for part in CREATE_IDEMPOTENT.uncounted.constructs if part is not DELETE_EXPIRED_KEYS),
     idempotent=False,
+    settings=CREATE_IDEMPOTENT.uncounted.settings,
 )
 """Create a user, a task and a key: the service's own, without the part that locks others' keys."""
 
