@@ -20,7 +20,10 @@ from support.waiting import listens
 from tasks_backend.testing.waiting import until
 
 DEV = [*COMMAND[1:], "dev"]
-TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"
+# Below `nohup`, the signal of a closed terminal would be ignored.
+TERMINAL = (
+    "import pty, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); pty.spawn(sys.argv[1:])"
+)
 PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
 

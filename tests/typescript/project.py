@@ -63,6 +63,10 @@ def lay_out(directory: Path) -> Project:
     route.parent.mkdir(parents=True)
     route.write_text((shown / "route.mjs").read_text().replace("./auth.mjs", "@/lib/auth"))
     deletion = (shown / "deletion.mjs").read_text().replace("({ id })", "({ id }: { id: string })")
+    linked = 'Record<"anonymousUser" | "newUser", { user: { id: string } }>'
+    deletion = deletion.replace(
+        "anonymousUser, newUser })", f"anonymousUser, newUser }}: {linked})"
+    )
     (directory / "lib/deletion.ts").write_text(deletion)
     project = Project(directory)
     for name in ("app", "driver"):
