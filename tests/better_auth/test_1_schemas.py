@@ -12,7 +12,7 @@ from tasks_backend.db import migrations
 THEIRS, OURS = "public", "tasks_backend"
 TABLES = {
     THEIRS: ["account", "jwks", "session", "user", "verification"],
-    OURS: ["alembic_version", "idempotency_keys", "tasks", "users"],
+    OURS: ["alembic_version", "idempotency_keys", "jobs", "tasks", "users"],
 }
 DEFINITIONS = """
 SELECT 'column', table_name, column_name,
