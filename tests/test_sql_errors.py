@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tasks_backend import OwnRows, Plugin, Settings, create_app, statement
 from tasks_backend import plugin as plugins
-from tasks_backend.db.connection import sql_logger
+from tasks_backend.db.connection import not_in_production, sql_logger
 from tasks_backend.dev import app as development
 from tasks_backend.dev import sql_errors
 from tasks_backend.dev.issuer import Issuer
@@ -62,6 +62,7 @@ def dev(settings: Settings, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> 
     yield development.build(DevelopmentSettings(**given), issuer)
     sql_logger.setLevel(level)
     sql_logger.handlers = handlers
+    sql_logger.addFilter(not_in_production)
 
 
 def test_dev_shows_the_sentence_and_the_statement(
@@ -85,6 +86,7 @@ def test_nobody_else_does(
 ) -> None:
     headers = {"Authorization": f"Bearer {signer.token('alice')}"}
     caplog.set_level(getattr(logging, level.upper()), "tasks_backend")
+    caplog.set_level(logging.NOTSET, sql_logger.name)  # as dictConfig leaves it
     with (
         served(create_app(settings, plugins=[broken])) as url,
         httpx2.Client(base_url=url, headers=headers) as client,

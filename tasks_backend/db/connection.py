@@ -21,7 +21,17 @@ from tasks_backend.db.race import first_success
 Row = tuple[Any, ...]
 
 sql_logger = logging.getLogger("tasks_backend.sql")
-sql_logger.setLevel(logging.WARNING)  # PostgreSQL's sentence may contain a row: only `dev` logs it
+
+
+def not_in_production(_record: logging.LogRecord) -> bool:
+    """Refuse PostgreSQL's sentence, which may contain a row: only `dev` removes this filter.
+
+    A level would not do: `logging.config.dictConfig` resets the levels of child loggers.
+    """
+    return False
+
+
+sql_logger.addFilter(not_in_production)
 
 _PARAMETERS = {
     "client_encoding": ENCODING,  # overrides the URL, the environment and the login's settings

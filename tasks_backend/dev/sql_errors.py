@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks_backend.db.connection import sql_logger
+from tasks_backend.db.connection import not_in_production, sql_logger
 from tasks_backend.errors import MEDIA_TYPE
 from tasks_backend.plugin import Plugin
 
@@ -67,5 +67,6 @@ plugin = Plugin("sql-errors", middleware=[Middleware(SqlErrorsMiddleware)])
 
 def enable() -> None:
     """Log the sentences, and collect those of each request, in this process."""
+    sql_logger.removeFilter(not_in_production)
     sql_logger.setLevel(logging.INFO)
     sql_logger.addHandler(_COLLECTOR)
