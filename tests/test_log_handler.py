@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import httpx2
 import pytest
@@ -169,10 +170,20 @@ def test_the_last_lines_are_written(
     environment: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
     with piped(environment, tmp_path, workers) as (program, _):
+        log = program.process.stdout
+        assert log is not None
+        read_until(log, "Application startup complete", int(workers))
         program.send(signal.SIGTERM)
-        log, _ = program.process.communicate(timeout=60)
-    events = [json.loads(line)["event"] for line in log.splitlines()]
-    assert sum(event.startswith("Finished server process") for event in events) == int(workers)
+        read_until(log, "Finished server process", int(workers))
+
+
+def read_until(log: IO[bytes], words: str, times: int) -> None:
+    """Read lines until so many have had these words. Fails at the end of the log."""
+    for line in log:
+        times -= json.loads(line)["event"].startswith(words)
+        if times == 0:
+            return
+    pytest.fail(f"{times} times more was expected: {words}")
 
 
 def test_a_service_without_standard_error_serves(

@@ -29,7 +29,7 @@ logger = logging.getLogger("tasks_backend.server")
 SHUTDOWN_TIMEOUT = 15  # seconds that running requests may take after the stop signal
 LISTENING_SOCKETS = 16  # connections accepted per turn of the loop: uvloop accepts one per socket
 KEEP_ALIVE = 75  # idle seconds; more than a load balancer's usual 60, which must close first
-WORKER_START = 60  # seconds that the start of a new worker may take on a busy machine
+WORKER_ANSWER = 30  # seconds until a silent worker is killed; on a busy machine 5 were too few
 
 
 class NotStarted(Exception):
@@ -110,6 +110,7 @@ def run(
         "log_level": log_level,
         "timeout_keep_alive": KEEP_ALIVE,
         "timeout_graceful_shutdown": shutdown_timeout,
+        "timeout_worker_healthcheck": WORKER_ANSWER,
     }
     if options.get("reload"):
         uvicorn.run(factory, **options)
@@ -135,23 +136,12 @@ def run(
         raise NotStarted("the service did not start, for the reason above")
 
 
-require_attributes(
-    "uvicorn", Multiprocess, "config", "processes", "sockets", "timeout_worker_healthcheck"
-)
+require_attributes("uvicorn", Multiprocess, "processes", "sockets")
 
 
-@overrides("uvicorn", Multiprocess, "keep_subprocess_alive", "restart_all", "terminate_all")
+@overrides("uvicorn", Multiprocess, "keep_subprocess_alive", "terminate_all")
 class Workers(Multiprocess):
-    """uvicorn's supervisor, with a longer start timeout, a warning for a dead worker, and closed sockets after a stop."""
-
-    def restart_all(self) -> None:
-        """Replace the workers. The usual health-check timeout is too short for a worker that starts
-        on a busy machine.
-        """
-        usual = self.config.timeout_worker_healthcheck
-        self.config.timeout_worker_healthcheck = WORKER_START
-        super().restart_all()
-        self.config.timeout_worker_healthcheck = usual
+    """uvicorn's supervisor, with a warning for a dead worker, and closed sockets after a stop."""
 
     def keep_subprocess_alive(self) -> None:
         """Replace the workers that died, log a warning for each. One that does not answer is killed."""
