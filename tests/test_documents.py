@@ -130,11 +130,15 @@ def test_the_openapi_document_lists_exactly_the_codes() -> None:
 
 def test_the_shown_typescript_is_the_tested_one() -> None:
     """The session `typescript` runs it in a real Next.js."""
-    shown = re.findall(
-        r"^`(\S+)`:\n\n```tsx?\n(.*?)^```$",
-        (ROOT / "docs/clients.md").read_text(),
-        re.MULTILINE | re.DOTALL,
+    document = (ROOT / "docs/clients.md").read_text()
+    program = ROOT / "tests/typescript/next"
+    shown = re.findall(r"^`(\S+)`:\n\n```tsx?\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    linked = re.findall(r"\]\(\.\./tests/typescript/next/([^)]+)\) \|", document)
+    assert len(shown) == document.count("```ts") == 6
+    assert sorted([*dict(shown), *linked]) == sorted(
+        str(path.relative_to(program))
+        for room in ("lib", "app/tasks", "app/export")
+        for path in (program / room).rglob("*.ts*")
     )
-    assert len(shown) == (ROOT / "docs/clients.md").read_text().count("```ts") == 16
     for name, text in shown:
-        assert (ROOT / "tests/typescript/next" / name).read_text() == text, name
+        assert (program / name).read_text() == text, name
