@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from fastapi import APIRouter
 from starlette.routing import BaseRoute, Route
 
 from tasks_backend import health
@@ -26,6 +27,7 @@ def build_routes(
     operator_gate = open_gate(bounds.without_limit())
     probes = list(resources(health.router, operator_gate, public=True))
     owners = dict.fromkeys([*_paths(probes), *(route.path for route in page)], "the service")
+    below_api: dict[str, str] = {}
     result: list[BaseRoute] = [*probes]
     for plugin in plugins:
         try:
@@ -35,10 +37,10 @@ def build_routes(
                 owners |= dict.fromkeys(_paths(operations), f"plugin {plugin.name!r}")
                 result += operations
             gate = public_gate if plugin.public else token_gate
-            for version, router in plugin.routers.items():
-                prefix = f"/api/{version}/{plugin.name}"
+            for prefix, router in _prefixes(plugin):
                 routes = list(resources(router, gate, prefix=prefix, public=plugin.public))
-                _check_routes(routes, prefix)
+                _check_routes(routes, prefix, below_api)
+                below_api |= dict.fromkeys(_paths(routes), plugin.name)
                 result += routes
         except Exception as error:
             raise PluginError(f"plugin {plugin.name!r}: {error}") from error
@@ -50,11 +52,22 @@ def _paths(routes: Iterable[Resource]) -> Iterator[str]:
     return (resource.operations[0].path or "" for resource in routes)
 
 
-def _check_routes(routes: Iterable[Resource], prefix: str) -> None:
-    """Raise ValueError for a route outside the prefix."""
+def _prefixes(plugin: Plugin) -> Iterator[tuple[str, APIRouter]]:
+    """Yield where each of a plugin's routers is mounted."""
+    for version, router in plugin.routers.items():
+        yield f"/api/{version}/{plugin.name}", router
+    for version, router in plugin.task_routers.items():
+        yield f"/api/{version}/tasks/{{task_id}}/{plugin.name}", router
+
+
+def _check_routes(routes: Iterable[Resource], prefix: str, others: dict[str, str]) -> None:
+    """Raise ValueError for a route outside the prefix, or at an address of another plugin."""
     for path in _paths(routes):
         if not f"{posixpath.normpath(path)}/".startswith(f"{prefix}/"):
             raise ValueError(f"a route at {path} is not below {prefix}/")
+        for other, owner in others.items():
+            if _overlap(path, other):
+                raise ValueError(f"a route at {path} takes the place of {other}, which {owner} has")
 
 
 def _check_operations(operations: Iterable[Resource], owners: dict[str, str]) -> None:

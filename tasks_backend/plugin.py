@@ -70,6 +70,9 @@ class Plugin:
     name: str
     routers: Mapping[str, APIRouter] = field(default_factory=dict)
     public: bool = False
+    task_routers: Mapping[str, APIRouter] = field(default_factory=dict)
+    """Routes below a task by version, mounted at `/api/<version>/tasks/{task_id}/<name>`. They take
+    the task's id as `task_id`; whose task it is, `tasks_backend.resources.require_task` says."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
     migrations: Path | None = None
     """A directory of Alembic revisions, for tables in the plugin's own `schema`."""
@@ -89,6 +92,7 @@ class Plugin:
             raise PluginError(f"plugin {self.name!r}: {_NAME_RULE}")
         parts = (
             self.routers,
+            self.task_routers,
             self.operations,
             self.middleware,
             self.lifespan,
@@ -98,7 +102,9 @@ class Plugin:
         )
         if not any(parts):
             raise PluginError(f"plugin {self.name!r}: it has nothing to add")
-        for version, router in self.routers.items():
+        if self.public and self.task_routers:
+            raise PluginError(f"plugin {self.name!r}: routes below a task are never public")
+        for version, router in [*self.routers.items(), *self.task_routers.items()]:
             if not isinstance(router, APIRouter):
                 raise PluginError(
                     f"plugin {self.name!r}: what it has for {version} is no APIRouter"

@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 import tasks_backend
 from tasks_backend import Plugin, Settings, create_app
+from tasks_backend import resources as resources_module
 from tasks_backend.app import METHODS
 from tasks_backend.auth.gate import Bounds, open_gate
 from tasks_backend.http.limiter import ConcurrencyLimiter
@@ -37,7 +38,7 @@ ROOMS = [
     {"auth", "db", "observability", "openapi"},
     {"jobs"},
     {"health", "lifespan", "tasks"},
-    {"mounting"},
+    {"mounting", "resources"},
     {"app"},
     {"doctor", "serving"},
     {"__init__"},
@@ -270,3 +271,56 @@ def test_pre_commit_uses_the_locked_style_checker() -> None:
     (locked,) = re.findall(r"^ruff==\S+", (ROOT / ".ci/locks/all.txt").read_text(), re.MULTILINE)
     pinned = re.findall(r"ruff==[\d.]+", (ROOT / ".pre-commit-config.yaml").read_text())
     assert set(pinned) == {locked}
+
+
+NOT_OF_THE_PLUGIN = {
+    "account": "commands of the operator",
+    "account_statements": "their SQL",
+    "move_statements": "their SQL",
+    "sweep": "a command of the operator",
+    "idempotency": "makes public pieces",
+    "idempotent_statements": "makes public pieces",
+    "keyed_statements": "makes public pieces",
+    "quota": "limits of the service, also for the keys of plugins",
+    "quota_statements": "their SQL",
+}
+
+
+def private_imports(path: Path) -> Iterator[str]:
+    """What a module imports from other rooms that no public module has."""
+    public = [
+        getattr(module, name)
+        for module in (tasks_backend, resources_module)
+        for name in module.__all__
+    ]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and room_of(node.module or "x") != "tasks":
+            if not (node.module or "").startswith("tasks_backend"):
+                continue
+            for alias in node.names:
+                value = getattr(importlib.import_module(str(node.module)), alias.name, None)
+                if not any(value is each for each in public):
+                    yield f"{node.module}.{alias.name}"
+
+
+TASKS = [
+    path for path in MODULES if path.parent.name == "tasks" and path.stem not in NOT_OF_THE_PLUGIN
+]
+
+
+@pytest.mark.proves("FR-020")
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+def test_tasks_uses_only_public_names(path: Path) -> None:
+    assert list(private_imports(path)) == []
+
+
+def test_a_private_import_is_found() -> None:
+    found = list(private_imports(PACKAGE / "tasks" / "account.py"))
+    assert "tasks_backend.db.pool.Pool" in found
+
+
+def test_the_plugin_of_the_tests_of_resources_is_short_and_uses_public_names_only() -> None:
+    path = ROOT / "tests/support/notes.py"
+    assert {*imports(path)} <= {"tasks_backend", "tasks_backend.errors", "tasks_backend.resources"}
+    lines = path.read_text().split("# --- below a task")[0].splitlines()
+    assert len([line for line in lines if line.strip()]) < 170

@@ -1,23 +1,43 @@
 """A plugin's statement cannot change the caller's identity, whatever its columns are called."""
 
 import asyncio
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from psycopg2.extensions import parse_dsn
+from pydantic import BaseModel
 from sqlalchemy import (
+    ARRAY,
+    Boolean,
     Column,
+    Date,
+    DateTime,
     Executable,
+    Integer,
+    Interval,
+    LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
+    Uuid,
+    any_,
     bindparam,
+    column,
     func,
     insert,
     literal_column,
     select,
     text,
+    values,
 )
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from tasks_backend import Plugin, statement
 from tasks_backend.db import migrations
@@ -276,3 +296,123 @@ def test_raw_sql_that_resets_the_role_has_no_rights_with_a_separate_login(
     assert ("bob",) in owned, "it is the login that keeps it, and nothing else"
     with pytest.raises(DatabaseUnavailable):
         run_as_alice(url, statement(text(leaves), everybodys, idempotent=True), {})
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Shade(StrEnum):
+    DARK = "dark"
+
+
+class Size(IntEnum):
+    BIG = 3
+
+
+class Fields(BaseModel):
+    id: UUID
+
+
+ID, AT = UUID(int=7), datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+VALUES: list[tuple[TypeEngine[Any], Any, Any]] = [
+    (Text(), None, None),
+    (Text(), "50% 'x' \\ :y %(z)s", "50% 'x' \\ :y %(z)s"),
+    (Text(), Shade.DARK, "dark"),
+    (Integer(), Size.BIG, 3),
+    (Integer(), None, None),
+    (Boolean(), True, True),
+    (Numeric(), Decimal("1.50"), Decimal("1.50")),
+    (Uuid(), ID, str(ID)),
+    (Uuid(), str(ID), str(ID)),
+    (Uuid(), None, None),
+    (DateTime(timezone=True), AT, AT),
+    (Date(), date(2026, 1, 2), date(2026, 1, 2)),
+    (Interval(), timedelta(seconds=7), timedelta(seconds=7)),
+    (EnumType(Colour, native_enum=False), Colour.RED, "RED"),
+    (JSONB(), {"a": [1, None, "x"]}, {"a": [1, None, "x"]}),
+    (JSONB(), [1, {"b": True}], [1, {"b": True}]),
+    (JSONB(), "text", "text"),
+    (
+        JSONB(),
+        {"id": ID, "at": AT, "c": Colour.RED},
+        {"id": str(ID), "at": "2026-01-02T03:04:05.000006Z", "c": "red"},
+    ),
+    (JSONB(), Fields(id=ID), {"id": str(ID)}),
+    (JSONB(none_as_null=True), None, None),
+    (ARRAY(Text), ["a", "b,c", None], ["a", "b,c", None]),
+    (ARRAY(Text), [], []),
+    (ARRAY(Text), None, None),
+    (ARRAY(Integer), (1, 2), [1, 2]),
+    (ARRAY(JSONB), [{"a": 1}], [{"a": 1}]),
+    (LargeBinary(), b"\x00\xff", b"\x00\xff"),
+]
+
+
+@pytest.mark.proves("FR-020")
+@pytest.mark.parametrize(("kind", "value", "stored"), VALUES, ids=repr)
+def test_a_value_of_any_type_arrives(
+    deployment: str, kind: TypeEngine[Any], value: Any, stored: Any
+) -> None:
+    passed = statement(select(bindparam("v", type_=kind)), idempotent=True)
+    literal = statement(
+        select(values(column("v", kind), name="v").data([(value,)])), idempotent=True
+    )
+    for sent, parameters in ((passed, {"v": value}), (literal, {})):
+        ((found,),) = run_as_alice(deployment, sent, parameters)
+        assert (bytes(found) if isinstance(found, memoryview) else found) == stored
+
+
+def test_ids_compare_with_an_array_of_ids(deployment: str) -> None:
+    ids = bindparam("ids", type_=ARRAY(Uuid))
+    sent = statement(select(literal_column(f"'{ID}'::uuid") == any_(ids)), idempotent=True)
+    for given, found in (([ID], True), ([str(ID), UUID(int=8)], True), ([], False)):
+        assert run_as_alice(deployment, sent, {"ids": given}) == [(found,)]
+
+
+def test_values_without_a_type_are_sent_by_their_own(deployment: str) -> None:
+    sql = "SELECT CAST(:id AS uuid), CAST(:data AS jsonb), CAST(:ids AS uuid[]) = ARRAY[CAST(:id AS uuid)], :c"
+    given = {"id": ID, "data": {"a": ID}, "ids": {ID}, "c": Colour.RED}
+    assert run_as_alice(deployment, statement(text(sql), idempotent=True), given) == [
+        (str(ID), {"a": str(ID)}, True, "red")
+    ]
+
+
+def test_a_list_of_literals_is_part_of_the_statement(deployment: str) -> None:
+    wanted = [
+        literal_column("2").in_([1, 2]),
+        literal_column("2").in_([]),
+        literal_column("2").not_in([3]),
+    ]
+    sent = statement(select(*wanted), select(*wanted, bindparam("x", type_=Text)), idempotent=True)
+    assert run_as_alice(deployment, sent, {"x": "y"}) == [(True, False, True, "y")]
+
+
+@pytest.mark.parametrize(
+    ("construct", "kind", "sentence"),
+    [
+        (
+            select(members.c.role.in_(bindparam("roles"))),
+            ValueError,
+            "'roles': a list that each call",
+        ),
+        ("SELECT 1", TypeError, r"a str is no construct: wrap SQL in text\(\)"),
+        (None, TypeError, "a NoneType is no construct"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compiled_is_refused_at_import(
+    construct: Any, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        statement(construct, idempotent=True)
+
+
+def test_a_call_without_a_parameter_or_with_an_unknown_type_is_a_clear_error(
+    deployment: str,
+) -> None:
+    sent = statement(text("SELECT :note"), idempotent=True)
+    with pytest.raises(TypeError, match="the statement needs the parameter 'note'"):
+        run_as_alice(deployment, sent, {})
+    with pytest.raises(TypeError, match="a parameter cannot be sent: can't adapt type 'object'"):
+        run_as_alice(deployment, sent, {"note": object()})

@@ -22,6 +22,7 @@ from tasks_backend import (
     Settings,
     create_app,
     new_plugin,
+    resources,
     row_level_security,
     testing,
 )
@@ -96,7 +97,7 @@ def test_each_shown_block_is_a_part_of_a_tested_plugin(tmp_path: Path) -> None:
         assert any(block in text for text in tested), block
 
 
-@pytest.mark.parametrize("module", [tasks_backend, testing])
+@pytest.mark.parametrize("module", [tasks_backend, resources, testing])
 def test_the_reference_has_every_public_name_and_no_other(module: ModuleType) -> None:
     (table,) = re.findall(
         rf"^\| `{module.__name__}` \| \|\n(.*?)(?:\n\n|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL

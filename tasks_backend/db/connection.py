@@ -89,10 +89,14 @@ class Connection:
                 cursor.execute(sql, parameters)
             except ValueError as error:  # a NUL or a lone surrogate in a text: nothing was sent
                 raise unstorable(error) from None
+            except psycopg2.ProgrammingError as error:  # it names the type, and not the value
+                if error.pgcode is not None:
+                    raise
+                raise TypeError(f"a parameter cannot be sent: {str(error).strip()}") from None
             while (state := self._raw.poll()) != POLL_OK:
                 await self._wait_until_ready(state)
             rows: list[Row] = cursor.fetchall() if cursor.description else []
-        except DatabaseFailure:
+        except (DatabaseFailure, TypeError):  # nothing was sent
             raise
         except psycopg2.Error as error:
             statement = sql.partition(";\n")[2] or sql  # without the identity

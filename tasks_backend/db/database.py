@@ -56,13 +56,14 @@ class Database:
     async def run(self, statement: Statement, caller: Caller, /, **parameters: Any) -> list[Row]:
         """Send one statement as the caller and return its rows.
 
-        Parameters cannot replace a literal of the statement; `user_id` is always the caller's id.
+        Parameters cannot replace a literal of the statement; `user_id` is always the caller's id. Raises
+        TypeError for a missing parameter, and for a value that psycopg2 cannot send.
         Raises ConstraintViolation; DatabaseUnavailable, Overloaded, DeadlineExceeded (FR-012) or
         LockTimeout; UnstorableValue for a parameter that PostgreSQL cannot store, such as a text with
         NUL; DatabaseFailure for an unexpected error of the statement; and ClientDisconnect if the
         client disconnects, which also ends its wait for a connection.
         """
-        parameters |= statement.fixed
+        parameters = statement.parameters(parameters)
         parameters[CALLER] = caller.user_id
         try:
             async with asyncio.timeout_at(caller.deadline):

@@ -4,15 +4,20 @@ A message is one simple query: the caller's identity, then the statement. Postgr
 transaction; the settings of the identity end with that transaction (decision 0001).
 """
 
+import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import text
+from pydantic_core import to_jsonable_python
+from sqlalchemy import ARRAY, BindParameter, Boolean, Uuid, text
 from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
+from sqlalchemy.types import NullType, TypeEngine
 
 SCHEMA = "tasks_backend"
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
@@ -90,7 +95,13 @@ def revision_of(schema: str) -> str:
     """  # noqa: S608 - a name of ours
 
 
-_DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call] # untyped in SQLAlchemy
+def _json(value: object) -> str:
+    """Return JSON, also for times, ids, models and the like."""
+    return json.dumps(value, default=to_jsonable_python)
+
+
+_DIALECT = psycopg2.dialect(json_serializer=_json)  # type: ignore[no-untyped-call] # untyped in SQLAlchemy
+_Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -113,45 +124,138 @@ class Statement:
     message: str = field(init=False, repr=False)
     """The SQL that is sent: the identity and the settings, then the statement."""
     fixed: Mapping[str, Any] = field(init=False, repr=False)
+    """The values that the constructs set themselves, ready to send."""
+    passed: Mapping[str, _Convert | None] = field(init=False, repr=False)
+    """The parameters that a call must pass, and how each value is made ready to send."""
 
     def __post_init__(self) -> None:
-        compiled = [construct.compile(dialect=_DIALECT) for construct in self.constructs]  # type: ignore[attr-defined] # missing in Executable, present in its subclasses
-        object.__setattr__(self, "sql", ";\n".join(str(part) for part in compiled))
+        compiled = [_compile(construct) for construct in self.constructs]
+        object.__setattr__(self, "sql", ";\n".join(part.sql for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
         ensures = self.ensures_user
         if ensures is None:
             ensures = ensure_user not in self.constructs and bool(_INSERTS.search(self.sql))
         first = f"{ensure_user.compile(dialect=_DIALECT)};\n" if ensures else ""
         object.__setattr__(self, "message", f"{_IDENTITY}{settings};\n{first}{self.sql}")
-        object.__setattr__(self, "fixed", _fixed(compiled))
+        fixed, passed = _parameters(compiled)
+        object.__setattr__(self, "fixed", fixed)
+        object.__setattr__(self, "passed", passed)
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is sent for the parameters of a call, which cannot replace a literal.
+
+        Raises TypeError if one is missing.
+        """
+        values = {**given, **self.fixed}
+        for name, convert in self.passed.items():
+            if name not in values:
+                raise TypeError(f"the statement needs the parameter {name!r}")
+            if convert is not None:
+                values[name] = convert(values[name])
+        return values
 
 
-def _fixed(compiled: Iterable[Any]) -> dict[str, Any]:
-    """Return the values that the constructs set themselves, by parameter name in the SQL.
+class _Compiled(NamedTuple):
+    sql: str
+    values: Mapping[str, Any]
+    """By name in the SQL. A list of literals has a name for each."""
+    binds: list[tuple[str, BindParameter[Any]]]
 
-    A call of the statement passes all other parameters. Raises ValueError for a reserved name, for
-    a name with two values, and for a name that one construct sets and another expects from the call.
+
+def _compile(construct: Any) -> _Compiled:
+    """Compile a construct. Raises TypeError for no construct, and ValueError for a list that each
+    call would pass.
+    """
+    if not hasattr(construct, "compile"):
+        raise TypeError(f"a {type(construct).__name__} is no construct: wrap SQL in text()")
+    compiled = construct.compile(dialect=_DIALECT)
+    binds = [
+        (compiled.escaped_bind_names.get(name, name), bind)
+        for bind, name in compiled.bind_names.items()
+    ]
+    lists = [bind for _, bind in binds if bind.expanding]
+    if not lists:
+        return _Compiled(str(compiled), compiled.params, binds)
+    for bind in lists:
+        if bind.required:
+            raise ValueError(
+                f"{bind.key!r}: a list that each call passes is an array, as in"
+                f" column == any_(bindparam({bind.key!r}, type_=ARRAY(Uuid)))"
+            )
+    absent = {bind.key: None for _, bind in binds if bind.required}
+    expanded = compiled.construct_expanded_state(absent)
+    return _Compiled(expanded.statement, expanded.parameters, binds)
+
+
+def _parameters(compiled: Iterable[_Compiled]) -> tuple[dict[str, Any], dict[str, _Convert | None]]:
+    """Return the values that the constructs set themselves, by parameter name in the SQL, and the
+    other parameters, which a call passes.
+
+    Raises ValueError for a reserved name, for a name with two values, and for a name that one
+    construct sets and another expects from the call.
     """
     fixed: dict[str, Any] = {}
-    passed = set()
+    passed: dict[str, _Convert | None] = {}
     for part in compiled:
-        values = part.params
-        for bind, own_name in part.bind_names.items():
-            name = part.escaped_bind_names.get(own_name, own_name)
-            value = values[name]
+        values = part.values
+        for name, bind in part.binds:
             if name.startswith(RESERVED):
                 raise ValueError(f"the parameter {name!r} is reserved for the service")
             if name == CALLER:  # any value here is ignored
                 continue
-            if value is None and not bind.unique:  # a literal NULL has a unique bind
-                passed.add(name)
-            elif name in fixed and fixed[name] != value:
-                raise ValueError(f"the constructs disagree on {name!r}")
+            convert = _converter(bind.type)
+            if bind.expanding:  # a list of literals: each has a name of its own
+                own = [each for each in values if re.fullmatch(rf"{re.escape(name)}_[0-9]+", each)]
             else:
-                fixed[name] = value
-    for name in passed & fixed.keys():
+                own = [name]
+            for each in own:
+                value = values[each]
+                if value is None and not bind.unique:  # a literal NULL has a unique bind
+                    passed[each] = convert or passed.get(each)
+                    continue
+                value = value if convert is None else convert(value)
+                if each in fixed and fixed[each] != value:
+                    raise ValueError(f"the constructs disagree on {each!r}")
+                fixed[each] = value
+    for name in passed.keys() & fixed.keys():
         raise ValueError(f"the constructs disagree on {name!r}")
-    return fixed
+    return fixed, passed
+
+
+def _converter(kind: TypeEngine[Any]) -> _Convert | None:
+    """Return what makes a value of this type one that psycopg2 can send; None if it is one already.
+
+    It is SQLAlchemy's own conversion, except that an id may also be a text, and that a value without a
+    type, as in `text()`, is converted by its own type.
+    """
+    if isinstance(kind, NullType):
+        return _plain
+    if isinstance(kind, Uuid):
+        return _id
+    if isinstance(kind, ARRAY):
+        item = _converter(kind.item_type)
+        return lambda value: value if value is None else [*map(item or _unchanged, value)]
+    if isinstance(kind, Boolean):
+        return None
+    return kind.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _id(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, dict):
+        return _json(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    return _id(value)
 
 
 def statement(
@@ -169,7 +273,7 @@ def statement(
     of the database inserts, and False if there is surely a row.
 
     Raises ValueError if constructs disagree on a value, if a parameter's name starts with
-    `tasks_backend_`, if a setting's name or value is not a word, and for settings that change a
+    `tasks_backend_`, for `in_()` with a list that each call passes, if a setting's name or value is not a word, and for settings that change a
     message's role, time limit or meaning.
     """
     if "repeatable" in former:

@@ -114,4 +114,5 @@ def resources(
 def _operation_id(prefix: str, route: APIRoute) -> str:
     """Return a stable id for generated clients, such as `tasks_v1_create_task`."""
     version, _, name = prefix.removeprefix("/api/").partition("/")
-    return "_".join(part for part in (name.replace("-", "_"), version, route.name) if part)
+    name = re.sub("[^a-z0-9]+", "_", re.sub("{[^}]*}", "", name))
+    return "_".join(part for part in (name, version, route.name) if part)

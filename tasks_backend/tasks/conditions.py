@@ -71,6 +71,27 @@ class IfMatch:
         if self.versions is not None:
             raise VersionMismatch("A selection of tasks has no version.")
 
+    def refusal(
+        self,
+        version: int,
+        *,
+        body: ApiError | None = None,
+        key: ApiError | None = None,
+        changed: str | None = None,
+    ) -> ApiError:
+        """Return why a write of a row in this version did nothing, in the order of checks.
+
+        That is the first of: an invalid `body`, an invalid `If-Match`, a stale one (`changed` says
+        it), and what is wrong with the idempotency `key`.
+        """
+        if body is not None:
+            return body
+        if self.error is not None:
+            return self.error
+        if key is not None and self.met_by(version):
+            return key
+        return VersionMismatch(changed)
+
     def met_by(self, version: int) -> bool:
         """Return whether a task in this version may be changed."""
         return self.versions is None or version in self.versions

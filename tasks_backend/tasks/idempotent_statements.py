@@ -92,15 +92,16 @@ def idempotent_write(
     *,
     owner: Sequence[Executable] = (ensure_user,),
     locks: Sequence[Executable] = (),
+    then: Sequence[Executable] = (),
     limits: Sequence[Count] = (KEYS,),
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> IdempotentWrite:
     """Return the messages that insert a key with these values, do the work and select the result.
 
-    `owner` makes the user's row if there may be none. `locks` come before any row lock; with
+    `then` follows the work. `owner` makes the user's row if there may be none. `locks` come before any row lock; with
     counting, that is always the user's lock. `settings` are for the planner.
     """
-    end = (work, DELETE_EXPIRED_KEYS)
+    end = (work, *then, DELETE_EXPIRED_KEYS)
     settings = {"lock_timeout": KEY_LOCK_TIMEOUT, **settings}
     result = result.with_only_columns(
         idempotency.attempt, idempotency.fingerprint, *result.selected_columns

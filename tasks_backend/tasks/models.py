@@ -138,7 +138,7 @@ class IdempotencyKey(Table, table=True):
 
     `attempt` is the id of the message that created the row; `fingerprint` identifies the request.
     The response is a task or, for a bulk change, a count; the columns of the other are null.
-    `description_in_task`: the description is too long to copy for a toggle; read it from the task.
+    A plugin's response is JSON in `description`. `description_in_task`: the description is too long to copy for a toggle; read it from the task.
     """
 
     __tablename__ = "idempotency_keys"

@@ -10,12 +10,14 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    ColumnElement,
     Text,
     Uuid,
     and_,
     bindparam,
     case,
     delete,
+    exists,
     func,
     not_,
     or_,
@@ -48,7 +50,17 @@ FIELDS = ("id", "user_id", "title", "description", "completed", "created_at", "u
 RETURNED = (*(task[name] for name in FIELDS), task.version)
 
 is_own_task = and_(task.id == TASK_ID, task.user_id == USER_ID)
-version_matches = or_(ANY_VERSION, task.version == func.any(VERSIONS))
+
+
+def matches_version(version: Any) -> ColumnElement[bool]:
+    """Return the condition that a version column is one of `If-Match`: see `IfMatch.parameters`."""
+    return or_(ANY_VERSION, version == func.any(VERSIONS))
+
+
+version_matches = matches_version(task.version)
+
+owns_task = exists().where(task.id == bindparam("task_id", type_=Uuid), task.user_id == USER_ID)
+"""The condition that the caller owns the task `task_id`, for statements of plugins."""
 
 CREATE = statement(
     insert(Task)

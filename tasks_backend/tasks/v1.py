@@ -10,26 +10,23 @@ from typing import Annotated, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from tasks_backend.db.connection import Row
 from tasks_backend.db.database import CallerDatabase, OwnRows
 from tasks_backend.db.statements import Statement
 from tasks_backend.errors import (
     ApiError,
     QuotaExceeded,
-    TaskForbidden,
     TaskNotFound,
     ValidationFailed,
-    VersionMismatch,
 )
-from tasks_backend.http import pagination
 from tasks_backend.http.json_body import JsonBody, json_body
+from tasks_backend.http.pagination import decode as decode_cursor
+from tasks_backend.http.pagination import encode as encode_cursor
 from tasks_backend.openapi import Tag
 from tasks_backend.tasks import (
     bulk_statements,
     documentation,
-    examples,
     quota_statements,
     statements,
 )
@@ -43,6 +40,7 @@ from tasks_backend.tasks.idempotent_statements import (
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.list_statements import PAGES, Page
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace, TasksChange
+from tasks_backend.tasks.ownership import TaskId, require_task
 from tasks_backend.tasks.queries import BulkQuery, ListQuery, require_unique_parameters
 from tasks_backend.tasks.quota import Quota
 
@@ -54,8 +52,6 @@ MergePatch = Annotated[
 ]
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
-
-TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[examples.TASK_ID])]
 
 
 @router.post("", **documentation.CREATE)
@@ -98,7 +94,7 @@ async def list_tasks(
 ) -> Response:
     """Return a page of the caller's own tasks (FR-004, FR-013, FR-014)."""
     require_unique_parameters(request)
-    after = None if query.cursor is None else str(pagination.decode(query.cursor, query.scope))
+    after = None if query.cursor is None else str(decode_cursor(query.cursor, query.scope))
     page = Page(query.order, after is not None, query.q is not None, query.count)
     rows = await own.run(
         PAGES[page],
@@ -111,7 +107,7 @@ async def list_tasks(
     tasks = [_task(row) for row in rows[: query.limit] if row[0] is not None]
     cursor, headers = None, {}
     if len(rows) > query.limit:
-        cursor = pagination.encode(tasks[-1]["id"], query.scope)
+        cursor = encode_cursor(tasks[-1]["id"], query.scope)
         next_query = urlencode(query.with_cursor(cursor))
         headers["Link"] = f'<{quote(request.scope["path"])}?{next_query}>; rel="next"'
     return _json({"items": tasks, "next_cursor": cursor, "total": total}, headers=headers)
@@ -272,16 +268,8 @@ async def _refuse(
     key: ApiError | None = None,
 ) -> NoReturn:
     """Raise the first error of an invalid request, in the order of checks, steps 5 to 7."""
-    ((version, is_foreign),) = await own.run(statements.TASK_OWNERSHIP, id=str(task_id))
-    if version is None:
-        raise TaskForbidden if is_foreign else TaskNotFound
-    if body is not None:
-        raise body
-    if condition.error is not None:
-        raise condition.error
-    if key is not None and condition.met_by(version):
-        raise key
-    raise VersionMismatch
+    version = await require_task(own, task_id, changes=True)
+    raise condition.refusal(version, body=body, key=key)
 
 
 def _created(request: Request, row: Sequence[Any], *, replayed: bool = False) -> Response:
@@ -300,7 +288,7 @@ def _one(
     return _json(_task(row), status, headers)
 
 
-def _task(row: Row | Sequence[Any]) -> dict[str, Any]:
+def _task(row: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(statements.FIELDS, row, strict=False))  # the version is not shown
 
 

@@ -34,5 +34,5 @@ STATEMENTS = _all_statements()
 
 def plant(monkeypatch: pytest.MonkeyPatch, statement: Statement, mutant: Statement) -> None:
     """Let a statement send another one's SQL until the test ends."""
-    for part in ("constructs", "sql", "message", "fixed"):
+    for part in ("constructs", "sql", "message", "fixed", "passed"):
         monkeypatch.setitem(vars(statement), part, vars(mutant)[part])

@@ -9,10 +9,7 @@ from pydantic import JsonValue, RootModel
 from sqlalchemy import text
 
 from tasks_backend import OwnRows, Plugin, statement
-from tasks_backend.errors import VersionMismatch
-from tasks_backend.http.json_body import JsonBody, json_body
-from tasks_backend.openapi import body
-from tasks_backend.tasks.conditions import IfMatch, etag
+from tasks_backend.resources import IfMatch, JsonBody, body, etag, json_body
 
 GET = statement(
     text("""
@@ -59,7 +56,7 @@ async def put_preferences(
     condition = IfMatch.of(request)
     rows = await own.run(PUT, document=document, **condition.parameters)
     if not rows:
-        raise condition.error or VersionMismatch
+        raise condition.refusal(0)
     response.headers["ETag"] = etag(rows[0][1])
     return Preferences(rows[0][0])
 
