@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
+from tasks_backend.testing.databases import Cluster
 from tasks_backend.testing.service import User, problem
 
 TASKS = "/api/v1/tasks"
@@ -51,6 +53,23 @@ def test_pages_have_every_task_once_in_creation_order(alice: User, order: str) -
     pages = walk(alice, limit=3, order=order)
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [task for page in pages for task in page] == expected
+
+
+@pytest.mark.parametrize("time", ["12:00:00", "12:00:00.5", "12:00:00.12345", "12:00:00.000001"])
+def test_a_list_writes_times_as_the_task_alone_does(
+    alice: User, cluster: Cluster, database: str, time: str
+) -> None:
+    task_id = alice.create()["id"]
+    with cluster.cursor(parse_dsn(database)["dbname"]) as cursor:
+        cursor.execute(
+            "UPDATE tasks_backend.tasks SET created_at = %(time)s, updated_at = %(time)s"
+            " WHERE id = %(id)s",
+            {"time": f"2026-01-09 {time}+00", "id": task_id},
+        )
+    alone = alice.client.get(f"{TASKS}/{task_id}").content
+    listed = alice.client.get(TASKS).content
+    assert alone in listed
+    assert f'"2026-01-09T{time}'.encode() in listed
 
 
 def test_newest_first_is_the_default(alice: User) -> None:

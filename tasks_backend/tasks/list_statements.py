@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Integer, Text, Uuid, bindparam, cast, func, or_,
 
 from tasks_backend.db.statements import Statement, statement
 from tasks_backend.tasks.models import Task
-from tasks_backend.tasks.statements import COMPLETED, RETURNED, USER_ID, task
+from tasks_backend.tasks.statements import COMPLETED, FIELDS, USER_ID, task
 
 PATTERN = bindparam("pattern", type_=Text)
 """What a title or a description must match, in the language of LIKE."""
@@ -15,6 +15,16 @@ PATTERN = bindparam("pattern", type_=Text)
 _lower = func.lower(PATTERN)
 contains_text = or_(func.lower(task.title).like(_lower), func.lower(task.description).like(_lower))
 """Without regard to case. ILIKE would be the same, and cost two thirds more (decision 0020)."""
+
+LISTED = tuple(
+    cast(task[name], Text).label(name) if name in {"created_at", "updated_at"} else task[name]
+    for name in FIELDS
+)
+"""The columns of a list. Its times are texts, because objects for them cost more than the rest of its
+rows (decision 0013).
+"""
+_TIMES_AS_ISO = {"DateStyle": "ISO"}
+"""The form that `rfc3339` reads, whatever a pooler left in the session."""
 
 _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
@@ -53,7 +63,7 @@ def _in_order(order: str, id_: Any) -> Any:
 
 def _page(kind: Page) -> Statement:
     selected = [_is_own, _is_as_completed, *([contains_text] if kind.text else [])]
-    page: Any = select(*RETURNED).where(*selected)
+    page: Any = select(*LISTED).where(*selected)
     if kind.after:
         page = page.where(task.id < _AFTER if kind.order == "desc" else task.id > _AFTER)
     page = page.order_by(_in_order(kind.order, task.id)).limit(_LIMIT)
@@ -62,9 +72,16 @@ def _page(kind: Page) -> Statement:
         counted, listed = total.subquery("counted"), page.subquery("page")
         page = select(*listed.c, counted.c.total).select_from(counted.outerjoin(listed, true()))
         page = page.order_by(_in_order(kind.order, listed.c.id))
-    return statement(
-        page, idempotent=True, settings=OWN_ROWS if kind.text or kind.total else _IN_ORDER
-    )
+    plan = OWN_ROWS if kind.text or kind.total else _IN_ORDER
+    return statement(page, idempotent=True, settings={**_TIMES_AS_ISO, **plan})
+
+
+def rfc3339(time: str) -> str:
+    """Return a time of a list's row as RFC 3339 in UTC, with microseconds unless they are 0."""
+    clock = time[11:-3]  # without the offset +00
+    if len(clock) not in {8, 15}:  # PostgreSQL omits zeros at the end
+        clock = clock.ljust(15, "0")
+    return f"{time[:10]}T{clock}Z"
 
 
 _BOTH = (False, True)
