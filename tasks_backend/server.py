@@ -1,11 +1,8 @@
 """The former name of `tasks_backend.serving.server`, for deployments that use it."""
 
-import warnings
-
+from tasks_backend.former_names import warn_of_former_name
 from tasks_backend.serving.server import application
 
 __all__ = ["application"]
 
-warnings.warn(
-    "tasks_backend.server is now tasks_backend.serving.server", DeprecationWarning, stacklevel=2
-)
+warn_of_former_name("tasks_backend.server", "tasks_backend.serving.server")

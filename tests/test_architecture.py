@@ -32,7 +32,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom up: a package imports only from the lines above its own.
 ROOMS = [
-    {"_version", "compatibility", "errors", "settings", "terminal"},
+    {"_version", "compatibility", "errors", "former_names", "settings", "terminal"},
     {"plugin"},
     {"http"},
     {"auth", "db", "observability", "openapi"},

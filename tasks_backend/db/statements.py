@@ -6,7 +6,6 @@ transaction; the settings of the identity end with that transaction (decision 00
 
 import json
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +17,8 @@ from sqlalchemy import ARRAY, BindParameter, Boolean, Uuid, text
 from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 from sqlalchemy.types import NullType, TypeEngine
+
+from tasks_backend.former_names import warn_of_former_name
 
 SCHEMA = "tasks_backend"
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
@@ -277,10 +278,10 @@ def statement(
     message's role, time limit or meaning.
     """
     if "repeatable" in former:
-        warnings.warn("repeatable is now called idempotent", DeprecationWarning, stacklevel=2)
+        warn_of_former_name("repeatable", "idempotent")
         idempotent = bool(former.pop("repeatable"))
     if former:
-        warnings.warn("PostgreSQL settings are now settings={}", DeprecationWarning, stacklevel=2)
+        warn_of_former_name(", ".join(former), "settings={}")
     if idempotent is None:
         raise TypeError("statement() needs to know whether it is idempotent")
     return Statement(constructs, idempotent, ensures_user, {**(settings or {}), **former})

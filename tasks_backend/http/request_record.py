@@ -4,10 +4,11 @@ It holds no token, claim, body or path from the client, so all of it may be show
 """
 
 import time
-import warnings
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
+
+from tasks_backend.former_names import warn_of_former_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class RequestRecord:
     @property
     def exchanges(self) -> list[DatabaseCall]:
         """The former name of `database_calls`."""
-        warnings.warn("exchanges is now database_calls", DeprecationWarning, stacklevel=2)
+        warn_of_former_name("exchanges", "database_calls")
         return self.database_calls
 
 
