@@ -3,9 +3,7 @@
 import os
 import re
 import secrets
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,15 +31,8 @@ ROW_COUNT = "SELECT count(*) FROM tasks_backend.tasks"
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """A server of its own: its log is read."""
-    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-backup-"))
-    directory.chmod(0o755)
-    server = Postgres(directory)
-    try:
-        server.start()
+    with Postgres.running() as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

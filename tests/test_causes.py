@@ -14,7 +14,7 @@ from support.commands import invoked
 from support.proxy import PostgresProxy
 
 from tasks_backend import Settings, create_app
-from tasks_backend.db import causes, failure_log, migrations
+from tasks_backend.db import causes, classification, failure_log, migrations
 from tasks_backend.db.connection import connect
 from tasks_backend.db.failure_log import FailureLog
 from tasks_backend.db.failures import DatabaseFailure, Failure
@@ -143,7 +143,7 @@ async def test_without_tls_a_missing_rule_does_not_hide_the_refusal_with_tls() -
     )
     lines = str(error).splitlines(keepends=True)
     for message in (lines, [*lines[2:], *lines[:2]]):
-        failure = causes.classify_connecting(
+        failure = classification.classify_connecting(
             psycopg2.OperationalError("".join(message)), "host=h dbname=d"
         )
         assert "refuses the user or the password (28P01; h:5432)" in str(failure)

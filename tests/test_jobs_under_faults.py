@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,15 +36,8 @@ LINE = re.compile(r"(\d+) (begins|delivers) (task \d+)")
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-jobs-"))
-    directory.chmod(0o755)
-    postgres = Postgres(directory)
-    try:
-        postgres.start()
-        yield postgres
-    finally:
-        postgres.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with Postgres.running() as server:
+        yield server
 
 
 async def fill(url: str) -> None:

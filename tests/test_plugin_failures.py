@@ -396,7 +396,7 @@ def entry(message: str, **members: str) -> dict[str, str]:
     ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),
 )
 def test_any_detail_becomes_a_problem_without_a_python_repr(said: Any, members: Any) -> None:
-    body = json.loads(problem_body(HTTPException(409, said), "/", "id"))
+    body = json.loads(problem_body(HTTPException(409, said), "/", "id").body)
     assert body["errors"] == members.get("errors", [])
     assert members.items() <= body.items()
     assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= body.keys()
@@ -409,7 +409,7 @@ def test_codes_do_not_depend_on_the_version_of_python() -> None:
         (416, "range_not_satisfiable"),
         (422, "validation_error"),
     ):
-        assert json.loads(problem_body(HTTPException(status), "/", ""))["code"] == code
+        assert json.loads(problem_body(HTTPException(status), "/", "").body)["code"] == code
 
 
 def test_an_exception_that_is_no_failure_is_left_alone(saying: TestClient) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +27,8 @@ from support.pooler import pooler
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A server whose socket another user's PgBouncer reaches."""
-    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-pooled-"))
-    directory.chmod(0o755)
-    postgres = Postgres(directory)
-    try:
-        postgres.start()
-        yield postgres.cluster
-    finally:
-        postgres.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with Postgres.running() as server:
+        yield server.cluster
 
 
 @contextlib.contextmanager

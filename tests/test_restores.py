@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,14 +99,11 @@ def program(postgres: Postgres, name: str, *arguments: str) -> "subprocess.Compl
 @contextlib.contextmanager
 def laboratory(binaries: Path) -> Iterator[Lab]:
     """A database of a BYPASSRLS owner with a task and a note, dumped; then it and its roles go."""
-    directory = Path(tempfile.mkdtemp(prefix="tasks-backend-restores-"))
-    directory.chmod(0o755)
-    (directory / "notes").mkdir()
-    (directory / "notes" / "0001_notes.py").write_text(NOTES)
-    notes = Plugin("notes", migrations=directory / "notes")
-    postgres = Postgres(directory, binaries)
-    try:
-        postgres.start()
+    with Postgres.running(binaries) as postgres:
+        directory = postgres.log.parent
+        (directory / "notes").mkdir()
+        (directory / "notes" / "0001_notes.py").write_text(NOTES)
+        notes = Plugin("notes", migrations=directory / "notes")
         lab = Lab(postgres, {}, notes)
         owner = postgres.cluster.login(NEON_OWNER)
         database, url = postgres.cluster.database(owner)
@@ -128,9 +123,6 @@ def laboratory(binaries: Path) -> Iterator[Lab]:
             cursor.execute(f"DROP DATABASE {database}")
         lab.remove_roles(owner)
         yield lab
-    finally:
-        postgres.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,16 @@
-"""From an error of PostgreSQL to its class and to a sentence: what happened, and what to do.
+"""The causes of database failures: the class of each, what happened, and what to do.
 
-The service's log and `doctor` use these tables. A server's error is known by its SQLSTATE and, where
-one SQLSTATE has several meanings, by the server's function that raised it: neither depends on the
-server's language. libpq, poolers and Neon's proxy give only an English text.
+The service's log and `doctor` use these tables; `classification.py` finds the row for an error. A
+server's error is known by its SQLSTATE and, where one SQLSTATE has several meanings, by the server's
+function that raised it: neither depends on the server's language. libpq, poolers and Neon's proxy
+give only an English text.
 """
 
-import re
-import socket
 import ssl
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg2
-from psycopg2.extensions import Diagnostics, parse_dsn
-
-from tasks_backend.db.failures import (
-    ConstraintKind,
-    ConstraintViolation,
-    DatabaseFailure,
-    Failure,
-)
-from tasks_backend.db.statements import SCHEMA
+from tasks_backend.db.failures import Failure
 
 MIGRATE = "run `tasks-backend migrate`"
 _AUTHORITIES = (
@@ -54,11 +43,6 @@ def _absent(happened: str, remedy: str) -> Cause:
     return Cause(Failure.NOT_SENT, happened, remedy)
 
 
-FOREIGN_ROW = Cause(
-    Failure.UNEXPECTED,
-    "the statement would store a row of another user",
-    "a bug of a plugin: `user_id` must be the caller's",
-)
 _NO_DATABASE = _refused(
     "the database does not exist", "create the database, or correct its name in the URL"
 )
@@ -198,24 +182,14 @@ MESSAGES: dict[str, Cause] = {
 }
 """Refusals of a connection, by words of libpq, of a pooler or of Neon's proxy; the first match."""
 
-_NO_ANSWER = MESSAGES["timeout expired|timed out|[Uu]nreachable|[Nn]o route"]
-_NO_NAME = _absent("the host's name is not known", "correct the host, or check the resolver")
-_NO_HOST = _refused("the host cannot be a name", "correct the host in the URL")
+NO_ANSWER = MESSAGES["timeout expired|timed out|[Uu]nreachable|[Nn]o route"]
+NO_NAME = _absent("the host's name is not known", "correct the host, or check the resolver")
+NO_HOST = _refused("the host cannot be a name", "correct the host in the URL")
 MISPARSED = _refused(
     "the URL cannot be split into user, password, host, port and database",
     "percent-encode special characters in them (@ is %40, / is %2F, : is %3A, % is %25)",
 )
-_UNKNOWN = _absent("no connection, for a reason without a sentence", "see the server's log")
-
-CONSTRAINTS: dict[str, ConstraintKind] = {
-    "23001": "foreign_key",
-    "23502": "not_null",
-    "23503": "foreign_key",
-    "23505": "unique",
-    "23P01": "exclusion",
-}
-"""The kinds of constraints, by SQLSTATE; everything else of class 23 is a check."""
-_CONSTRAINT_CLASS = "23"
+UNKNOWN = _absent("no connection, for a reason without a sentence", "see the server's log")
 
 STATEMENTS = {
     "40001": Cause(
@@ -252,7 +226,11 @@ STATEMENTS = {
             "refuse it in the plugin's model: too long, too large, or not of the column's type",
         ),
     ),
-    "42501 ExecWithCheckOptions": FOREIGN_ROW,
+    "42501 ExecWithCheckOptions": Cause(
+        Failure.FOREIGN_ROW,
+        "the statement would store a row of another user",
+        "a bug of a plugin: `user_id` must be the caller's",
+    ),
     "42501": Cause(
         Failure.CONFIGURATION, "the login lacks a right", f"{MIGRATE}, then `tasks-backend doctor`"
     ),
@@ -267,7 +245,7 @@ STATEMENTS = {
 }
 """Failures of a statement that was sent, by SQLSTATE and function, SQLSTATE, or class of SQLSTATEs."""
 
-_ERASED = Cause(
+ERASED = Cause(
     Failure.ROLLED_BACK,
     "the row that this one needs was deleted at the same time",
     "nothing, if an account was just erased",
@@ -277,7 +255,7 @@ LOST = Cause(
     "the connection broke while a statement ran",
     "check that the server runs and why it closed the connection (restart, pooler, network)",
 )
-_UNEXPECTED = Cause(
+UNEXPECTED = Cause(
     Failure.UNEXPECTED, "the statement failed", "a bug, of the service or of a plugin: report it"
 )
 DEADLINE = Cause(
@@ -285,105 +263,3 @@ DEADLINE = Cause(
     "no answer by the request's deadline",
     "check the network to the server, and its load",
 )
-
-_SQLSTATE = re.compile(r"(?:^|failed: )[^:\n]+: {2}([0-9A-Z]{5}): ", re.MULTILINE)
-_FUNCTION = re.compile(r"^LOCATION: +(\w+), ", re.MULTILINE)
-_NO_RULE = ("28000", "ClientAuthentication")
-_GENERIC = re.compile("|08...|XX...")  # poolers and proxies use one SQLSTATE for all errors
-
-
-def failure_of(cause: Cause, *facts: str) -> DatabaseFailure:
-    """Return the failure, with facts such as the SQLSTATE in its sentence."""
-    known = "; ".join(filter(None, facts))
-    happened = f"{cause.happened} ({known})" if known else cause.happened
-    return DatabaseFailure(cause.failure, f"{happened}: {cause.remedy}")
-
-
-def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
-    """Return the failure for an error of a statement that was sent.
-
-    psycopg2 gives no SQLSTATE for a lost connection.
-    """
-    state = error.pgcode or ""
-    if state.startswith(_CONSTRAINT_CLASS):
-        return _violation(state, error.diag)
-    cause = (
-        STATEMENTS.get(f"{state} {error.diag.source_function}")
-        or STATEMENTS.get(state)
-        or STATEMENTS.get(state[:2])
-    )
-    if cause is None:
-        cause = LOST if lost else _UNEXPECTED
-    return failure_of(cause, state or type(error).__name__)
-
-
-def unstorable(error: Exception) -> DatabaseFailure:
-    """Return the failure for a value that cannot even be sent, such as a NUL in a text."""
-    return failure_of(STATEMENTS["22021"], type(error).__name__)
-
-
-def _violation(state: str, diag: Diagnostics) -> DatabaseFailure:
-    """Return the failure for a violated constraint.
-
-    The service's own foreign keys refer to the user's row, which each inserting message makes: it is
-    missing only while the account is erased, and then a repetition succeeds.
-    """
-    kind = CONSTRAINTS.get(state, "check")
-    if kind == "foreign_key" and diag.schema_name == SCHEMA:
-        return failure_of(_ERASED, state)
-    table = f"{diag.schema_name}.{diag.table_name}" if diag.table_name else None
-    return ConstraintViolation(
-        kind,
-        constraint=diag.constraint_name or None,
-        table=table,
-        column=diag.column_name if kind == "not_null" else None,
-    )
-
-
-def classify_connecting(error: Exception, dsn: str) -> DatabaseFailure:
-    """Return the failure for an error while connecting: no statement was sent.
-
-    `libpq.report_sqlstates` adds the SQLSTATE and the server's function to the message, the only
-    thing that psycopg2 provides.
-    """
-    if is_misparsed(dsn):
-        return failure_of(MISPARSED)
-    cause, state = _connecting_cause(error)
-    known = state or (type(error).__name__ if cause is _UNKNOWN else "")
-    return failure_of(cause, known, address(dsn))
-
-
-def is_misparsed(dsn: str) -> bool:
-    """Whether the host or the database name may contain a part of the password.
-
-    Then neither they nor libpq's message, which repeats them, may be shown.
-    """
-    target = parse_dsn(dsn)
-    return any("@" in target.get(name, "").lstrip("@") for name in ("host", "dbname"))
-
-
-def address(dsn: str) -> str:
-    """Return the host and the port of a URL."""
-    target = parse_dsn(dsn)
-    host = target.get("host") or target.get("hostaddr") or "localhost"
-    return f"{host}:{target.get('port', '5432')}"
-
-
-def _connecting_cause(error: Exception) -> tuple[Cause, str]:
-    """Return the cause of a failed connection, and the SQLSTATE if there is one."""
-    if isinstance(error, UnicodeError):
-        return _NO_HOST, ""
-    if isinstance(error, socket.gaierror):
-        return _NO_NAME, ""
-    if isinstance(error, TimeoutError):
-        return _NO_ANSWER, ""
-    message = str(error)
-    # With sslmode=prefer there are two refusals, with and without TLS; one may only lack a rule.
-    refusals = list(zip_longest(_SQLSTATE.findall(message), _FUNCTION.findall(message)))
-    state, function = min(refusals, key=_NO_RULE.__eq__, default=(None, None))
-    state = state or ""
-    cause = CONNECTING.get(f"{state} {function}") or CONNECTING.get(state)
-    if cause is CONNECTING["28000"] or (cause is None and _GENERIC.fullmatch(state)):
-        matches = (MESSAGES[words] for words in MESSAGES if re.search(words, message))
-        cause = next(matches, cause)
-    return cause or CONNECTING.get(state[:2]) or _UNKNOWN, state

@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 
 from tasks_backend.db.addresses import resolve_addresses
-from tasks_backend.db.causes import classify, classify_connecting, unstorable
+from tasks_backend.db.classification import classify, classify_connecting, unstorable
 from tasks_backend.db.failures import ENCODING, DatabaseFailure, Failure, require_utf8
 from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
 from tasks_backend.db.race import first_success

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from tasks_backend.db.causes import DEADLINE, failure_of
+from tasks_backend.db.causes import DEADLINE
+from tasks_backend.db.classification import failure_of
 from tasks_backend.db.connection import Row
 from tasks_backend.db.disconnect import cancel_on_disconnect
 from tasks_backend.db.failure_log import UNREACHABLE, FailureLog
@@ -26,7 +27,7 @@ from tasks_backend.http.caller import Caller, require_caller
 
 NETWORK_MARGIN = 0.05  # seconds of a request's time, reserved for the network round trip
 
-_RAISED = {Failure.CONSTRAINT, Failure.UNEXPECTED}
+_RAISED = {Failure.CONSTRAINT, Failure.FOREIGN_ROW, Failure.UNEXPECTED}
 """Failures that are raised as they are: no outage, so they are neither logged nor repeated here."""
 _SAFE_TO_RETRY = {Failure.NOT_SENT, Failure.ROLLED_BACK}
 

@@ -10,10 +10,11 @@
                      its encoding is not UTF-8
     CONFIGURATION    no schema, no rights                     503, not retried, logged as an error
     CONSTRAINT       a constraint of a table is violated      the route decides (ConstraintViolation)
+    FOREIGN_ROW      a row of another user                    500, not retried
     UNSTORABLE       a value that no column can hold          422, not retried
     UNEXPECTED       a bug                                    500, not retried
 
-`causes.py` says which error belongs to which class.
+`classification.py` finds the class of an error.
 """
 
 from enum import Enum, auto
@@ -35,6 +36,7 @@ class Failure(Enum):
     REFUSED = auto()
     CONFIGURATION = auto()
     CONSTRAINT = auto()
+    FOREIGN_ROW = auto()
     UNSTORABLE = auto()
     UNEXPECTED = auto()
 

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tasks_backend.db import connection as on_the_loop
-from tasks_backend.db.causes import MISPARSED, failure_of, is_misparsed
+from tasks_backend.db.causes import MISPARSED
+from tasks_backend.db.classification import failure_of, is_misparsed
 from tasks_backend.db.failures import ENCODING, DatabaseFailure, require_utf8
 from tasks_backend.db.libpq import convert_decode_errors
 from tasks_backend.db.session_statements import (

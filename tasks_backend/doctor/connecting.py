@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import psycopg2
 
-from tasks_backend.db.causes import is_misparsed
+from tasks_backend.db.classification import is_misparsed
 from tasks_backend.db.connection import Connection, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.doctor.findings import printable

@@ -5,9 +5,8 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from tasks_backend.db.causes import FOREIGN_ROW
 from tasks_backend.db.connection import Connection, Row
-from tasks_backend.db.failures import DatabaseFailure
+from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.statements import CALLER, ROLE, SCHEMA, STATEMENT_TIMEOUT, Statement
 from tasks_backend.doctor.findings import Finding, ok, problem
 from tasks_backend.doctor.statements import (
@@ -95,7 +94,7 @@ class _IsolationTest:
         try:
             await self._send(INSERT_FOR_OTHER, self._user, **task)
         except DatabaseFailure as failure:
-            if failure.reason.startswith(FOREIGN_ROW.happened):
+            if failure.failure is Failure.FOREIGN_ROW:
                 return False
             raise
         return True

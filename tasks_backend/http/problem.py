@@ -3,7 +3,7 @@
 import json
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic_core import to_jsonable_python
@@ -43,8 +43,15 @@ _PHRASES = {414: "URI Too Long", 416: "Range Not Satisfiable"}
 _SET_BY_THE_SERVICE = {"type", "status", "instance", "request_id"}
 
 
-def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
-    """Return the body of a problem response: always these members, `errors` may be empty.
+class Problem(NamedTuple):
+    """The code and the body of a problem response."""
+
+    code: str
+    body: bytes
+
+
+def problem(error: HTTPException, instance: str, request_id: str) -> Problem:
+    """Return the problem response to an error: always the same members, `errors` may be empty.
 
     An ApiError has them. What any other HTTPException says in its `detail` is said:
 
@@ -57,26 +64,22 @@ def problem(error: HTTPException, instance: str, request_id: str) -> bytes:
     (RFC 9110).
     """
     members = _members(error)
-    body = {
-        "type": f"/problems/{members['code'].replace('_', '-')}",
+    code: str = members.pop("code")
+    content = {
+        "type": f"/problems/{code.replace('_', '-')}",
         "title": members.pop("title"),
         "status": error.status_code,
         "detail": members.pop("detail"),
         "instance": instance,
-        "code": members.pop("code"),
+        "code": code,
         "request_id": request_id,
         **members,
     }
     try:
-        return orjson.dumps(body)
+        body = orjson.dumps(content)
     except TypeError:  # a lone surrogate or a number beyond 64 bits, of a plugin
-        return json.dumps(body).encode()
-
-
-def code_of(error: HTTPException) -> str:
-    """Return the problem's code, as `problem` writes it."""
-    code: str = _members(error)["code"]
-    return code
+        body = json.dumps(content).encode()
+    return Problem(code, body)
 
 
 def _members(error: HTTPException) -> dict[str, Any]:

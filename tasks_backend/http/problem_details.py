@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tasks_backend.errors import MEDIA_TYPE, InternalError
 from tasks_backend.http import access_log, request_record
 from tasks_backend.http.caller import get_caller
-from tasks_backend.http.problem import code_of, problem
+from tasks_backend.http.problem import problem
 from tasks_backend.http.receive import BODY_READ, discard, drain_arrived, has_body
 from tasks_backend.http.request_record import RequestRecord
 
@@ -136,11 +136,11 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 
 def problem_response(scope: Scope, error: HTTPException) -> Response:
     """Return the problem document for an error, and record its code."""
-    if (record := request_record.get_record()) is not None:
-        record.code = code_of(error)
-        record.reason = getattr(error, "reason", None)
     path = scope.get("raw_path") or scope["path"].encode()
-    body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
+    code, body = problem(error, path.decode("ascii", "replace"), scope.get(_REQUEST_ID, ""))
+    if (record := request_record.get_record()) is not None:
+        record.code = code
+        record.reason = getattr(error, "reason", None)
     headers = dict(error.headers or {})
     for name in [name for name in headers if name.lower() in _BODY_HEADERS]:
         del headers[name]

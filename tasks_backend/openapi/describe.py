@@ -113,7 +113,7 @@ def _response(errors: list[ApiError]) -> dict[str, Any]:
     examples = {
         error.code: {
             "summary": error.title,
-            "value": orjson.loads(problem(error, "/", REQUEST_ID)),
+            "value": orjson.loads(problem(error, "/", REQUEST_ID).body),
         }
         for error in errors
     }

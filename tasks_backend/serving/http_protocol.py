@@ -190,7 +190,7 @@ class Protocol(BoundedConnection):
         self, error: HTTPException, path: str, identity: str, *, closing: bool
     ) -> None:
         """Write a complete problem response (FR-011)."""
-        body = problem(error, path, identity)
+        body = problem(error, path, identity).body
         status = HTTPStatus(error.status_code)
         headers = {
             "content-type": MEDIA_TYPE,

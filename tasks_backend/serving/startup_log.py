@@ -12,7 +12,7 @@ from psycopg2.extensions import parse_dsn
 
 from tasks_backend._version import __version__
 from tasks_backend.auth import ed25519
-from tasks_backend.db.causes import address, is_misparsed
+from tasks_backend.db.classification import address, is_misparsed
 from tasks_backend.settings import Settings
 
 logger = logging.getLogger("tasks_backend.server")

@@ -16,7 +16,7 @@ from support.programs import Program
 from support.waiting import answers
 
 from faults.network import Network
-from faults.pgbouncer import PgBouncer
+from faults.pgbouncer import NeonPooler
 from faults.postgres import Postgres, SmallDisk, small_disk
 from faults.programs import workers
 from tasks_backend.db import migrations
@@ -90,7 +90,7 @@ class Deployment:
 
     directory: Path
     postgres: Postgres
-    pgbouncer: PgBouncer
+    pgbouncer: NeonPooler
     disk: SmallDisk | None
     networks: dict[str, Network]
     services: dict[str, Service]
@@ -131,7 +131,7 @@ def deployed() -> Iterator[Deployment]:
             postgres.sql(f"CREATE TABLESPACE small LOCATION '{disk.path}'")
             postgres.sql(f"ALTER DATABASE {database} SET TABLESPACE small")
         migrations.upgrade(url)
-        pgbouncer = PgBouncer(directory, postgres.home, owner)
+        pgbouncer = NeonPooler(directory, postgres.home, owner)
         stack.callback(pgbouncer.kill)
         pgbouncer.start()
         signer = Signer()

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import psycopg2
@@ -47,6 +49,20 @@ class Postgres:
         self.log = directory / "postgres.log"
         self._program = Program(command, self.log, user=user)
         self._create(user)
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, binaries: Path = BINARIES) -> Iterator[Self]:
+        """A server in a new directory that every user of the machine may enter; both go at the end."""
+        directory = Path(tempfile.mkdtemp(prefix="tasks-backend-postgres-"))
+        directory.chmod(0o755)
+        server = cls(directory, binaries)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+            shutil.rmtree(directory, ignore_errors=True)
 
     @property
     def socket(self) -> str:
