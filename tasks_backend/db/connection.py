@@ -15,7 +15,7 @@ from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
 from tasks_backend.db.addresses import resolve_addresses
 from tasks_backend.db.classification import classify, classify_connecting, unstorable
 from tasks_backend.db.failures import ENCODING, DatabaseFailure, Failure, require_utf8
-from tasks_backend.db.libpq import convert_decode_errors, report_sqlstates
+from tasks_backend.db.libpq import errors_with_text, report_sqlstates
 from tasks_backend.db.race import first_success
 
 Row = tuple[Any, ...]
@@ -169,9 +169,9 @@ async def _connect(dsn: str) -> Connection:
     loop = asyncio.get_running_loop()
     raw: Any = None
     try:
-        with convert_decode_errors():
-            raw = psycopg2.connect(dsn, async_=True)
-            report_sqlstates(raw)
+        raw = psycopg2.connect(dsn, async_=True)
+        report_sqlstates(raw)
+        with errors_with_text(raw):
             while (state := raw.poll()) != POLL_OK:
                 await _wait_while_connecting(loop, raw.fileno(), state)
     except BaseException as error:

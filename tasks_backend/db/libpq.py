@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 
 _VERBOSE = 2  # PQERRORS_VERBOSE
 
@@ -19,6 +20,8 @@ def _libpq_function(name: str) -> Any:
 
 
 _set_verbosity = _libpq_function("PQsetErrorVerbosity")
+if (_error_message := _libpq_function("PQerrorMessage")) is not None:
+    _error_message.restype = ctypes.c_char_p
 
 
 def report_sqlstates(connection: Any) -> None:
@@ -32,12 +35,26 @@ def report_sqlstates(connection: Any) -> None:
 
 
 @contextmanager
-def convert_decode_errors() -> Iterator[None]:
-    """Raise psycopg2.OperationalError if psycopg2 cannot decode the server's error message.
+def errors_with_text(connection: Any) -> Iterator[None]:
+    """Raise OperationalError with the server's message if psycopg2 cannot decode it.
 
-    Before a session has an encoding, the message is in the encoding of the server's locale.
+    Before a session has an encoding, the message is in the encoding of the server's locale. psycopg2
+    then raises UnicodeDecodeError, or with Python 3.11.2 an OperationalError without a text.
     """
     try:
         yield
     except UnicodeDecodeError as error:
         raise psycopg2.OperationalError(error.object.decode(errors="replace")) from None
+    except psycopg2.OperationalError as error:
+        if error.args or _error_message is None:
+            raise
+        message: bytes = _error_message(ctypes.c_void_p(connection.pgconn_ptr))
+        raise psycopg2.OperationalError(message.decode(errors="replace")) from None
+
+
+class ConnectionWithText(psycopg2.extensions.connection):
+    """A blocking connection whose refusal has a text."""
+
+    def __init__(self, dsn: str) -> None:
+        with errors_with_text(self):
+            super().__init__(dsn)

@@ -18,7 +18,7 @@ from tasks_backend.db import connection as on_the_loop
 from tasks_backend.db.causes import MISPARSED
 from tasks_backend.db.classification import failure_of, is_misparsed
 from tasks_backend.db.failures import ENCODING, DatabaseFailure, require_utf8
-from tasks_backend.db.libpq import convert_decode_errors
+from tasks_backend.db.libpq import ConnectionWithText
 from tasks_backend.db.session_statements import (
     BACKEND,
     BLOCKING_SESSIONS,
@@ -56,10 +56,12 @@ def engine(url: str) -> Engine:
 
 
 def _connect(url: str) -> Any:
-    with convert_decode_errors():
-        connection = psycopg2.connect(
-            url, connect_timeout=CONNECT_TIMEOUT, client_encoding=ENCODING
-        )
+    connection = psycopg2.connect(
+        url,
+        connection_factory=ConnectionWithText,
+        connect_timeout=CONNECT_TIMEOUT,
+        client_encoding=ENCODING,
+    )
     try:
         require_utf8(connection)
     except DatabaseFailure as failure:
