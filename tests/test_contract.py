@@ -28,7 +28,7 @@ def upgrade():
         number int GENERATED ALWAYS AS IDENTITY UNIQUE,
         user_id text NOT NULL REFERENCES tasks_backend.users ON DELETE CASCADE,
         text text NOT NULL, parent_id uuid, above int REFERENCES tasks_backend_notes.notes (number) ON DELETE SET NULL)""")
-    op.execute(row_level_security("tasks_backend_notes.notes", "SELECT", "INSERT", "UPDATE", "DELETE"))
+    op.execute(row_level_security("tasks_backend_notes.notes", ["SELECT", "INSERT", "UPDATE", "DELETE"]))
     op.execute("CREATE TABLE tasks_backend_notes.colours (name text)")
 '''
 PATH = "/api/v1/notes"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tasks_backend import __version__, statement
+from tasks_backend import __version__, row_level_security, statement
 from tasks_backend.former_names import REMOVED_IN
 from tasks_backend.http.request_record import RequestRecord, get_record
 from tasks_backend.serving.server import application
@@ -57,3 +57,9 @@ def test_a_statement_accepts_its_former_parameter() -> None:
     assert made.settings == {"work_mem": "8MB"}
     with pytest.raises(TypeError, match="idempotent"):
         statement(text("SELECT 1"))
+
+
+def test_privileges_may_be_separate_arguments() -> None:
+    with pytest.warns(DeprecationWarning, match=warning("a list of privileges")):
+        made = row_level_security("a.b", "SELECT", "INSERT", jobs=["SELECT"])
+    assert made == row_level_security("a.b", ["SELECT", "INSERT"], jobs=["SELECT"])

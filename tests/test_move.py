@@ -80,7 +80,7 @@ PLUGIN_TABLES = (
         f"CREATE TABLE tasks_backend_kit.{name} ({columns.format(owner=OWNER)});"
         + row_level_security(
             f"tasks_backend_kit.{name}",
-            *(["SELECT", "INSERT"] if name == "log" else ["SELECT", "INSERT", "DELETE"]),
+            ["SELECT", "INSERT"] if name == "log" else ["SELECT", "INSERT", "DELETE"],
         )
         for name, columns in TABLES.items()
     )

@@ -58,7 +58,7 @@ def upgrade():
                 WHERE (number IS NOT NULL)
         )
     ''')
-    op.execute(row_level_security("tasks_backend_labels.labels", "SELECT", "INSERT", "UPDATE"))
+    op.execute(row_level_security("tasks_backend_labels.labels", ["SELECT", "INSERT", "UPDATE"]))
     op.execute('''
         CREATE FUNCTION tasks_backend_labels.add(name text) RETURNS void LANGUAGE sql AS $$
         INSERT INTO tasks_backend_labels.labels (user_id, name)

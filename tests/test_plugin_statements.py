@@ -30,6 +30,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    literal,
     literal_column,
     select,
     text,
@@ -65,7 +66,7 @@ def upgrade():
             self text, parameters text, "odd (name) %s." text
         )
     ''')
-    op.execute(row_level_security("tasks_backend_members.members", "SELECT", "INSERT"))
+    op.execute(row_level_security("tasks_backend_members.members", ["SELECT", "INSERT"]))
 """
 
 COLUMNS = ("role", "statement_timeout", "TimeZone", "statement", "caller", "self", "parameters")
@@ -228,20 +229,20 @@ def test_a_setting_of_the_planner_or_of_the_plugin_is_accepted(deployment: str) 
 
 def test_a_literal_is_not_replaced_by_a_parameter(deployment: str) -> None:
     """So a route can pass on a body's fields and still set the role itself."""
-    for literal in ("member", None):
-        added = insert(members).values(user_id=bindparam("user_id"), role=literal)
+    for role in ("member", None):
+        added = insert(members).values(user_id=bindparam("user_id"), role=role)
         sent = statement(added.returning(members.c.role), idempotent=False)
-        assert run_as_alice(deployment, sent, {"role": "owner"}) == [(literal,)]
+        assert run_as_alice(deployment, sent, {"role": "owner"}) == [(role,)]
 
 
 def test_one_name_for_a_literal_and_a_parameter_is_refused() -> None:
-    literal = insert(members).values(role="member")
+    literal: Any = select(bindparam("role", "member"))
     asked = select(members.c.user_id).where(members.c.role == bindparam("role"))
     for constructs in ((literal, asked), (asked, literal)):
         with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
             statement(*constructs, idempotent=False)
     with pytest.raises(ValueError, match="the constructs disagree on 'role'"):
-        statement(literal, insert(members).values(role=None), idempotent=False)
+        statement(literal, select(bindparam("role", "owner")), idempotent=False)
 
 
 def test_percent_signs_and_odd_names_are_taken_literally(deployment: str) -> None:
@@ -386,6 +387,32 @@ def test_a_list_of_literals_is_part_of_the_statement(deployment: str) -> None:
     ]
     sent = statement(select(*wanted), select(*wanted, bindparam("x", type_=Text)), idempotent=True)
     assert run_as_alice(deployment, sent, {"x": "y"}) == [(True, False, True, "y")]
+
+
+@pytest.mark.proves("FR-020")
+def test_literals_of_several_constructs_and_a_parameter_named_like_one_do_not_clash(
+    deployment: str,
+) -> None:
+    """SQLAlchemy calls the first literal of each construct `param_1`, and an argument `coalesce_1`."""
+    own = bindparam("param_1", type_=Integer)
+    sent = statement(
+        select(literal(1), func.coalesce(None, 5)),
+        select(own, text("'50%', '%(param_1)s'")),
+        text(
+            "INSERT INTO tasks_backend_members.members (user_id, role) VALUES (:user_id, :coalesce_1)"
+        ),
+        select(
+            literal(2),
+            func.coalesce(None, literal_column("7").in_([7, 8]), type_=Boolean),
+            func.coalesce(None, 6),
+        ),
+        idempotent=True,
+    )
+    for given in ({}, {"tasks_backend_3_param_1": 9, "param_1_1": 9}):
+        found = run_as_alice(deployment, sent, {"param_1": 3, "coalesce_1": "x", **given})
+        assert found == [(2, True, 6)]
+    passed = statement(select(literal(1)), select(own, text("'%(param_1)s'")), idempotent=True)
+    assert run_as_alice(deployment, passed, {"param_1": 3}) == [(3, "%(param_1)s")]
 
 
 @pytest.mark.parametrize(

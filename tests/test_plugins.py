@@ -293,4 +293,4 @@ def test_row_level_security_needs_a_table_and_valid_commands() -> None:
         ("audit.entries", ["ALL"]),
     ):
         with pytest.raises(ValueError, match=r"no schema\.table, or no privileges"):
-            row_level_security(table, *privileges)
+            row_level_security(table, privileges)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from fastapi import APIRouter
-from sqlalchemy import bindparam, insert, literal, select
+from sqlalchemy import bindparam, func, insert, literal, select
 from support import notes
 from support.proxy import PostgresProxy
 
@@ -37,7 +37,7 @@ def upgrade():
         )
     ''')
     op.execute(row_level_security(
-        "tasks_backend_notes.notes", "SELECT", "INSERT", "UPDATE", "DELETE"))
+        "tasks_backend_notes.notes", ["SELECT", "INSERT", "UPDATE", "DELETE"]))
 """
 NOTES, TASKS = "/api/v1/notes", "/api/v1/tasks"
 
@@ -182,6 +182,18 @@ def test_a_key_of_a_refused_write_can_be_used_again(user: User) -> None:
     sent: dict[str, Any] = {"json": {"text": "x"}, "headers": {"Idempotency-Key": "k"}}
     problem(ben.post(f"{TASKS}/{task}/notes", **sent), 403, "task_forbidden")
     assert ben.post(NOTES, **sent).status_code == 201
+
+
+def test_a_keyed_write_may_have_literals_of_any_name() -> None:
+    """The service's own statements of the message have literals, too."""
+    text = func.coalesce(func.pg_advisory_xact_lock(7), bindparam("param_1"), "none")
+    KeyedWrite(
+        lambda first: (
+            insert(notes.notes)
+            .from_select(["text"], select(text).where(first))
+            .returning(notes.c.id)
+        )
+    )
 
 
 @pytest.mark.parametrize(

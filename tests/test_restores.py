@@ -58,7 +58,7 @@ def upgrade():
             user_id text NOT NULL REFERENCES tasks_backend.users ON DELETE CASCADE, note text
         )
     ''')
-    op.execute(row_level_security("tasks_backend_notes.notes", "SELECT", "INSERT"))
+    op.execute(row_level_security("tasks_backend_notes.notes", ["SELECT", "INSERT"]))
 """
 WRITE_NOTE = statement(
     text("INSERT INTO tasks_backend_notes.notes VALUES (:user_id, 'new')"), idempotent=False

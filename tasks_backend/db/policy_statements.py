@@ -13,23 +13,30 @@ from tasks_backend.db.rights_statements import (
     record_rights,
 )
 from tasks_backend.db.statements import SERVICE_ROLES
+from tasks_backend.former_names import warn_of_former_name
 
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 _PRIVILEGES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 _OF_JOBS = {"SELECT", "UPDATE", "DELETE"}
 
 
-def row_level_security(table: str, *privileges: str, jobs: Sequence[str] = ()) -> str:
+def row_level_security(
+    table: str, requests: Sequence[str] = (), *former: str, jobs: Sequence[str] = ()
+) -> str:
     """Return the SQL that limits each user to the table's rows with their id in `user_id`.
 
     Run it in a migration, after creating the table (`schema.table`). The policy applies to the
-    table's owner too. A request gets only the given privileges (SELECT, INSERT, UPDATE, DELETE).
-    The plugin's jobs get `jobs` (SELECT, UPDATE, DELETE) beside them, on all users' rows.
+    table's owner too. `requests` is what requests may do: SELECT, INSERT, UPDATE, DELETE. `jobs` is
+    what the plugin's jobs may do beside that, on all users' rows: SELECT, UPDATE, DELETE.
 
     It also records them in the schema: if a dump loses the policies or the rights, `migrate` makes
     them again. A later revision may run it again, with other privileges. Raises ValueError for
     another privilege, for none at all, or for a name that is not `schema.table`.
     """
+    if isinstance(requests, str):
+        warn_of_former_name(", ".join([requests, *former]), "a list of privileges")
+        requests = [requests]
+    privileges = [*requests, *former]
     match = _TABLE.fullmatch(table)
     given = {*privileges, *jobs}
     if match is None or not given or not given <= _PRIVILEGES or not {*jobs} <= _OF_JOBS:
@@ -46,11 +53,11 @@ def row_level_security(table: str, *privileges: str, jobs: Sequence[str] = ()) -
         for privilege in jobs
         if privilege not in privileges
     ]
-    former = ["own_rows", "jobs", *(f"{RESTRICTIVE}{each.lower()}" for each in sorted(_OF_JOBS))]
+    replaced = ["own_rows", "jobs", *(f"{RESTRICTIVE}{each.lower()}" for each in sorted(_OF_JOBS))]
     statements = [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-        *(f"DROP POLICY IF EXISTS {policy} ON {table}" for policy in former),
+        *(f"DROP POLICY IF EXISTS {policy} ON {table}" for policy in replaced),
         *(f"CREATE POLICY {policy} ON {table} {rule}" for policy, rule in policies),
         make_record(schema),
         record_rights(schema, name, privileges),

@@ -35,7 +35,7 @@ _OTHER_RIGHTS = """
 _COLUMN_RIGHTS = """
     ('tasks', 'title, description, completed, version, updated_at'),
     ('idempotency_keys', 'fingerprint, attempt, task_id, title, description, description_in_task,'
-        ' completed, version, created_at, updated_at, count, expires_at')
+        ' completed, version, created_at, updated_at, count, response, expires_at')
 """
 _FUNCTIONS = "('task_is_foreign(uuid)'), ('delete_expired_keys()')"
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import ARRAY, BindParameter, Boolean, Uuid, text
+from sqlalchemy import ARRAY, Boolean, Uuid, text
 from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.sql.expression import Executable
 from sqlalchemy.types import NullType, TypeEngine
@@ -21,7 +21,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from tasks_backend.former_names import warn_of_former_name
 
 SCHEMA = "tasks_backend"
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """The schema's revisions, oldest first; this code needs the last. Checked by a test."""
 APP_ROLE = "tasks_app"
 USER_SETTING = "app.user_id"
@@ -130,7 +130,7 @@ class Statement:
     """The parameters that a call must pass, and how each value is made ready to send."""
 
     def __post_init__(self) -> None:
-        compiled = [_compile(construct) for construct in self.constructs]
+        compiled = [_compile(*each) for each in enumerate(self.constructs)]
         object.__setattr__(self, "sql", ";\n".join(part.sql for part in compiled))
         settings = "".join(_setting(*setting) for setting in self.settings.items())
         ensures = self.ensures_user
@@ -157,15 +157,24 @@ class Statement:
 
 
 class _Compiled(NamedTuple):
+    """A construct, with its part of `Statement.fixed` and `Statement.passed`."""
+
     sql: str
-    values: Mapping[str, Any]
-    """By name in the SQL. A list of literals has a name for each."""
-    binds: list[tuple[str, BindParameter[Any]]]
+    fixed: Mapping[str, Any]
+    passed: Mapping[str, _Convert | None]
 
 
-def _compile(construct: Any) -> _Compiled:
-    """Compile a construct. Raises TypeError for no construct, and ValueError for a list that each
-    call would pass.
+_PLACEHOLDER = re.compile(r"%%|%\((.*?)\)s")
+
+
+def _compile(number: int, construct: Any) -> _Compiled:
+    """Compile a construct.
+
+    SQLAlchemy names literals anew in each construct (`param_1`). They get names that no other construct
+    of the message has, and no call can pass.
+
+    Raises TypeError for no construct, and ValueError for a reserved name, and for a list that each call
+    would pass.
     """
     if not hasattr(construct, "compile"):
         raise TypeError(f"a {type(construct).__name__} is no construct: wrap SQL in text()")
@@ -174,50 +183,55 @@ def _compile(construct: Any) -> _Compiled:
         (compiled.escaped_bind_names.get(name, name), bind)
         for bind, name in compiled.bind_names.items()
     ]
-    lists = [bind for _, bind in binds if bind.expanding]
-    if not lists:
-        return _Compiled(str(compiled), compiled.params, binds)
-    for bind in lists:
-        if bind.required:
+    sql, values = str(compiled), compiled.params
+    if any(bind.expanding for _, bind in binds):
+        absent = {bind.key: None for name, bind in binds if bind.required}
+        expanded = compiled.construct_expanded_state(absent)
+        sql, values = expanded.statement, expanded.parameters
+    fixed: dict[str, Any] = {}
+    passed: dict[str, _Convert | None] = {}
+    new_names: dict[str, str] = {}
+    for name, bind in binds:
+        if name.startswith(RESERVED):
+            raise ValueError(f"the parameter {name!r} is reserved for the service")
+        if bind.expanding and bind.required:
             raise ValueError(
-                f"{bind.key!r}: a list that each call passes is an array, as in"
-                f" column == any_(bindparam({bind.key!r}, type_=ARRAY(Uuid)))"
+                f"{name!r}: a list that each call passes is an array, as in"
+                f" column == any_(bindparam({name!r}, type_=ARRAY(Uuid)))"
             )
-    absent = {bind.key: None for _, bind in binds if bind.required}
-    expanded = compiled.construct_expanded_state(absent)
-    return _Compiled(expanded.statement, expanded.parameters, binds)
+        if name == CALLER:  # any value here is ignored
+            continue
+        convert = _converter(bind.type)
+        if values.get(name) is None and not (bind.unique or bind.expanding):
+            passed[name] = convert
+            continue
+        own = [name]
+        if bind.expanding:  # each literal of a list has a name
+            own = [each for each in values if re.fullmatch(rf"{re.escape(name)}_[0-9]+", each)]
+        for each in own:
+            new_names[each] = f"{RESERVED}{number}_{each}" if bind.unique else each
+            fixed[new_names[each]] = values[each] if convert is None else convert(values[each])
+
+    def placeholder(found: re.Match[str]) -> str:
+        return f"%({new_names.get(found[1], found[1])})s" if found[1] else found[0]
+
+    return _Compiled(_PLACEHOLDER.sub(placeholder, sql), fixed, passed)
 
 
 def _parameters(compiled: Iterable[_Compiled]) -> tuple[dict[str, Any], dict[str, _Convert | None]]:
-    """Return the values that the constructs set themselves, by parameter name in the SQL, and the
-    other parameters, which a call passes.
+    """Return `Statement.fixed` and `Statement.passed`.
 
-    Raises ValueError for a reserved name, for a name with two values, and for a name that one
-    construct sets and another expects from the call.
+    Raises ValueError for a name with two values, and for a name that one construct sets and another
+    expects from the call.
     """
     fixed: dict[str, Any] = {}
     passed: dict[str, _Convert | None] = {}
     for part in compiled:
-        values = part.values
-        for name, bind in part.binds:
-            if name.startswith(RESERVED):
-                raise ValueError(f"the parameter {name!r} is reserved for the service")
-            if name == CALLER:  # any value here is ignored
-                continue
-            convert = _converter(bind.type)
-            if bind.expanding:  # a list of literals: each has a name of its own
-                own = [each for each in values if re.fullmatch(rf"{re.escape(name)}_[0-9]+", each)]
-            else:
-                own = [name]
-            for each in own:
-                value = values[each]
-                if value is None and not bind.unique:  # a literal NULL has a unique bind
-                    passed[each] = convert or passed.get(each)
-                    continue
-                value = value if convert is None else convert(value)
-                if each in fixed and fixed[each] != value:
-                    raise ValueError(f"the constructs disagree on {each!r}")
-                fixed[each] = value
+        for name, value in part.fixed.items():
+            if fixed.setdefault(name, value) != value:
+                raise ValueError(f"the constructs disagree on {name!r}")
+        for name, convert in part.passed.items():
+            passed[name] = convert or passed.get(name)
     for name in passed.keys() & fixed.keys():
         raise ValueError(f"the constructs disagree on {name!r}")
     return fixed, passed

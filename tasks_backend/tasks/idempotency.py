@@ -111,4 +111,4 @@ class KeyedWrite:
         if result is None:
             return None
         (row,), replayed = result
-        return Written(orjson.loads(row), replayed)
+        return Written(row, replayed)

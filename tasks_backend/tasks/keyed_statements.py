@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Text,
-    cast,
     delete,
     exists,
     func,
@@ -50,15 +48,13 @@ def write_statements(work: Callable[[ColumnElement[bool]], Any]) -> WriteStateme
     for name in RESERVED & {*plain.fixed, *plain.passed}:
         raise ValueError(f"the parameter {name!r} is the service's: give yours another name")
     done = work(exists().where(is_first)).cte("done")
-    row = cast(func.to_jsonb(literal_column("done")), Text)
+    row = select(func.to_jsonb(literal_column("done"))).select_from(done)
     keyed = idempotent_write(
-        select(literal_column("NULL::text").label("description")),
+        select(literal_column("NULL::jsonb").label("response")),
         update(IdempotencyKey)
         .where(is_first)
-        .values(
-            description=select(row).select_from(done).limit(literal_column("1")).scalar_subquery()
-        ),
-        select(idempotency.description).where(is_this_key),
-        then=(delete(IdempotencyKey).where(is_first, idempotency.description.is_(None)),),
+        .values(response=row.limit(literal_column("1")).scalar_subquery()),
+        select(idempotency.response).where(is_this_key),
+        then=(delete(IdempotencyKey).where(is_first, idempotency.response.is_(None)),),
     )
     return WriteStatements(plain, keyed, names)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from tasks_backend.db.statements import SCHEMA
@@ -137,8 +138,9 @@ class IdempotencyKey(Table, table=True):
     """The response to a write with an `Idempotency-Key`, until it expires.
 
     `attempt` is the id of the message that created the row; `fingerprint` identifies the request.
-    The response is a task or, for a bulk change, a count; the columns of the other are null.
-    A plugin's response is JSON in `description`. `description_in_task`: the description is too long to copy for a toggle; read it from the task.
+    The response is a task, the `count` of a bulk change, or the row that a plugin's write returned
+    (`response`); the columns of the others are null.
+    `description_in_task`: the description is too long to copy for a toggle; read it from the task.
     """
 
     __tablename__ = "idempotency_keys"
@@ -161,6 +163,7 @@ class IdempotencyKey(Table, table=True):
     created_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     updated_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     count: int | None = Field(default=None, sa_type=BigInteger)
+    response: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     expires_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 

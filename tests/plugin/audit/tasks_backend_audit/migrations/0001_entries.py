@@ -33,7 +33,7 @@ FOR EACH ROW EXECUTE FUNCTION tasks_backend_audit.record()
 
 def upgrade() -> None:
     op.execute(ENTRIES)
-    op.execute(row_level_security("tasks_backend_audit.entries", "SELECT"))
+    op.execute(row_level_security("tasks_backend_audit.entries", ["SELECT"]))
     op.execute(RECORD)
 
 

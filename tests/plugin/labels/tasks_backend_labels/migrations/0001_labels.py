@@ -18,7 +18,7 @@ def upgrade() -> None:
     """)
     op.execute("CREATE INDEX labels_of_user ON tasks_backend_labels.labels (user_id)")
     op.execute(
-        row_level_security("tasks_backend_labels.labels", "SELECT", "INSERT", "UPDATE", "DELETE")
+        row_level_security("tasks_backend_labels.labels", ["SELECT", "INSERT", "UPDATE", "DELETE"])
     )
 
 

@@ -16,7 +16,7 @@ def upgrade() -> None:
         )
     """)
     op.execute(
-        row_level_security("tasks_backend_preferences.documents", "SELECT", "INSERT", "UPDATE")
+        row_level_security("tasks_backend_preferences.documents", ["SELECT", "INSERT", "UPDATE"])
     )
 
 
