@@ -275,14 +275,10 @@ def test_pre_commit_uses_the_locked_style_checker() -> None:
 
 NOT_OF_THE_PLUGIN = {
     "account": "commands of the operator",
-    "account_statements": "their SQL",
     "move_statements": "their SQL",
     "sweep": "a command of the operator",
     "idempotency": "makes public pieces",
-    "idempotent_statements": "makes public pieces",
-    "keyed_statements": "makes public pieces",
     "quota": "limits of the service, also for the keys of plugins",
-    "quota_statements": "their SQL",
 }
 
 

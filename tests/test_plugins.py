@@ -97,6 +97,21 @@ def test_each_shown_block_is_a_part_of_a_tested_plugin(tmp_path: Path) -> None:
         assert any(block in text for text in tested), block
 
 
+def test_the_decision_counts_the_lines_of_the_plugins(tmp_path: Path) -> None:
+    decision = (ROOT / "docs/decisions/0027-the-surface-for-plugins.md").read_text()
+    rows = re.findall(r"^\| `?([\w-]+)`?: .* \| (\d+) \| (\d+) \|$", decision, re.MULTILINE)
+    assert len(rows) == 4
+    for name, *counted in rows:
+        own = ROOT / "tests/plugin" / name
+        source = new_plugin.make("notes", tmp_path) if name == "new-plugin" else own
+        lines = {True: 0, False: 0}
+        for path in source.rglob("*.py"):
+            lines[path.parent.name == "tests"] += len(
+                [line for line in path.read_text().splitlines() if line.strip()]
+            )
+        assert [int(each) for each in counted] == [lines[False], lines[True]]
+
+
 @pytest.mark.parametrize("module", [tasks_backend, resources, testing])
 def test_the_reference_has_every_public_name_and_no_other(module: ModuleType) -> None:
     (table,) = re.findall(
