@@ -1,5 +1,6 @@
 """Each kind of database failure gets its answer in bounded time and ends without a restart."""
 
+import contextlib
 import secrets
 import threading
 import time
@@ -14,7 +15,7 @@ from support.proxy import PostgresProxy
 from tasks_backend import Settings, create_app
 from tasks_backend.db import migrations
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
-from tasks_backend.testing.service import User, problem, served
+from tasks_backend.testing.service import User, problem, served, users
 from tasks_backend.testing.signing import Signer
 from tasks_backend.testing.waiting import until
 
@@ -203,6 +204,31 @@ def test_a_disconnect_frees_the_database_connection(
                 assert user.read(another["id"]) == another
         finally:
             other.close()
+
+
+@pytest.mark.proves("FR-012")
+def test_slow_statements_of_one_user_leave_connections_to_others(
+    settings: Settings, signer: Signer, database: str
+) -> None:
+    app = create_app(settings.model_copy(update={"pool_size": 4, "pool_timeout": 0.0}))
+    with (
+        served(app) as base,
+        users(base, signer) as new_user,
+        contextlib.closing(psycopg2.connect(database)) as other,
+        ThreadPoolExecutor(6) as executor,
+    ):
+        alice, bob = new_user(), new_user()
+        path = f"{TASKS}/{alice.create(title='x')['id']}/toggle"
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM tasks_backend.tasks WHERE user_id = %s FOR UPDATE", [alice.sub]
+            )
+            slow = [executor.submit(alice.client.post, path) for _ in range(6)]
+            until(lambda: sum(one.done() for one in slow) == 4)
+            assert bob.client.get(TASKS).status_code == 200
+            other.rollback()
+        answers = sorted(one.result().status_code for one in slow)
+        assert answers == [200, 200, 503, 503, 503, 503]
 
 
 def test_a_disconnect_removes_the_request_from_the_queue(

@@ -23,13 +23,13 @@ async def served_in_order(turns: FairSemaphore, arrivals: str) -> str:
     async def stand(user: str) -> None:
         await turns.acquire(user)
         order.append(user)
-        turns.release()
+        turns.release(user)
 
     await turns.acquire("first")
     line = [asyncio.create_task(stand(user)) for user in arrivals]
     await asyncio.sleep(0)
     assert turns.waiting == len(arrivals)
-    turns.release()
+    turns.release("first")
     await asyncio.gather(*line)
     assert (turns.held, turns.waiting) == (0, 0)
     return "".join(order)
@@ -49,6 +49,25 @@ async def test_a_crowd_delays_another_user_by_one_turn(arrivals: str, order: str
     assert await served_in_order(FairSemaphore(1, wait=20), arrivals) == order
 
 
+async def test_slow_requests_of_one_user_hold_at_most_half_of_the_slots() -> None:
+    turns = FairSemaphore(16, wait=20)
+    line = []
+    for user, expected in (("a", 8), ("b", 4), ("c", 2), ("d", 1)):
+        before = turns.held
+        line += [asyncio.create_task(turns.acquire(user)) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert turns.held - before == expected
+    await turns.acquire("e")
+    turns.release("a")  # b, c and d hold as many as are free, or more
+    assert (turns.held, turns.waiting) == (15, 65)
+    turns.release("e")
+    await asyncio.sleep(0)
+    assert (turns.held, turns.waiting) == (15, 64)  # d holds two
+    for task in line:
+        task.cancel()
+    await asyncio.gather(*line, return_exceptions=True)
+
+
 async def test_a_cancelled_waiter_is_skipped_and_no_slot_is_lost() -> None:
     turns = FairSemaphore(1, wait=20)
     await turns.acquire("first")
@@ -59,9 +78,9 @@ async def test_a_cancelled_waiter_is_skipped_and_no_slot_is_lost() -> None:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
     assert turns.waiting == 1
-    turns.release()
+    turns.release("first")
     await staying
-    turns.release()
+    turns.release("b")
     assert turns.held == 0
 
 
@@ -70,7 +89,7 @@ async def test_a_slot_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
     await turns.acquire("first")
     leaving, staying = (asyncio.create_task(turns.acquire(user)) for user in "ab")
     await asyncio.sleep(0)
-    turns.release()
+    turns.release("first")
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -83,7 +102,7 @@ async def test_a_too_long_wait_is_an_overload() -> None:
     await turns.acquire("first")
     with pytest.raises(Overloaded):
         await turns.acquire("a")
-    turns.release()
+    turns.release("first")
     assert (turns.held, turns.waiting) == (0, 0)
 
 
@@ -99,7 +118,7 @@ async def test_the_number_of_slots_never_changes() -> None:
             most = max(most, turns.held)
             await asyncio.sleep(chance.random() / 500)
         finally:
-            turns.release()
+            turns.release(user)
 
     people = [asyncio.create_task(live(chance.choice("abcd"))) for _ in range(300)]
     for person in chance.sample(people, 100):

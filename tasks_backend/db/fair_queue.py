@@ -9,14 +9,16 @@ from tasks_backend.errors import Overloaded
 class FairSemaphore:
     """A bounded number of places with fair queuing: waiting users are served in rotation.
 
-    Many requests of one user delay another user's request by one place, not by all of them.
-    `wait` is in seconds.
+    A user may hold no more places than are free, as in `http/limiter.py`. So slow requests of one
+    user hold at most half of the places, and many requests of one user delay another user's request
+    by one place, not by all of them. `wait` is in seconds.
     """
 
     def __init__(self, places: int, *, wait: float) -> None:
         self.places = places
         self.held = 0
         self._wait = wait
+        self._held: dict[str, int] = {}
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
@@ -26,8 +28,8 @@ class FairSemaphore:
 
     async def acquire(self, user: str) -> None:
         """Wait for a place. Raises Overloaded if none becomes free in time."""
-        if self.held < self.places:
-            self.held += 1
+        if user not in self._queues and self._may_acquire(user):
+            self._take(user)
             return
         waiter = asyncio.get_running_loop().create_future()
         self._queues.setdefault(user, deque()).append(waiter)
@@ -36,25 +38,38 @@ class FairSemaphore:
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
-                self.release()  # got the place at the moment of giving up: pass it on
+                self.release(user)  # got the place at the moment of giving up: pass it on
             else:
                 self._remove(user, waiter)
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
             raise
 
-    def release(self) -> None:
-        """Give the place to the next waiting request."""
-        while self._queues:
-            user, queue = next(iter(self._queues.items()))
+    def release(self, user: str) -> None:
+        """Release a place of this user. Waiting requests get the free places."""
+        self.held -= 1
+        self._held[user] -= 1
+        if not self._held[user]:
+            del self._held[user]
+        while self.held < self.places and (user := self._next_user()) is not None:
+            queue = self._queues.pop(user)
             waiter = queue.popleft()
-            del self._queues[user]
             if queue:
                 self._queues[user] = queue  # at the end: other users come first
             if not waiter.done():
+                self._take(user)
                 waiter.set_result(None)
-                return
-        self.held -= 1
+
+    def _may_acquire(self, user: str) -> bool:
+        return self._held.get(user, 0) < self.places - self.held
+
+    def _next_user(self) -> str | None:
+        """Return the first waiting user who may hold one more place."""
+        return next(filter(self._may_acquire, self._queues), None)
+
+    def _take(self, user: str) -> None:
+        self.held += 1
+        self._held[user] = self._held.get(user, 0) + 1
 
     def _remove(self, user: str, waiter: "asyncio.Future[None]") -> None:
         queue = self._queues.get(user)

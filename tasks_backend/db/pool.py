@@ -59,7 +59,8 @@ class Pool:
     ) -> list[Row]:
         """Send one message over a connection of the pool and return its rows.
 
-        If all connections are in use, users (`user`) are served in rotation. `late_parameters`
+        If all connections are in use, users (`user`) are served in rotation; a user may use no more
+        connections than are free. `late_parameters`
         returns the parameters that depend on the time; it is called just before sending, and its
         errors are passed on. Raises DatabaseFailure, or Overloaded if no connection becomes free in
         time.
@@ -74,7 +75,7 @@ class Pool:
                 if not connection.closed:
                     self._idle.append(connection)
         finally:
-            self.semaphore.release()
+            self.semaphore.release(user)
 
     def close(self) -> None:
         """Close the idle connections, not those in use."""
