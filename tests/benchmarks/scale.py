@@ -30,9 +30,12 @@ SETTLED_FOR = 0.2
 
 @dataclass(frozen=True)
 class Planned:
-    """Medians over the messages of an operation, inside PostgreSQL: pages, and milliseconds."""
+    """Medians over the messages of an operation, inside PostgreSQL: pages by its statistics,
+    buffers by EXPLAIN, and milliseconds.
+    """
 
     blocks: float
+    buffers: float
     took: float
     messages: int
 
@@ -57,16 +60,17 @@ class Subject:
         sent = list(messages(operation, self.own[kind.name]))
         for user, statement, values in sent[:USERS]:
             self.messages.plans(statement, user, **values)
-        blocks, took = [], []
+        blocks, buffers, took = [], [], []
         give_up = time.monotonic() + PLANNING_TIME
         for user, statement, values in islice(cycle(sent), PLANNED):
             plans = self.messages.plans(statement, user, **values)
             took.append(sum(plan.planning + plan.execution for plan in plans))
+            buffers.append(sum(plan.buffers for plan in plans))
             blocks.append(self.messages.counts(statement, user, **values).blocks)
             self.messages.cursor.connection.rollback()
             if time.monotonic() > give_up and len(took) >= FEWEST:
                 break
-        return Planned(median(blocks), median(took), len(took))
+        return Planned(median(blocks), median(buffers), median(took), len(took))
 
     def burst(
         self, operation: str, kind: Kind, tokens: Mapping[str, str], postmaster: int, seconds: int

@@ -21,6 +21,14 @@ _ONE: dict[str, tuple[Statement, dict[str, Any]]] = {
     "toggle": (statements.TOGGLE, _ANY),
     "delete": (statements.DELETE, _ANY),
 }
+_COMPLETE = {"completed": False, "new_completed": True}
+_TEXT = ListQuery(q="number 1").pattern
+_SELECTIONS: dict[str, tuple[Statement, dict[str, Any]]] = {
+    "complete all": (bulk_statements.UPDATE_ALL, {**_COMPLETE, "pattern": None}),
+    "complete found": (bulk_statements.UPDATE_ALL, {**_COMPLETE, "pattern": _TEXT}),
+    "delete all": (bulk_statements.DELETE_ALL, {"completed": True, "pattern": None}),
+    "delete found": (bulk_statements.DELETE_ALL, {"completed": True, "pattern": _TEXT}),
+}
 _LISTS: dict[str, dict[str, str]] = {
     "list": {},
     "list, half way": {},
@@ -31,6 +39,7 @@ _LISTS: dict[str, dict[str, str]] = {
     "search and total": {"q": "number", "count": "true"},
 }
 OPERATIONS = ("get", *_LISTS, "toggle", "create", "delete", "complete all")
+PLANNED_OPERATIONS = (*_LISTS, "complete all", "complete found", "delete all", "delete found")
 
 
 Own = Mapping[str, list[Task]]
@@ -46,9 +55,9 @@ def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[st
             statement, values = _ONE[operation]
             for task in tasks:
                 yield user, statement, {**values, "id": task.id}
-        elif operation == "complete all":
-            values = {"completed": False, "new_completed": True, "pattern": None}
-            yield user, bulk_statements.UPDATE_ALL, values
+        elif operation in _SELECTIONS:
+            statement, values = _SELECTIONS[operation]
+            yield user, statement, values
         else:
             query = ListQuery.model_validate(_LISTS[operation])
             after = _half_way(tasks) if operation == "list, half way" else None

@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 
 import psycopg2
@@ -15,7 +16,7 @@ from support.programs import require
 from benchmarks.filling import Filled
 from benchmarks.progress import tell
 from benchmarks.scale import FEWEST, PLANNED, Found, Subject, measure
-from benchmarks.scale_operations import OPERATIONS
+from benchmarks.scale_operations import OPERATIONS, PLANNED_OPERATIONS
 from benchmarks.serving import serving
 from tasks_backend.testing.databases import Cluster
 from tasks_backend.testing.key_server import KeyServer
@@ -37,23 +38,48 @@ HEAD = (
 
 
 @pytest.fixture(scope="module")
+def filled(cluster: Cluster, sizes: list[int]) -> list[Filled]:
+    """The tables, smallest first."""
+    return [Filled(cluster, rows) for rows in sizes]
+
+
+@pytest.fixture(scope="module")
 def subjects(
-    cluster: Cluster,
+    filled: list[Filled],
     key_server: KeyServer,
-    sizes: list[int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Subject]]:
-    """The tables, smallest first, with one service each."""
+    """The tables, with one service each."""
     require("wrk")
     with contextlib.ExitStack() as stack:
         made = []
-        for rows in sizes:
-            filled = Filled(cluster, rows)
+        for one in filled:
             home = tmp_path_factory.mktemp("server")
-            base = stack.enter_context(serving(filled.url, key_server.url, home))
-            connection = stack.enter_context(contextlib.closing(psycopg2.connect(filled.url)))
-            made.append(Subject(filled, base, Messages(connection.cursor()), home))
+            base = stack.enter_context(serving(one.url, key_server.url, home))
+            connection = stack.enter_context(contextlib.closing(psycopg2.connect(one.url)))
+            made.append(Subject(one, base, Messages(connection.cursor()), home))
         yield made
+
+
+def test_buffers_of_lists_and_selections(
+    filled: list[Filled], report: Callable[[str], None], tmp_path: Path
+) -> None:
+    """The service's messages by EXPLAIN (ANALYZE, BUFFERS), for the table of decision 0020."""
+    rows: list[Row] = []
+    for one in filled:
+        with contextlib.closing(psycopg2.connect(one.url)) as connection:
+            subject = Subject(one, "", Messages(connection.cursor()), tmp_path)
+            for operation in PLANNED_OPERATIONS:
+                for kind in one.kinds.values():
+                    planned = subject.planned(operation, kind)
+                    whose = f"{kind.tasks:,}" + (" (older)" if kind.name == "early" else "")
+                    cost = f"{planned.buffers:,.0f}", f"{planned.took:.2f}"
+                    rows.append((operation, f"{one.rows:,}", whose, *cost))
+                    tell(" ".join(rows[-1]))
+                connection.rollback()
+                one.tidy()
+    head = ("message", "in a table of", "a user of", "buffers", "ms")
+    report(f"\n## Lists and selections\n\n{table(head, rows)}")
 
 
 def test_cost_by_size_of_the_table(
