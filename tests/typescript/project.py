@@ -16,6 +16,12 @@ NEXT = Path(__file__).parent / "next"
 BETTER_AUTH = ROOT / "tests/better_auth"
 DOCUMENT = ROOT / "docs/clients.md"
 CLIENT = "lib/tasks-api.ts"
+PAYLOAD = "definePayload: () => ({})"
+EXPIRED_FOR_SLEEPER = (
+    "definePayload: ({ user }) =>"
+    ' (user.name === "Sleeper" ? { exp: Math.floor(Date.now() / 1000) - 60 } : {})'
+)
+"""The tokens of a user of this name have expired when they are issued."""
 QUIET = {"NEXT_TELEMETRY_DISABLED": "1", "CI": "true"}
 
 
@@ -58,7 +64,9 @@ def lay_out(directory: Path) -> Project:
     auth = (shown / "auth.mjs").read_text()
     often = "  rateLimit: { enabled: false },\n  plugins:"  # the tests sign in often
     assert "  plugins:" in auth
-    (directory / "lib/auth.ts").write_text(auth.replace("  plugins:", often))
+    assert PAYLOAD in auth
+    auth = auth.replace("  plugins:", often).replace(PAYLOAD, EXPIRED_FOR_SLEEPER)
+    (directory / "lib/auth.ts").write_text(auth)
     route = directory / "app/api/auth/[...all]/route.ts"
     route.parent.mkdir(parents=True)
     route.write_text((shown / "route.mjs").read_text().replace("./auth.mjs", "@/lib/auth"))

@@ -37,10 +37,13 @@ const tabs = globalThis.window && new BroadcastChannel("tasks");
 if (tabs) {
   tabs.onmessage = forgetToken;
   window.addEventListener("pageshow", ({ persisted }) => persisted && forgetToken()); // it was asleep
-  let user;
-  authClient.useSession.listen(({ data }) => {
-    if (data?.user.id !== user) sessionChanged(); // by a redirect, say
-    user = data?.user.id;
+  let signedIn; // null: nobody; undefined: this page does not know yet
+  authClient.useSession.listen(({ data, isPending }) => {
+    if (isPending) return;
+    const user = data?.user.id ?? null;
+    if (signedIn === undefined) tabs.postMessage("session"); // a redirect may have signed in
+    else if (user !== signedIn) sessionChanged();
+    signedIn = user;
   });
 }
 

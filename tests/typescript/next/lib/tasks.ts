@@ -23,6 +23,8 @@ export function tasksOf(user: string): TasksClient {
 
 export class SessionEnded extends Error {}
 
+type Session = { data: { user: { id: string } } | null; isPending: boolean };
+
 let token: string | undefined;
 let session = 0; // counts the changes of the session, in all tabs
 
@@ -40,10 +42,13 @@ const tabs = typeof window === "undefined" ? undefined : new BroadcastChannel("t
 if (tabs) {
   tabs.onmessage = forgetToken;
   window.addEventListener("pageshow", ({ persisted }) => persisted && forgetToken()); // it was asleep
-  let known: string | undefined;
-  authClient.$store.atoms.session?.listen(({ data }: { data: { user: { id: string } } | null }) => {
-    if (data?.user.id !== known) sessionChanged(); // by a redirect, say
-    known = data?.user.id;
+  let known: string | null | undefined; // null: nobody; undefined: this page does not know yet
+  authClient.$store.atoms.session?.listen(({ data, isPending }: Session) => {
+    if (isPending) return;
+    const user = data?.user.id ?? null;
+    if (known === undefined) tabs.postMessage("session"); // a redirect may have signed in
+    else if (user !== known) sessionChanged();
+    known = user;
   });
 }
 
