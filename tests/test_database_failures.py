@@ -30,7 +30,7 @@ def user(proxy: PostgresProxy, settings: Settings, signer: Signer) -> Iterator[U
         "request_timeout": 2.0,
         "statement_timeout": 1.0,
         "connect_timeout": 1.0,
-        "pool_size": 2,
+        "pool_size": 4,  # of which one user has two
         "pool_timeout": 0.2,
     }
     headers = {"Authorization": f"Bearer {signer.token(sub)}"}
@@ -155,10 +155,10 @@ def test_an_interrupted_write_is_retried_only_with_a_key(
 
 
 @pytest.mark.proves("FR-012")
-def test_requests_beyond_the_pool_are_refused_at_once(
+def test_requests_beyond_a_users_share_of_the_pool_are_refused_at_once(
     user: User, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two statements use the whole pool; a third request is refused with Retry-After, and counted."""
+    """Two statements use the user's share; a third is refused with Retry-After, and counted."""
     task = user.create()
     path = f"{TASKS}/{task['id']}"
     other = psycopg2.connect(database)

@@ -31,7 +31,7 @@ def pool_of(url: str, *, size: int = 2) -> Pool:
 
 async def test_the_last_connection_in_is_the_first_out(proxy: PostgresProxy) -> None:
     pool = pool_of(proxy.url)
-    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    await asyncio.gather(*(pool.fetch(ME, {}, user=user) for user in "ab"))
     pids = {(await pool.fetch(ME, {}))[0][0] for _ in range(5)}
     assert (len(pids), proxy.connections) == (1, 2)
     pool.close()
@@ -166,7 +166,7 @@ async def test_a_connection_is_kept_between_messages(proxy: PostgresProxy) -> No
     """The loop may report a socket readable once more after everything was read."""
     pool = pool_of(proxy.url)
     for _ in range(20):
-        await asyncio.gather(*(pool.fetch(ME, {}) for _ in range(2)))
+        await asyncio.gather(*(pool.fetch(ME, {}, user=user) for user in "ab"))
     assert proxy.connections == 2
     pool.close()
 
@@ -178,7 +178,7 @@ async def test_a_saturated_pool_is_said_once_and_its_end_too(
     monkeypatch.setattr(counted_warning, "INTERVAL", 0.2)
     monkeypatch.setattr(counted_warning, "REPEAT", 0.3)
     pool = pool_of(proxy.url)
-    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    await asyncio.gather(*(pool.fetch(ME, {}, user=user) for user in "ab"))
     proxy.freeze()
     answers = asyncio.gather(
         *(pool.fetch(ME, {}, user=str(number)) for number in range(12)), return_exceptions=True
@@ -205,7 +205,7 @@ async def test_a_wait_that_ends_in_time_but_was_long_is_said(
     await pool.fetch(ME, {})
     proxy.freeze()
     asyncio.get_running_loop().call_later(0.3, proxy.thaw)
-    await asyncio.gather(pool.fetch(ME, {}), pool.fetch(ME, {}))
+    await asyncio.gather(*(pool.fetch(ME, {}, user=user) for user in "ab"))
     await soon(lambda: bool(caplog.messages))
     assert caplog.messages[0].startswith("1 requests waited long for a database connection")
     pool.close()

@@ -51,13 +51,13 @@ class FairSemaphore:
         self._held[user] -= 1
         if not self._held[user]:
             del self._held[user]
-        while self.held < self.places and (user := self._next_user()) is not None:
-            queue = self._queues.pop(user)
+        while self.held < self.places and (next_user := self._next_user()) is not None:
+            queue = self._queues.pop(next_user)
             waiter = queue.popleft()
             if queue:
-                self._queues[user] = queue  # at the end: other users come first
+                self._queues[next_user] = queue  # at the end: other users come first
             if not waiter.done():
-                self._take(user)
+                self._take(next_user)
                 waiter.set_result(None)
 
     def _may_acquire(self, user: str) -> bool:

@@ -103,9 +103,11 @@ class ListQuery(_Selection):
 
 
 def require_unique_parameters(request: Request) -> None:
-    """Raise ValidationFailed for a parameter that is given twice."""
-    if len(request.query_params.multi_items()) != len(request.query_params):
-        raise ValidationFailed([field_error("query", "", "repeated")])
+    """Raise ValidationFailed for each parameter that is given twice. Unknown ones are refused before."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) != len(request.query_params):
+        repeated = (name for name in request.query_params if names.count(name) > 1)
+        raise ValidationFailed([field_error("query", name, "repeated") for name in repeated])
 
 
 def _text(value: Any) -> str:
