@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-seconds", type=int, default=2, help="for each burst: 2")
     group.addoption("--bench-rounds", type=int, help="bursts of each kind: 3; with --against, 15")
     group.addoption("--against", help="a revision: only compare the service with it")
+    group.addoption("--against-python", default=sys.executable, help="that revision's Python")
     group.addoption("--bench-peers", default="all", help="which peers and limits, by commas: all")
     group.addoption("--bench-delays", default="0,5", help="to the database, in ms: 0,5")
     group.addoption("--bench-requests", type=int, default=10_000, help="for memory: 10000")

@@ -43,9 +43,14 @@ def checked_out(revision: str, directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def serving(
-    source: Path, cluster: Cluster, key_set: str, tokens: Mapping[str, str], home: Path
+    source: Path,
+    cluster: Cluster,
+    key_set: str,
+    tokens: Mapping[str, str],
+    home: Path,
+    python: str = sys.executable,
 ) -> Iterator[Revision]:
-    """Run the service from its source until the block ends, in this Python with its packages.
+    """Run the service from its source until the block ends, in a Python with its packages.
 
     The revision migrates its database itself, so the two may have different schemas.
     """
@@ -53,7 +58,7 @@ def serving(
     _, database = cluster.database(cluster.login(NEON_OWNER))
     port = free_port()
     variables = {**environment(database, key_set), "PYTHONPATH": str(source)}
-    command = (sys.executable, "-m", "tasks_backend")
+    command = (python, "-m", "tasks_backend")
     path = {"PATH": os.environ["PATH"], "HOME": str(home)}
     output(*command, "migrate", directory=home, environment={**path, **variables})
     data = Data(cluster, database)

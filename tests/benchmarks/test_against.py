@@ -1,6 +1,7 @@
 """The service's CPU beside that of another revision: `nox -s bench -- --against REV`."""
 
 import contextlib
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -36,14 +37,14 @@ def test_cost_against_another_revision(
     revision: str = pytestconfig.getoption("against")
     rounds: int = pytestconfig.getoption("bench_rounds")
     with contextlib.ExitStack() as stack:
+        source = stack.enter_context(checked_out(revision, tmp_path / "source"))
         before, now = (
-            stack.enter_context(serving(source, cluster, key_server.url, tokens, home))
-            for source, home in (
-                (
-                    stack.enter_context(checked_out(revision, tmp_path / "source")),
-                    tmp_path / "before",
-                ),
-                (ROOT, tmp_path / "now"),
+            stack.enter_context(
+                serving(each, cluster, key_server.url, tokens, tmp_path / name, python)
+            )
+            for each, name, python in (
+                (source, "before", pytestconfig.getoption("against_python")),
+                (ROOT, "now", sys.executable),
             )
         )
         taken = _measure(before, now, rounds, pytestconfig.getoption("bench_seconds"))
