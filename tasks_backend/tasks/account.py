@@ -24,9 +24,8 @@ from tasks_backend.tasks.account_statements import (
     PLUGIN_TABLES,
     user_rows,
 )
-from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.list_statements import PAGES, Page, listed_task
 from tasks_backend.tasks.move_statements import MOVE
-from tasks_backend.tasks.statements import FIELDS
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
@@ -115,8 +114,7 @@ async def export(
         after, separator, written = _LOWEST_ID, b"\n", 0
         while page := await account.run(_NEXT_PAGE, after=after, completed=None, limit=PAGE):
             for row in page:
-                task = dict(zip(FIELDS, row, strict=False))  # the version is not shown
-                out.write(separator + orjson.dumps(task, option=orjson.OPT_UTC_Z))
+                out.write(separator + orjson.dumps(listed_task(row)))
                 separator = b",\n"
             after, written = page[-1][0], written + len(page)
             progress(written)

@@ -1,5 +1,6 @@
 """The SQL of lists: pages and totals of the caller's tasks that a query selects."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ LISTED = tuple(
 rows (decision 0013).
 """
 _TIMES_AS_ISO = {"DateStyle": "ISO"}
-"""The form that `rfc3339` reads, whatever a pooler left in the session."""
+"""The form that `listed_task` reads, whatever a pooler left in the session."""
 
 _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
@@ -76,8 +77,22 @@ def _page(kind: Page) -> Statement:
     return statement(page, idempotent=True, settings={**_TIMES_AS_ISO, **plan})
 
 
-def rfc3339(time: str) -> str:
-    """Return a time of a list's row as RFC 3339 in UTC, with microseconds unless they are 0."""
+def listed_task(row: Sequence[Any]) -> dict[str, Any]:
+    """Return a task as JSON shows it, from a page's row."""
+    id_, user_id, title, description, completed, created_at, updated_at, *_ = row
+    return {
+        "id": id_,
+        "user_id": user_id,
+        "title": title,
+        "description": description,
+        "completed": completed,
+        "created_at": _rfc3339(created_at),
+        "updated_at": _rfc3339(updated_at),
+    }
+
+
+def _rfc3339(time: str) -> str:
+    """Return PostgreSQL's text of a time as RFC 3339 in UTC, with microseconds unless they are 0."""
     clock = time[11:-3]  # without the offset +00
     if len(clock) not in {8, 15}:  # PostgreSQL omits zeros at the end
         clock = clock.ljust(15, "0")

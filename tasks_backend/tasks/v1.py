@@ -38,7 +38,7 @@ from tasks_backend.tasks.idempotent_statements import (
     IdempotentWrite,
 )
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.list_statements import PAGES, Page, rfc3339
+from tasks_backend.tasks.list_statements import PAGES, Page, listed_task
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace, TasksChange
 from tasks_backend.tasks.ownership import TaskId, require_task
 from tasks_backend.tasks.queries import BulkQuery, ListQuery, require_unique_parameters
@@ -104,7 +104,7 @@ async def list_tasks(
         limit=query.limit + 1,  # one more than requested shows whether there is a next page
     )
     total = rows[0][-1] if query.count else None
-    tasks = [_listed(row) for row in rows[: query.limit] if row[0] is not None]
+    tasks = [listed_task(row) for row in rows[: query.limit] if row[0] is not None]
     cursor, headers = None, {}
     if len(rows) > query.limit:
         cursor = encode_cursor(tasks[-1]["id"], query.scope)
@@ -290,19 +290,6 @@ def _one(
 
 def _task(row: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(statements.FIELDS, row, strict=False))  # the version is not shown
-
-
-def _listed(row: Sequence[Any]) -> dict[str, Any]:
-    id_, user_id, title, description, completed, created_at, updated_at, *_ = row
-    return {
-        "id": id_,
-        "user_id": user_id,
-        "title": title,
-        "description": description,
-        "completed": completed,
-        "created_at": rfc3339(created_at),
-        "updated_at": rfc3339(updated_at),
-    }
 
 
 def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
