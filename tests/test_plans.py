@@ -16,10 +16,10 @@ from tasks_backend.db import migrations
 from tasks_backend.db.statements import statement
 from tasks_backend.tasks import account_statements, statements
 from tasks_backend.tasks.list_statements import PAGES as LISTS
-from tasks_backend.tasks.list_statements import Page
+from tasks_backend.tasks.list_statements import PageForm
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
-_PAGE: Any = LISTS[Page("desc")].constructs[0]
+_PAGE: Any = LISTS[PageForm("desc")].constructs[0]
 _BY_TITLE = _PAGE.order_by(None).order_by(func.lower(statements.task.title))
 _AS_TEXT = cast(statements.task.id, Text) == cast(statements.TASK_ID, Text)
 _MINE = statements.task.user_id == statements.USER_ID

@@ -19,7 +19,7 @@ from tasks_backend.db.pool import Pool
 from tasks_backend.db.statements import Statement, statement
 from tasks_backend.http.caller import Caller
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.list_statements import PAGES, PageForm
 from tasks_backend.tasks.statements import CREATE, GET, TASK_OWNERSHIP
 from tasks_backend.testing.databases import NEON_OWNER, PLAIN_OWNER, SUPERUSER, Cluster
 
@@ -194,8 +194,11 @@ async def try_service(url: str) -> None:
         task = {"id": str(new_id()), "title": "new", "description": None, "completed": False}
         await run("alice", CREATE, **task)
         page = {"completed": None, "limit": 10}
-        assert [row[2] for row in await run("alice", PAGES[Page("asc")], **page)] == ["old", "new"]
-        assert await run("bob", PAGES[Page("asc")], **page) == []
+        assert [row[2] for row in await run("alice", PAGES[PageForm("asc")], **page)] == [
+            "old",
+            "new",
+        ]
+        assert await run("bob", PAGES[PageForm("asc")], **page) == []
         assert await run("bob", GET, id=str(OLD_TASK)) == []
         assert await run("bob", TASK_OWNERSHIP, id=str(OLD_TASK)) == [(None, True)]
         await run("alice", WRITE_NOTE)

@@ -92,7 +92,7 @@ class Pool:
         except Overloaded:
             self._count_long_wait(loop.time() - started)
             if record := get_record():
-                record.counted = True
+                record.in_counted_warning = True
             raise
         finally:
             waited = loop.time() - started

@@ -28,7 +28,7 @@ def write(record: RequestRecord, *, duration: float, user: str | None) -> None:
     Its only client texts are the method and a valid request id: no token, no claim, no body, path or parameter.
     """
     level = logging.INFO if (record.status or 0) < 500 else logging.WARNING  # noqa: PLR2004 - RFC 9110
-    if record.counted or not logger.isEnabledFor(level):
+    if record.in_counted_warning or not logger.isEnabledFor(level):
         return
     database = sum(call.duration for call in record.database_calls)
     line = {

@@ -86,7 +86,7 @@ class ConcurrencyLimiter:
         if not self.has_place(sender):
             self.count_refusal()
             if (record := request_record.get_record()) is not None:
-                record.counted = True
+                record.in_counted_warning = True
             raise Overloaded
 
     def acquire(self, *senders: Hashable) -> "Place":

@@ -40,8 +40,8 @@ class RequestRecord:
     """The problem's code, if the request failed."""
     reason: str | None = None
     """Why a token was refused, in a fixed word."""
-    counted: bool = False
-    """Whether a counted warning includes the failure, which then gets no line of its own."""
+    in_counted_warning: bool = False
+    """Whether a CountedWarning includes the failure, which then gets no line of its own."""
     waited: float = 0.0
     """How long it waited for a database connection."""
     database_calls: list[DatabaseCall] = field(default_factory=list)

@@ -24,14 +24,14 @@ from tasks_backend.tasks.account_statements import (
     PLUGIN_TABLES,
     user_rows,
 )
-from tasks_backend.tasks.list_statements import PAGES, Page, listed_task
+from tasks_backend.tasks.list_statements import PAGES, PageForm, listed_task
 from tasks_backend.tasks.move_statements import MOVE
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 60.0  # seconds, for each message
 MOVE_TIMEOUT = 600.0  # seconds; all tasks in one message
 PAGE = 1000  # tasks; about 10 MB at 10,000 characters each
-_NEXT_PAGE = PAGES[Page("asc", after=True)]
+_NEXT_PAGE = PAGES[PageForm("asc", after=True)]
 _LOWEST_ID = str(uuid.UUID(int=0))
 
 

@@ -41,8 +41,8 @@ _is_own = task.user_id == USER_ID
 _is_as_completed = or_(cast(COMPLETED, Boolean).is_(None), task.completed == COMPLETED)
 
 
-class Page(NamedTuple):
-    """What a page's statement does beside reading tasks in one order."""
+class PageForm(NamedTuple):
+    """The form of a list's statement: what it does beside reading tasks in one order."""
 
     order: str
     after: bool = False
@@ -62,7 +62,7 @@ def _in_order(order: str, id_: Any) -> Any:
     return id_.desc().nulls_last() if order == "desc" else id_.asc().nulls_first()
 
 
-def _page(kind: Page) -> Statement:
+def _page(kind: PageForm) -> Statement:
     selected = [_is_own, _is_as_completed, *([contains_text] if kind.text else [])]
     page: Any = select(*LISTED).where(*selected)
     if kind.after:
@@ -101,5 +101,5 @@ def _rfc3339(time: str) -> str:
 
 _BOTH = (False, True)
 PAGES = {
-    kind: _page(kind) for kind in map(Page._make, product(("desc", "asc"), _BOTH, _BOTH, _BOTH))
+    kind: _page(kind) for kind in map(PageForm._make, product(("desc", "asc"), _BOTH, _BOTH, _BOTH))
 }

@@ -38,7 +38,7 @@ from tasks_backend.tasks.idempotent_statements import (
     IdempotentWrite,
 )
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.list_statements import PAGES, Page, listed_task
+from tasks_backend.tasks.list_statements import PAGES, PageForm, listed_task
 from tasks_backend.tasks.models import TaskCreate, TaskPatch, TaskReplace, TasksChange
 from tasks_backend.tasks.ownership import TaskId, require_task
 from tasks_backend.tasks.queries import BulkQuery, ListQuery, require_unique_parameters
@@ -95,7 +95,7 @@ async def list_tasks(
     """Return a page of the caller's own tasks (FR-004, FR-013, FR-014)."""
     require_unique_parameters(request)
     after = None if query.cursor is None else str(decode_cursor(query.cursor, query.scope))
-    page = Page(query.order, after is not None, query.q is not None, query.count)
+    page = PageForm(query.order, after is not None, query.q is not None, query.count)
     rows = await own.run(
         PAGES[page],
         after=after,

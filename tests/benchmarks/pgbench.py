@@ -25,7 +25,7 @@ from benchmarks.servers import Server
 from benchmarks.usage import Usage
 from tasks_backend.db.statements import CALLER, ROLE, ROLE_OF_LOGIN, STATEMENT_TIMEOUT, Statement
 from tasks_backend.tasks import statements
-from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.list_statements import PAGES, PageForm
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # no user is logged in
@@ -38,7 +38,7 @@ _ANY_VERSION = {"any_version": True, "versions": []}
 _MESSAGES: dict[str, tuple[Statement, dict[str, Any]]] = {
     "create": (statements.CREATE, {"completed": False, **NEW, "id": AsIs("uuidv7()")}),
     "get": (statements.GET, {}),
-    "list": (PAGES[Page("desc")], {"completed": None, "limit": 51}),
+    "list": (PAGES[PageForm("desc")], {"completed": None, "limit": 51}),
     "patch": (
         statements.UPDATE,
         {

@@ -12,7 +12,7 @@ from tasks_backend.db.statements import Statement
 from tasks_backend.http import pagination
 from tasks_backend.tasks import bulk_statements, statements
 from tasks_backend.tasks.ids import new_id
-from tasks_backend.tasks.list_statements import PAGES, Page
+from tasks_backend.tasks.list_statements import PAGES, PageForm
 from tasks_backend.tasks.queries import ListQuery
 
 _ANY = {"any_version": True, "versions": []}
@@ -61,7 +61,7 @@ def messages(operation: str, own: Own) -> Iterator[tuple[str, Statement, dict[st
         else:
             query = ListQuery.model_validate(_LISTS[operation])
             after = _half_way(tasks) if operation == "list, half way" else None
-            page = Page("desc", after is not None, query.q is not None, query.count)
+            page = PageForm("desc", after is not None, query.q is not None, query.count)
             values = {"completed": query.completed, "pattern": query.pattern, "limit": 51}
             yield user, PAGES[page], {**values, "after": after}
 

@@ -102,7 +102,7 @@ def page(
         pattern = None if text is None else f"%{text}%"
         return {"after": start, "completed": completed, "pattern": pattern, "limit": limit}
 
-    kind = list_statements.Page(order, after is not None, text is not None, total)
+    kind = list_statements.PageForm(order, after is not None, text is not None, total)
     return Message(
         list_statements.PAGES[kind], values, frozenset({"ix_tasks_list"}), blocks, total * LIMIT
     )
