@@ -3,6 +3,7 @@
 `uvx nox -s dev` and `uvx nox -s tests` need only uv; with Python and pip alone, see the README.
 """
 
+import json
 import os
 import re
 import shutil
@@ -240,10 +241,32 @@ def postman(session: nox.Session) -> None:
 
 @nox.session(name="better-auth")
 def better_auth(session: nox.Session) -> None:
-    """Test with a real Better Auth server: sign-up, tokens, rotation, deletion (needs Node.js)."""
+    """Test with a real Better Auth server (needs Node.js; --better-auth VERSION; --versions and --options renew docs/auth.md)."""
     require(session, "npm")
     install(session)
-    session.run("pytest", "tests/better_auth", "-s", *session.posargs)
+    command = ["pytest", "tests/better_auth", "-s"]
+    if "--options" in session.posargs:
+        session.run("pytest", "tests/better_auth/measure_options.py", "-n", "4")
+    elif "--versions" in session.posargs:
+        for version in _versions_of_better_auth(session):
+            session.run(*command, "--write-version", f"--better-auth={version}")
+    else:
+        session.run(*command, *session.posargs)
+
+
+def _versions_of_better_auth(session: nox.Session) -> list[str]:
+    """Return the oldest supported version, and the newest of each minor version since."""
+    known = session.run(
+        "npm", "view", "better-auth", "versions", "--json", external=True, silent=True
+    )
+    oldest = (1, 6, 14)
+    numbers = [
+        tuple(int(number) for number in version.split("."))
+        for version in json.loads(str(known))
+        if re.fullmatch(r"[\d.]+", version)  # no pre-release
+    ]
+    newest = {each[:2]: each for each in sorted(numbers) if each >= oldest}
+    return [".".join(map(str, each)) for each in sorted({oldest, *newest.values()})]
 
 
 @nox.session

@@ -1,23 +1,32 @@
 """A real Better Auth and the real service on one database. With -s, the steps are printed."""
 
 import secrets
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from psycopg2.extensions import parse_dsn
-from support.programs import require
+from support.programs import output, require
 
+from better_auth.documented import add_version, write_options
 from better_auth.log import Say, tell
+from better_auth.measuring import Measured
 from better_auth.people import People
 from better_auth.programs import Deployment, free_port, npm_install
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
 
 NPM_TIMEOUT = 300  # seconds
+VERSIONS = pytest.StashKey[Mapping[str, str]]()
 TEST_TIMEOUT = NPM_TIMEOUT + 120  # the first test waits for the installation
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--better-auth", metavar="VERSION", help="in the place of package.json's")
+    parser.addoption(
+        "--write-version", action="store_true", help="add it to docs/auth.md if all tests pass"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,16 +35,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TEST_TIMEOUT))
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or exitstatus != pytest.ExitCode.OK:  # pytest-xdist's processes have none
+        return
+    outcomes = reporter.stats
+    properties = [dict(report.user_properties) for report in outcomes.get("passed", [])]
+    if measured := [Measured(**each["measured"]) for each in properties if "measured" in each]:
+        write_options(measured)
+    if session.config.getoption("write_version"):
+        skipped = [report.longrepr[2] for report in outcomes.get("skipped", [])]
+        add_version(session.config.stash[VERSIONS], len(outcomes["passed"]), skipped)
+
+
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the Node programs and their packages."""
     require("node", "npm")
     directory = tmp_path_factory.mktemp("node")
     started = time.monotonic()
-    npm_install(directory, Path(__file__).parent, timeout=NPM_TIMEOUT)
-    version = subprocess.check_output(["node", "--version"], text=True, timeout=30).strip()
-    tell(f"\nNode.js {version}; npm install: {time.monotonic() - started:.1f} s")
+    wanted = pytestconfig.getoption("better_auth")
+    versions = npm_install(directory, Path(__file__).parent, wanted, timeout=NPM_TIMEOUT)
+    versions["node"] = output("node", "--version").strip().removeprefix("v")
+    pytestconfig.stash[VERSIONS] = versions
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items())
+    tell(f"\n{shown}; npm install: {time.monotonic() - started:.1f} s")
     return directory
+
+
+@pytest.fixture(scope="session")
+def version(pytestconfig: pytest.Config, node: Path) -> tuple[int, ...]:
+    """Better Auth's."""
+    return tuple(int(number) for number in pytestconfig.stash[VERSIONS]["better-auth"].split("."))
 
 
 @pytest.fixture(scope="session")

@@ -65,10 +65,13 @@ class Deployment:
         return f"http://127.0.0.1:{self.api_port}"
 
     @contextlib.contextmanager
-    def better_auth(self, variant: str = "", path: str = "") -> Iterator[AuthServer]:
-        """Run Better Auth with the documented configuration or a variant, at a base URL's path."""
+    def better_auth(
+        self, variant: str = "", path: str = "", options: str = ""
+    ) -> Iterator[AuthServer]:
+        """Run Better Auth as documented, with a variant or other options, at a base URL's path."""
         url = self.auth_origin + path
-        environment = self.auth_environment | {"BETTER_AUTH_URL": url, "VARIANT": variant}
+        changed = {"BETTER_AUTH_URL": url, "VARIANT": variant, "OPTIONS": options}
+        environment = self.auth_environment | changed
         mount = url.rstrip("/") if path.strip("/") else f"{self.auth_origin}/api/auth"
         with self.running(
             "better-auth", ["node", "driver/server.mjs"], environment, f"{mount}/ok"
@@ -138,15 +141,31 @@ class Deployment:
             raise
 
 
-def npm_install(directory: Path, sources: Path, *, timeout: float) -> None:
-    """Copy the Node programs to a directory and install their packages there."""
+def npm_install(
+    directory: Path, sources: Path, version: str | None, *, timeout: float
+) -> dict[str, str]:
+    """Copy the Node programs to a directory, install their packages there and return the versions.
+
+    `version` is Better Auth's. Its plugins have other releases: the newest ones until then are used.
+    """
     for name in ("app", "driver"):
         shutil.copytree(sources / name, directory / name)
-    shutil.copy(sources / "package.json", directory)
+    packages = json.loads((sources / "package.json").read_text())
+    if version is not None:
+        until_then = f"{version.rpartition('.')[0]}.0 - {version}"
+        plugins = [name for name in packages["dependencies"] if name.startswith("@better-auth/")]
+        packages["dependencies"] |= dict.fromkeys(plugins, until_then) | {"better-auth": version}
+    (directory / "package.json").write_text(json.dumps(packages))
     less = ["--omit=peer", "--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit"]
     less.append("--legacy-peer-deps")  # the OAuth provider requires the newest versions
     command = ["npm", "install", "--prefer-offline", "--no-fund", "--loglevel=error", *less]
     output(*command, directory=directory, timeout=timeout)
+    return {
+        name: json.loads((directory / "node_modules" / name / "package.json").read_text())[
+            "version"
+        ]
+        for name in packages["dependencies"]
+    }
 
 
 def free_port() -> int:

@@ -86,13 +86,13 @@ def test_an_invalid_token_is_refused(deployment: Deployment, people: People, say
         cookies = dict(alice.browser.cookies)
         assert cookies["better-auth.session_token"].startswith(alice.session_token)
         cached = cookies["better-auth.session_data"]
-        assert header(cached)["kid"] in auth.key_ids()
-        assert claims(cached)["sub"] == alice.id
+        signed = header(cached)
+        own_secret = signed["alg"] == "HS256"  # in 1.6
+        assert own_secret or signed["kid"] in auth.key_ids()
+        assert alice.id in str(claims(cached))
         client.headers["Authorization"] = f"Bearer {cached}"
         problem(client.get(TASKS), 401, "invalid_token")
-        say(
-            "the session cookie's JWT, signed by the same key, as a bearer token: 401 invalid_token"
-        )
+        say(f"the session cookie's JWT, alg {signed['alg']}, as a bearer token: 401 invalid_token")
 
         client.headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in cookies.items())
         del client.headers["Authorization"]

@@ -12,6 +12,7 @@ from tasks_backend.testing.service import problem
 
 TASKS = "/api/v1/tasks"
 MAX_TOKEN = 8 * 1024
+FINAL_SLASH = (1, 6, 34)  # the first tested version that takes it
 
 
 @pytest.mark.proves("FR-008")
@@ -32,8 +33,10 @@ def test_only_the_base_url_is_needed_for(
 
 @pytest.mark.parametrize("path", ["/", "/api/auth", "/identity/v1/"])
 def test_only_the_base_url_is_needed_for_a_base_url_with_the_path(
-    deployment: Deployment, people: People, say: Say, path: str
+    deployment: Deployment, people: People, say: Say, path: str, version: tuple[int, ...]
 ) -> None:
+    if path == "/identity/v1/" and version < FINAL_SLASH:
+        pytest.skip("a base URL with a path and a final slash: Better Auth answers 404")
     with (
         deployment.better_auth(path=path) as auth,
         deployment.tasks_backend(BETTER_AUTH_URL=auth.url) as api,
@@ -77,7 +80,6 @@ def test_an_email_address_as_subject_is_the_user_id(
 def test_a_long_name_can_make_a_token_too_large(
     deployment: Deployment, people: People, say: Say
 ) -> None:
-    long = "x" * 20_000
     with deployment.tasks_backend(BETTER_AUTH_URL=deployment.auth_origin) as api:
         with deployment.better_auth("defaults") as auth:
             short = people.sign_up(auth, "x" * 100)
@@ -90,10 +92,7 @@ def test_a_long_name_can_make_a_token_too_large(
                 say(
                     f"jwt() as it comes, a name of {100 + extra} letters: {len(token)} bytes, {status}"
                 )
-            person = people.sign_up(auth, long)
-            token = person.token()
-            problem(person.at(api, token).client.get(TASKS), 401, "invalid_token")
-            say(f"jwt() as it comes, a name of {len(long)} letters: {len(token)} bytes, 401")
+            problem(answer, 401, "invalid_token")
         with deployment.better_auth() as auth:
             token = person.token()
             assert person.at(api, token).create()["user_id"] == person.id
@@ -113,8 +112,10 @@ def test_tokens_for_oauth_clients_are_refused(deployment: Deployment, say: Say) 
                 problem(_get_tasks(api, issued[name]), 401, "invalid_token")
                 found = deployment.doctor(issued[name], **ours)
                 assert found["token.verdict"].endswith("401 invalid_token.")
-                assert "at+jwt, an access token" in found["token.type"]
-                assert "azp, client_id, scope" in found["token.purpose"]
+                if header(issued[name]).get("typ"):  # from 1.7 on
+                    assert "at+jwt, an access token" in found["token.type"]
+                assert "azp, " in found["token.purpose"]
+                assert "scope" in found["token.purpose"]
                 say(f"{name} token, with our audience: 401, and doctor says why")
             for name in ("own", "shown"):
                 assert _get_tasks(api, issued[name]).status_code == 200
@@ -124,7 +125,8 @@ def test_tokens_for_oauth_clients_are_refused(deployment: Deployment, say: Say) 
         with deployment.tasks_backend(**for_client) as api:
             problem(_get_tasks(api, identity), 401, "invalid_token")
             found = deployment.doctor(identity, **for_client)
-            assert "acr, at_hash, auth_time" in found["token.purpose"]
+            for name in ("acr", "auth_time"):
+                assert name in found["token.purpose"]
             say("ID token, JWT_AUDIENCE the client's id: 401, and doctor says why")
 
 

@@ -72,11 +72,14 @@ def test_a_guests_tasks_become_those_of_the_user_who_signs_up(
         assert user.id != guest.id
         assert deployment.rows(ACCOUNTS) == [(user.id,)]
         say("a guest signs up: Better Auth deletes the guest, and the hook runs")
-        assert user.at(api).client.get(TASKS).json()["items"] == [{**task, "user_id": user.id}]
-        assert deployment.rows(USERS) == [(user.id,)]
-        say(
-            "the task has the same id and times, and is the new user's; nothing of the guest is left"
-        )
+        late, moved = user.at(api).client.get(TASKS).json()["items"]
+        assert moved == {**task, "user_id": user.id}
+        say("the task has the same id and times, and is the new user's")
+        assert (late["title"], late["user_id"]) == ("Late", user.id)
+        say("so is the one that the guest created between the move and the deletion")
+        assert deployment.run(*SWEEP, "--yes").split() == [guest.id]
+        assert deployment.rows(OWNERS) == deployment.rows(USERS) == [(user.id,)]
+        say("the sweep removes the guest, who has no tasks")
 
 
 def test_an_impersonated_user_is_refused(deployment: Deployment, people: People, say: Say) -> None:

@@ -4,20 +4,25 @@ import { promisify } from "node:util";
 import { anonymous } from "better-auth/plugins";
 
 const run = promisify(execFile);
-const unmoved = new Set(); // guests whose tasks must not be purged
+const links = new Map(); // guests who signed up, and as whom
 
 async function moveTasks({ anonymousUser, newUser }) {
   const [guest, user] = [anonymousUser.user.id, newUser.user.id];
+  links.set(guest, { anonymousUser, newUser });
   try {
     await run("tasks-backend", ["move-user", "--yes", "--", guest, user]); // with the same DATABASE_URL
   } catch (error) {
-    unmoved.add(guest);
-    console.error(`The tasks of the guest ${guest} are still theirs; move them to ${user}`, error);
+    console.error(`The guest ${guest} still has tasks; move them to ${user}`, error);
   }
 }
 
 async function purgeTasks({ id }) {
-  if (unmoved.delete(id)) return;
+  const link = links.get(id);
+  if (link) {
+    await moveTasks(link); // again: the guest may have created tasks since
+    links.delete(id);
+    return; // the sweep purges the guest
+  }
   try {
     await run("tasks-backend", ["purge-user", "--yes", "--", id]);
   } catch (error) {

@@ -21,6 +21,7 @@ const options = {
       consentPage: "/consent",
       scopes: ["openid", "tasks"],
       resources: [origin], // so that a client may ask for our audience
+      validAudiences: [origin], // the same in 1.6
       clientPrivileges: () => true,
       resourcePrivileges: () => true,
     }),
@@ -48,7 +49,7 @@ const client = await auth.api.adminCreateOAuthClient({
     skip_consent: true,
   },
 });
-await auth.api.adminLinkClientResource({
+await auth.api.adminLinkClientResource?.({
   headers,
   params: { identifier: encodeURIComponent(origin), client_id: client.client_id },
 });

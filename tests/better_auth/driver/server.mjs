@@ -1,18 +1,25 @@
-// Better Auth on loopback, with a line for each request: the documented app, or its VARIANT.
+// Better Auth on loopback, with a line for each request: the documented app, its VARIANT, or other OPTIONS.
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";
 import { getMigrations } from "better-auth/db/migration";
 import { toNextJsHandler } from "better-auth/next-js";
 import { toNodeHandler } from "better-auth/node";
+import * as plugins from "better-auth/plugins";
+import { apiKey } from "@better-auth/api-key";
 import { auth } from "../app/auth.mjs";
 import * as route from "../app/route.mjs";
 import { tasksOf } from "../app/tasks-server.mjs";
 import { variants } from "./variants.mjs";
 
-const { VARIANT, BETTER_AUTH_URL } = process.env;
-const options = { ...auth.options, ...variants[VARIANT] };
-if (VARIANT) await (await getMigrations(options)).runMigrations(); // the columns of its plugins
-const methods = VARIANT ? toNextJsHandler(betterAuth(options)) : route;
+const { VARIANT, OPTIONS, BETTER_AUTH_URL } = process.env;
+const changed = OPTIONS ? evaluate(OPTIONS, { ...plugins, apiKey }) : variants[VARIANT];
+const options = { ...auth.options, ...changed };
+if (changed) await (await getMigrations(options)).runMigrations(); // the columns of its plugins
+const methods = changed ? toNextJsHandler(betterAuth(options)) : route;
+
+function evaluate(source, names) {
+  return new Function(...Object.keys(names), `return ${source}`)(...Object.values(names));
+}
 
 const handle = toNodeHandler(async (request) => {
   if (new URL(request.url).pathname === "/page") {

@@ -1,10 +1,12 @@
 // What the tests change about the documented configuration, one thing at a time.
+import { createAuthMiddleware } from "better-auth/api";
 import { admin, jwt } from "better-auth/plugins";
 import { deletion, guests } from "../app/deletion.mjs";
 
 const LONG = 3600; // seconds
 
 let handedOut = 0;
+let latest; // token
 
 export const variants = {
   defaults: { plugins: [jwt()] },
@@ -47,7 +49,18 @@ export const variants = {
   },
   deletable: { user: deletion.user },
   purging: deletion,
-  guests: { ...deletion, plugins: [jwt(), guests] },
+
+  // A guest's tab creates one more task while Better Auth deletes the guest.
+  guests: {
+    ...deletion,
+    plugins: [jwt(), guests],
+    hooks: {
+      after: createAuthMiddleware(async ({ path, context }) => {
+        if (path === "/token") latest = context.returned.token;
+      }),
+    },
+    databaseHooks: { user: { delete: { ...deletion.databaseHooks.user.delete, before: createTask } } },
+  },
   impersonation: {
     plugins: [
       admin(),
@@ -57,6 +70,14 @@ export const variants = {
     ],
   },
 };
+
+async function createTask() {
+  await fetch(`${process.env.TASKS_API_URL}/api/v1/tasks`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${latest}` },
+    body: JSON.stringify({ title: "Late" }),
+  });
+}
 
 function now() {
   return Math.floor(Date.now() / 1000);
