@@ -234,6 +234,14 @@ def test_a_log_record_below_the_level_is_not_created(
     assert not caplog.records
 
 
+def test_a_refused_body_has_its_sender_in_the_log(
+    alice: User, log: pytest.LogCaptureFixture
+) -> None:
+    response = alice.client.post(TASKS, content=b" " * 200_000)
+    assert response.status_code == 413
+    assert request_line(log, response)["user"] is not None
+
+
 @pytest.mark.parametrize("variables", [{}, {"LOG_SALT": "salt"}])
 def test_a_command_prints_the_hash_of_a_user(
     settings: Settings, tmp_path: Path, variables: dict[str, str]

@@ -333,6 +333,19 @@ def test_silent_connections_make_room_for_others(
         until(lambda: "raise its limit" in caplog.text)
 
 
+def test_idle_connections_make_room_for_others(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has had an answer and is kept alive; before, only the newest connection was reset."""
+    monkeypatch.setattr(connection_bounds, "max_connections", lambda: 8)
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(connected(base)) for _ in range(8)]
+        for connection in idle:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        for _ in range(3):
+            assert httpx2.get(f"{base}/livez").json() == {"status": "alive"}
+        assert rest(idle[0]) == b""
+
+
 def test_the_maximum_of_connections_follows_from_the_descriptor_limit() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert 0 < connection_bounds.max_connections() <= limit - 32

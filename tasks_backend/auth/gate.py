@@ -68,6 +68,7 @@ def closed_gate(verifier: Verifier, bounds: Bounds) -> Gate:
         credential = credential_sender(token)
         bounds.limiter.require_place(credential)  # before the expensive verification
         user_id = await verifier.subject(token, deadline=deadline)
+        set_caller(scope, Caller(user_id, deadline))  # for the log, if the body is refused
         user = user_sender(user_id)
         body = await bounds.bodies.read(scope, receive, user, deadline)
         place = bounds.limiter.acquire(credential, user)

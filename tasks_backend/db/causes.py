@@ -223,7 +223,7 @@ STATEMENTS = {
         Cause(
             Failure.UNSTORABLE,
             "no column can hold a value of the request",
-            "refuse it in the plugin's model: too long, too large, or not of the column's type",
+            "refuse it in the plugin's model: too long, too large, a NUL, or not of the column's type",
         ),
     ),
     "42501 ExecWithCheckOptions": Cause(

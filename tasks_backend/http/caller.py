@@ -36,7 +36,7 @@ def require_caller(scope: Scope) -> Caller:
 
 
 def get_caller(scope: Scope) -> Caller | None:
-    """Return the caller, or None if the gate has not accepted the request."""
+    """Return the caller, or None if no token has been verified."""
     caller: Caller | None = scope.get(_KEY)
     return caller
 

@@ -76,6 +76,8 @@ class BoundedConnection(HttpToolsProtocol):
         """When the service began to wait for the rest of a head. None while a request runs, and after
         a response until the next byte.
         """
+        self.silent_since = now
+        """When the service began to wait for the client: for a head, its rest, or the next one."""
         self._half_closed_since: float | None = None
         self.unsent = 0
         self._unsent_since = self.last_read_at = now
@@ -141,6 +143,7 @@ class BoundedConnection(HttpToolsProtocol):
         following = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._running = following
+        self.silent_since = self.loop.time()
 
     def shutdown(self) -> None:
         """Close after the running request or, if idle, after IDLE_CLOSE_DELAY or one more request.
@@ -213,9 +216,16 @@ class BoundedConnection(HttpToolsProtocol):
             connection.reset()
 
     def _longest_silent(self) -> "BoundedConnection":
-        """Return the connection that has waited longest for a head; may be this one."""
-        silent = [each for each in self._bounded_connections() if each.head_since is not None]
-        return min(silent, key=lambda each: each.head_since or 0.0)
+        """Return the connection without a request that is silent longest; may be this one.
+
+        An idle one counts too: else a client that keeps many alive would lock out all others.
+        """
+        silent = [
+            each
+            for each in self._bounded_connections()
+            if not each.in_request and not each.transport.is_closing()
+        ]
+        return min(silent, key=lambda each: each.silent_since)
 
     def _bounded_connections(self) -> list[Self]:
         """Return all connections of this server, with this one."""
