@@ -39,14 +39,15 @@ class Job:
     """Something that a plugin does periodically: once per deployment, whatever its processes.
 
     `run` gets a `JobContext`. It is an asynchronous function and must not block the event loop. It is
-    cancelled after `timeout` and when the service stops. If its process dies, another one runs it
-    again after `timeout` at the latest: so every effect happens at least once, not exactly once.
+    cancelled after `timeout` and when the service stops. If its process dies, its lease ends 5 s after
+    `timeout`, and a process that runs then runs the job again within 5 s more, whatever `every` is.
+    So every effect happens at least once, not exactly once.
     """
 
     name: str
     every: timedelta
     """From the start of a run to the start of the next, at least a second. Each process asks the
-    database as often, which wakes a database that sleeps."""
+    database as often, and again when the lease of a run ends, which wakes a database that sleeps."""
     run: Callable[[Any], Awaitable[None]]
     timeout: timedelta = timedelta(minutes=1)
 

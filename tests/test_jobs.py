@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import text
 from support.outbox import DONE, PENDING, create, idle, outbox
+from support.programs import attempt
 from support.waiting import soon
 
 from tasks_backend import (
@@ -64,7 +67,7 @@ def test_a_job_works_on_all_users_rows_and_a_request_does_not(
     plugin = outbox(tmp_path, idle)
     migrations.upgrade(owner, [plugin])
     assert migrations.upgrade(owner, [plugin]) == [
-        "The schema is at revision 0005.",
+        "The schema is at revision 0006.",
         "That of outbox is at revision 0001.",
     ]
     if login == "least privileged":
@@ -92,8 +95,6 @@ def test_a_job_works_on_all_users_rows_and_a_request_does_not(
         seen.append(await job.run(TITLES))
         seen.extend(user for _, user, _ in events)
         seen.extend([await job.run(DONE, id=number) for number, _, _ in events])
-        with pytest.raises(ValueError, match="no user's id"):
-            job.as_user("\x01tasks_backend_outbox")
 
     async def work() -> None:
         async with started(settings, url, tmp_path, deliver) as database:
@@ -226,7 +227,7 @@ def test_a_lease_has_one_holder_and_ends_by_itself(
         one, two = lab.process(first), lab.process(second)
         running = asyncio.create_task(one.run_if_due(lab.observe))
         await soon(lambda: runs == ["first"])
-        assert 3000 < await two.run_if_due(lab.observe) <= 3600
+        assert 0 < await two.run_if_due(lab.observe) <= 65  # the lease, not the interval
         lab.sql(HELD)
         assert 0 < await two.run_if_due(lab.observe) <= 65
         assert runs == ["first"]
@@ -243,6 +244,29 @@ def test_a_lease_has_one_holder_and_ends_by_itself(
         f"the lease of {name} was not given back: it runs again",
         f"{name} outlasted its lease: another process may run it too",
     ]
+
+
+@pytest.mark.proves("FR-021")
+def test_a_job_whose_process_is_killed_runs_again_after_its_lease_not_after_its_interval(
+    lab: Lab,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "MAX_JITTER", 0)
+    command = [sys.executable, "-m", "support.dying_job", settings.database_url, lab.plugin.name]
+    killed = attempt(*command, directory=Path(__file__).parent)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    async def work() -> None:
+        running = asyncio.create_task(lab.process(idle).run_forever(lab.observe))
+        await soon(lambda: lab.outcomes != [])
+        running.cancel()
+
+    asyncio.run(work())
+    name = f"{lab.plugin.name}.job"
+    assert lab.outcomes == [(name, "ok")]
+    assert f"the lease of the job {name} was not given back: it runs again" in caplog.text
 
 
 def test_a_stop_cancels_a_run_and_another_process_repeats_it(
@@ -319,6 +343,17 @@ def test_a_job_that_suppresses_its_cancellation_is_named(
 
     asyncio.run(work())
     assert "1 jobs do not stop, although they are cancelled" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    ["", " ", " alice", "\x01tasks_backend_outbox", "a\nb", "a\x7f", "\ud800", "a" * 256, "\u200b"],
+)
+def test_a_job_cannot_act_as_a_user_whose_id_no_token_has(lab: Lab, user_id: str) -> None:
+    lab.process(idle)
+    job = JobContext(lab.databases[0], lab.plugin, 0, {})
+    with pytest.raises(ValueError, match="no user's id"):
+        job.as_user(user_id)
 
 
 def test_jobs_wait_for_the_schema_and_are_counted_by_the_metrics(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from tasks_backend.auth.tokens import is_subject
 from tasks_backend.db.connection import Row
 from tasks_backend.db.database import CallerDatabase, Database
 from tasks_backend.db.statements import JOB_MARK, Statement
@@ -45,9 +46,9 @@ class JobContext:
     def as_user(self, user_id: str) -> CallerDatabase:
         """Return the database limited to one user's rows, as in a request of that user.
 
-        Raises ValueError for a text that is no user's id.
+        Raises ValueError for a text that no token may have as its subject.
         """
-        if not user_id or user_id.startswith(JOB_MARK):
+        if not is_subject(user_id):
             raise ValueError("this is no user's id")
         caller = Caller(user_id, self.deadline, counts_as_use=False)
         return CallerDatabase(self._database, caller)

@@ -20,7 +20,7 @@ CLAIM = statement(
         ON CONFLICT (plugin, name) DO UPDATE SET holder = excluded.holder,
             held_until = excluded.held_until, next_run_at = excluded.next_run_at
         WHERE job.holder = excluded.holder
-            OR (job.next_run_at <= now() AND coalesce(job.held_until <= now(), true))
+            OR coalesce(job.held_until, job.next_run_at) <= now()
         RETURNING true
     )
     SELECT CASE
@@ -29,13 +29,15 @@ CLAIM = statement(
         WHEN before.next_run_at <= now() AND before.held_until > now() THEN 'held'
         ELSE 'not due'
     END, coalesce(extract(epoch FROM CASE
-        WHEN before.next_run_at <= now() THEN before.held_until ELSE before.next_run_at
+        WHEN before.next_run_at <= now() THEN before.held_until
+        ELSE least(before.held_until, before.next_run_at)
     END - now()), 0)::float
     FROM (VALUES (1)) AS one LEFT JOIN {SCHEMA}.jobs AS before ON plugin = :plugin AND name = :name
     """),
     idempotent=True,
 )
-"""Takes the lease for `lease` seconds, if a run is due and nobody has the lease.
+"""Takes the lease for `lease` seconds: of a job that nobody holds, when its run is due; of a job that is
+held, when the lease has ended, although the next run is due later: its process died in the run.
 
 Returns `claimed`; `taken over`, from a process that did not give the lease back; `held` by another process
 that has not finished yet; or `not due`. Then the seconds until it is worth asking again. `holder` is new for
