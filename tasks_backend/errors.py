@@ -201,10 +201,10 @@ class QuotaExceeded(ApiError):
 
 
 class VersionMismatch(ApiError):
-    """The task's version is not in `If-Match` (RFC 9110, 13.1.1)."""
+    """The version is not in `If-Match` (RFC 9110, 13.1.1)."""
 
     status, code, title = 412, "version_mismatch", "Version mismatch"
-    summary = "The task has changed since. Read it again."
+    summary = "It has changed since. Read it again."
 
 
 class PayloadTooLarge(ApiError):

@@ -8,7 +8,7 @@
 | `IfMatch`, `etag` | conditional writes; `IfMatch.refusal` says why one did nothing |
 | `KeyedWrite`, `Written`, `too_many_keys` | writes that clients may repeat with an `Idempotency-Key` |
 | `encode_cursor`, `decode_cursor` | keyset pages over ids of `new_id` |
-| `Flag`, `require_unique_parameters` | strict query parameters |
+| `Flag`, `PageLimit`, `require_unique_parameters` | strict query parameters |
 | `TaskId`, `require_task`, `owns_task` | routes below a task |
 | `field_error` and the failures | answers in the contract's words |
 | `Tag`, `body`, `header`, `json_response` | the OpenAPI document; `problems` is at `tasks_backend` |
@@ -38,7 +38,7 @@ from tasks_backend.tasks.conditions import IfMatch, etag
 from tasks_backend.tasks.idempotency import KeyedWrite, Written, too_many_keys
 from tasks_backend.tasks.ids import new_id
 from tasks_backend.tasks.ownership import TaskId, require_task
-from tasks_backend.tasks.queries import Flag, require_unique_parameters
+from tasks_backend.tasks.queries import Flag, PageLimit, require_unique_parameters
 from tasks_backend.tasks.statements import USER_ID, matches_version, owns_task
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "KeyedWrite",
     "MalformedJson",
     "NotFound",
+    "PageLimit",
     "QuotaExceeded",
     "Statement",
     "Tag",

@@ -14,6 +14,7 @@ def test_the_package_is_made_once_and_is_clean(tmp_path: Path) -> None:
     package = tmp_path / "tasks-backend-reading-list"
     files = [path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()]
     assert sorted(files) == [
+        ".gitignore",
         "README.md",
         "pyproject.toml",
         "tasks_backend_reading_list/__init__.py",

@@ -12,6 +12,7 @@ _TAKEN = {"tasks", "metrics", "tracing"}
 _FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
+    ".gitignore": "gitignore",
     "@module@/__init__.py": "init.py",
     "@module@/py.typed": None,
     "@module@/statements.py": "statements.py",

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from tasks_backend.errors import ValidationFailed
@@ -18,6 +18,9 @@ def _decimal(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
         raise PydanticCustomError("int_parsing", "not decimal")
     return value
+
+
+PageLimit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_decimal)]
 
 
 def _true_or_false(value: object) -> object:
@@ -62,11 +65,7 @@ class BulkQuery(_Selection):
 class ListQuery(_Selection):
     """Which tasks, and how many of them."""
 
-    limit: Annotated[
-        int,
-        Query(ge=1, le=100, description="How many tasks at most.", examples=[20]),
-        BeforeValidator(_decimal),
-    ] = 50
+    limit: Annotated[PageLimit, Query(description="How many tasks at most.", examples=[20])] = 50
     cursor: Annotated[
         str | None,
         Query(
