@@ -81,8 +81,10 @@ def build_app(
     plugins: Iterable[Plugin],
     development: Callable[[TokenVerifier], Verifier] | None = None,
 ) -> FastAPI:
-    """Return the service. Only `dev` passes `development`: it returns the gate's verifier, which
-    also accepts development tokens, and the page at /docs offers some.
+    """Return the service.
+
+    Only `dev` passes `development`. This function gets the verifier of Better Auth's tokens, and returns
+    one that also accepts development tokens. The page at /docs then offers some.
     """
     all_plugins = ensure_unique_names([tasks, *load_plugins(settings.plugins), *plugins])
     plugin_settings = load_plugin_settings(all_plugins)
@@ -205,8 +207,10 @@ def _migration_histories(plugins: Sequence[Plugin]) -> dict[str, tuple[str, ...]
 
 
 async def _answer_violation(request: Request, error: Exception) -> Response:
-    """Answer a violated constraint that a route did not expect: it is a bug, unless what is stored
-    decides.
+    """Answer a violated constraint that no route caught.
+
+    Whether a unique, exclusion or foreign key constraint holds depends on the stored rows: 409. Any other
+    violation is a bug: 500.
     """
     if getattr(error, "kind", None) not in {"unique", "exclusion", "foreign_key"}:
         raise error

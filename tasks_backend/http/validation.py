@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks_backend.errors import ValidationFailed
+from tasks_backend.http.problem import LOCATIONS
 
 _MESSAGES = {
     "missing": "is required",
@@ -36,7 +37,6 @@ _MESSAGES = {
     "visible_ascii": "must be 1 to 255 visible ASCII characters, given once",
 }
 MAX_PARAMETERS = 32  # of a query, counted before they are parsed
-_LOCATIONS = {"body", "query", "path", "header", "cookie"}
 
 
 def field_error(location: str, field: str, code: str, /, **limits: object) -> dict[str, str]:
@@ -64,7 +64,7 @@ def validation_failed(
         where, path = location, tuple(error["loc"])
         if where is None:
             where, path = (
-                (str(path[0]), path[1:]) if path and path[0] in _LOCATIONS else ("body", path)
+                (str(path[0]), path[1:]) if path and path[0] in LOCATIONS else ("body", path)
             )
         code = error["type"]
         field = "" if code == "extra_forbidden" else ".".join(str(part) for part in path)

@@ -108,7 +108,7 @@ async def export(
         account = _Account(database, user_id, TIMEOUT)
         rows = await account.run(CREATED_AT)
         if not rows:
-            raise AccountError("there is no such user: nobody of this id has ever made a task")
+            raise AccountError("there is no such user")
         head = orjson.dumps({"id": user_id, "created_at": rows[0][0]}, option=orjson.OPT_UTC_Z)
         out.write(head.removesuffix(b"}") + b',"tasks":[')
         after, separator, written = _LOWEST_ID, b"\n", 0

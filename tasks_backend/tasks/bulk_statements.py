@@ -29,7 +29,7 @@ from tasks_backend.tasks.idempotent_statements import (
     is_first,
     is_this_key,
 )
-from tasks_backend.tasks.list_statements import OWN_ROWS, PATTERN, contains_text
+from tasks_backend.tasks.list_statements import PATTERN, READS_OWN_ROWS, contains_text
 from tasks_backend.tasks.models import IdempotencyKey, Task
 from tasks_backend.tasks.quota_statements import lock_user
 from tasks_backend.tasks.statements import (
@@ -69,11 +69,11 @@ def _idempotent(changed: CTE) -> IdempotentWrite:
         update(IdempotencyKey).where(is_first).values(count=_count(changed).scalar_subquery()),
         select(idempotency["count"]).where(is_this_key),
         locks=(lock_user,),
-        settings=OWN_ROWS,
+        settings=READS_OWN_ROWS,
     )
 
 
-UPDATE_ALL = statement(lock_user, _count(_update()), idempotent=False, settings=OWN_ROWS)
+UPDATE_ALL = statement(lock_user, _count(_update()), idempotent=False, settings=READS_OWN_ROWS)
 UPDATE_ALL_IDEMPOTENT = _idempotent(_update(_is_first))
-DELETE_ALL = statement(lock_user, _count(_delete()), idempotent=False, settings=OWN_ROWS)
+DELETE_ALL = statement(lock_user, _count(_delete()), idempotent=False, settings=READS_OWN_ROWS)
 DELETE_ALL_IDEMPOTENT = _idempotent(_delete(_is_first))

@@ -48,7 +48,7 @@ from tasks_backend.tasks.statements import (
     idempotency,
     is_own_task,
     task,
-    version_matches,
+    task_version_matches,
 )
 
 KEY_LOCK_TIMEOUT = "2s"
@@ -178,7 +178,7 @@ TOGGLE_IDEMPOTENT = idempotent_write(
         task.created_at.label("created_at"),
         func.clock_timestamp().label("updated_at"),
     )
-    .where(is_own_task, version_matches)
+    .where(is_own_task, task_version_matches)
     .with_for_update(),
     update(Task)
     .where(is_own_task, is_first)

@@ -30,7 +30,7 @@ _TIMES_AS_ISO = {"DateStyle": "ISO"}
 _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
 
-OWN_ROWS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "random_page_cost": "0"}
+READS_OWN_ROWS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "random_page_cost": "0"}
 """PostgreSQL chooses the plan that reads the fewest rows: only the caller's, even if a scan of all
 users' tasks would read fewer pages.
 """
@@ -73,7 +73,7 @@ def _page(kind: PageForm) -> Statement:
         counted, listed = total.subquery("counted"), page.subquery("page")
         page = select(*listed.c, counted.c.total).select_from(counted.outerjoin(listed, true()))
         page = page.order_by(_in_order(kind.order, listed.c.id))
-    plan = OWN_ROWS if kind.text or kind.total else _IN_ORDER
+    plan = READS_OWN_ROWS if kind.text or kind.total else _IN_ORDER
     return statement(page, idempotent=True, settings={**_TIMES_AS_ISO, **plan})
 
 

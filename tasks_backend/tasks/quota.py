@@ -22,9 +22,10 @@ class Limit:
     """The maximum number of rows of one kind per user; 0 means no limit.
 
     Counting a user's rows costs more than 5 % of a write. So after a count that leaves n
-    rows, this process does not count its next n/64 writes. With fewer than 64 processes the limit
-    holds. At most 0.5 % of the limit is uncounted, in case rows also come from an import. Close to the limit, and for a
-    small limit, each write is counted.
+    rows, this process does not count its next n/64 writes, at most 0.5 % of the limit. Rows that come
+    from other processes meanwhile may fill the limit, so each process can exceed it by that much. A
+    process that does not know the user, after a restart, takes 1/5,000 of the limit without a count.
+    Close to the limit, and for a limit below 200, each write is counted.
     """
 
     def __init__(self, most: int) -> None:

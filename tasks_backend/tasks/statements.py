@@ -57,7 +57,7 @@ def matches_version(version: Any) -> ColumnElement[bool]:
     return or_(ANY_VERSION, version == func.any(VERSIONS))
 
 
-version_matches = matches_version(task.version)
+task_version_matches = matches_version(task.version)
 
 owns_task = exists().where(task.id == bindparam("task_id", type_=Uuid), task.user_id == USER_ID)
 """The condition that the caller owns the task `task_id`, for statements of plugins."""
@@ -75,7 +75,7 @@ CHANGED = {"version": task.version + 1, "updated_at": func.clock_timestamp()}
 
 UPDATE = statement(
     update(Task)
-    .where(is_own_task, version_matches)
+    .where(is_own_task, task_version_matches)
     .values(
         title=case((bindparam("set_title", type_=Boolean), TITLE), else_=task.title),
         description=case(
@@ -92,14 +92,14 @@ UPDATE = statement(
 
 TOGGLE = statement(
     update(Task)
-    .where(is_own_task, version_matches)
+    .where(is_own_task, task_version_matches)
     .values(completed=not_(task.completed), **CHANGED)
     .returning(*RETURNED),
     idempotent=False,
 )
 
 DELETE = statement(
-    delete(Task).where(is_own_task, version_matches).returning(task.id), idempotent=False
+    delete(Task).where(is_own_task, task_version_matches).returning(task.id), idempotent=False
 )
 
 TASK_OWNERSHIP = statement(

@@ -1,5 +1,5 @@
 // In the browser: the task API for the user whose tasks the page shows.
-import { createAuthClient } from "better-auth/client"; // better-auth/react takes the same options
+import { createAuthClient } from "better-auth/client";
 import { jwtClient } from "better-auth/client/plugins";
 
 export const authClient = createAuthClient({
