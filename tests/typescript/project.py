@@ -73,7 +73,8 @@ def lay_out(directory: Path) -> Project:
     deletion = (shown / "deletion.mjs").read_text().replace("({ id })", "({ id }: { id: string })")
     linked = 'Record<"anonymousUser" | "newUser", { user: { id: string } }>'
     deletion = deletion.replace(
-        "anonymousUser, newUser })", f"anonymousUser, newUser }}: {linked})"
+        "moveTasks({ anonymousUser, newUser })",
+        f"moveTasks({{ anonymousUser, newUser }}: {linked})",
     )
     (directory / "lib/deletion.ts").write_text(deletion)
     project = Project(directory)

@@ -117,15 +117,15 @@ def test_a_tab_never_writes_for_another_user(
     say("tab 1: Ann's task, done")
 
     for way in ("sign-out, sign-in", "sign-in", "redirect"):
+        first.page.evaluate(HEAR)
         if way == "redirect":
             second.sign_in_elsewhere(carl)
-            first.page.evaluate(HEAR)
             second.open()
-            first.page.wait_for_function("heard")
         else:
             if way == "sign-out, sign-in":
                 second.sign_out()
             second.sign_in(carl)
+        first.page.wait_for_function("heard")
         first.press("Not done")
         first.alerts(ELSE)
         first.add("Whose?")
@@ -192,7 +192,9 @@ def test_an_expired_token_is_replaced_once(
     hers = ann.at(api)
     hers.create(title="Ann's")
     tab = Tab.signed_in(context, website, ann)
-    tab.open()
+    with tab.page.expect_response("**/get-session"):
+        tab.open()
+    tab.page.wait_for_load_state("networkidle")  # it knows who is signed in
     sent: list[str] = []
     tab.page.on(
         "response",

@@ -5,13 +5,13 @@ import { getMigrations } from "better-auth/db/migration";
 import { toNextJsHandler } from "better-auth/next-js";
 import { toNodeHandler } from "better-auth/node";
 import * as plugins from "better-auth/plugins";
-import { apiKey } from "@better-auth/api-key";
 import { auth } from "../app/auth.mjs";
 import * as route from "../app/route.mjs";
 import { tasksOf } from "../app/tasks-server.mjs";
 import { variants } from "./variants.mjs";
 
 const { VARIANT, OPTIONS, BETTER_AUTH_URL } = process.env;
+const { apiKey } = OPTIONS ? await import("@better-auth/api-key") : {}; // the Next app has none
 const changed = OPTIONS ? evaluate(OPTIONS, { ...plugins, apiKey }) : variants[VARIANT];
 const options = { ...auth.options, ...changed };
 if (changed) await (await getMigrations(options)).runMigrations(); // the columns of its plugins
