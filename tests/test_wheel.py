@@ -159,7 +159,7 @@ def test_alone_dev_names_the_missing_extra(alone: list[str], tmp_path: Path) -> 
 def test_alone_it_migrates_and_serves(alone: list[str], tmp_path: Path, cluster: Cluster) -> None:
     _, url = cluster.database(cluster.login(NEON_OWNER))
     result = run(tmp_path, "migrate", command=alone, DATABASE_URL=url)
-    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0005.\n"), (
+    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0006.\n"), (
         result.stderr
     )
     with serving(tmp_path, command=alone, **{**GOOD, "DATABASE_URL": url}) as base:
