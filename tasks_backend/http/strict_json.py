@@ -12,12 +12,10 @@ def has_more_members(raw: bytes, most: int) -> bool:
     """Return whether the objects of a JSON text have more than `most` members, without parsing it."""
     if raw.count(b":") <= most:
         return False
-    quotes_only = raw.replace(b"\\\\", b"").replace(
-        b'\\"', b""
-    )  # each quote begins or ends a string
-    outside = b'"'.join(
-        [b"", *quotes_only.split(b'"')[2::2]]
-    )  # a quote in the place of each string
+    # without escapes, each quote begins or ends a string
+    unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # a quote in the place of each string
+    outside = b'"'.join([b"", *unescaped.split(b'"')[2::2]])
     return any(islice(_NAME_ENDS.finditer(outside), most, None))
 
 

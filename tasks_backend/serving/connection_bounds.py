@@ -163,7 +163,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_running()
         if self._check is not None:
             self._check.cancel()  # it would record the unsent bytes again
-        self.unsent, self.head_since = 0, None  # not chosen again before it is closed
+        self.unsent = 0  # not chosen again before it is closed
         self.transport.abort()
 
     def _stop_running(self) -> None:

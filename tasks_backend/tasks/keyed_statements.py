@@ -41,8 +41,9 @@ def write_statements(work: Callable[[ColumnElement[bool]], Any]) -> WriteStateme
     With a key, the first row that the work returns is stored as JSON with the key. If it returns none,
     the key is not stored. Raises ValueError if the work has no result, or a parameter of the service's.
     """
-    plain = statement(work(true()), idempotent=False)
-    names = tuple(column.key for column in work(true()).exported_columns)
+    always = work(true())
+    plain = statement(always, idempotent=False)
+    names = tuple(column.key for column in always.exported_columns)
     if not names:
         raise ValueError("the write returns nothing: add returning(...)")
     for name in RESERVED & {*plain.fixed, *plain.passed}:

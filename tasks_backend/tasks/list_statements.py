@@ -78,7 +78,7 @@ def _page(kind: PageForm) -> Statement:
 
 
 def listed_task(row: Sequence[Any]) -> dict[str, Any]:
-    """Return a task as JSON shows it, from a page's row."""
+    """Return a task as JSON shows it, from a page's row, whose times are texts."""
     id_, user_id, title, description, completed, created_at, updated_at, *_ = row
     return {
         "id": id_,
