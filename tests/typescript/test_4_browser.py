@@ -15,7 +15,13 @@ from typescript.website import Website
 WAIT = 30_000  # milliseconds
 TOGGLE = "**/toggle"
 HEAR = "heard = false; new BroadcastChannel('tasks').onmessage = () => { heard = true }"
-"""From now on, `heard` says whether another tab's message has reached this page."""
+"""From now on, `heard` says whether a message of this or another tab has reached this page."""
+KNOWS = """() => {
+  const calls = performance.getEntriesByType("resource").map(({ name }) => new URL(name).pathname);
+  const last = (path) => calls.lastIndexOf(`/api/auth/${path}`);
+  return last("get-session") > last("sign-in/email");
+}"""
+"""Whether the page has read the session since its last sign-in: it has no more messages to send."""
 ELSE = "Somebody else is signed in. Reload the page."
 
 
@@ -35,6 +41,7 @@ class Tab:
         self.page.get_by_label("Password").fill(PASSWORD)
         self.press("Sign in")
         expect(self.page.get_by_role("status")).to_have_text(f"Signed in: {person.email}")
+        self.page.wait_for_function(KNOWS)
 
     @classmethod
     def signed_in(cls, context: BrowserContext, website: Website, person: Person) -> Self:
@@ -112,6 +119,7 @@ def test_a_tab_never_writes_for_another_user(
     hers.create(title="Ann's")
     second, first = Tab.signed_in(context, website, ann), Tab(context, website)
     first.open()
+    first.page.wait_for_function(KNOWS)
     first.press("Done")
     first.page.get_by_role("button", name="Not done").wait_for()
     say("tab 1: Ann's task, done")
@@ -135,13 +143,16 @@ def test_a_tab_never_writes_for_another_user(
         second.open("/sign-in")
         second.sign_in(ann)
         first.open()
+        first.page.wait_for_function(KNOWS)
         first.press("Not done")
         first.page.get_by_role("button", name="Done", exact=True).wait_for()
         first.press("Done")
         first.page.get_by_role("button", name="Not done").wait_for()
     say("tab 2: Carl, in three ways; tab 1 writes into neither list, and says why")
 
+    first.page.evaluate(HEAR)
     second.sign_out()
+    first.page.wait_for_function("heard")
     first.press("Not done")
     first.alerts("You are signed out. Reload the page.")
     assert [task["completed"] for task in tasks_of(hers)] == [True]
@@ -192,9 +203,8 @@ def test_an_expired_token_is_replaced_once(
     hers = ann.at(api)
     hers.create(title="Ann's")
     tab = Tab.signed_in(context, website, ann)
-    with tab.page.expect_response("**/get-session"):
-        tab.open()
-    tab.page.wait_for_load_state("networkidle")  # it knows who is signed in
+    tab.open()
+    tab.page.wait_for_function(KNOWS)
     sent: list[str] = []
     tab.page.on(
         "response",
