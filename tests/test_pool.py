@@ -1,6 +1,7 @@
 """The pool and its connections alone, on the test's event loop."""
 
 import asyncio
+import os
 
 import pytest
 from psycopg2.extensions import make_dsn
@@ -160,6 +161,18 @@ async def test_failures_are_classified(cluster: Cluster, sql: str, expected: Fai
     assert failure.value.failure is expected
     assert connection.closed == (expected is Failure.OUTCOME_UNKNOWN)
     connection.close()
+
+
+async def test_an_error_of_libpq_itself_closes_the_connection(database: str) -> None:
+    """Nobody knows what the server did, and its answer may still come."""
+    connection = await connect(database, timeout=5)
+    device = os.open(os.devnull, os.O_RDWR)
+    os.dup2(device, connection._fd)  # noqa: SLF001 - only so each read of the socket fails
+    os.close(device)
+    with pytest.raises(DatabaseFailure) as failure:
+        await connection.fetch(ME, {})
+    assert failure.value.failure is Failure.OUTCOME_UNKNOWN
+    assert connection.closed
 
 
 async def test_a_connection_is_kept_between_messages(proxy: PostgresProxy) -> None:

@@ -12,11 +12,15 @@ from math import sqrt
 SAMPLED = """
 import faulthandler, runpy, signal, sys
 stacks = open(sys.argv.pop(1), "wb")
-faulthandler.register(signal.SIGPROF, stacks, all_threads=False)
+signal.signal(signal.SIGPROF, signal.SIG_IGN)
+faulthandler.register(signal.SIGPROF, stacks, all_threads=False, chain=True)
 signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
 runpy.run_module("tasks_backend", run_name="__main__", alter_sys=True)
 """
-"""Runs the command line, and writes a stack to the file for each tick of the kernel (1 to 10 ms)."""
+"""Runs the command line, and writes a stack to the file for each tick of the kernel (1 to 10 ms).
+
+Only with `chain` does faulthandler restore errno. Without it, libpq takes an empty socket for a failed one.
+"""
 
 LAYERS = {
     "event loop, reading": ("uvicorn/server.py", "asyncio/runners.py", "uvicorn/_compat.py"),
@@ -46,7 +50,7 @@ LAYERS = {
     "pool, fair queue": ("tasks_backend/db/pool.py", "tasks_backend/db/fair_queue.py"),
     "connection, psycopg2": ("tasks_backend/db/connection.py", "psycopg2/"),
     "database, retries": ("tasks_backend/db/",),
-    "rows to JSON": ("tasks/v1.py in _json", "tasks/v1.py in _task", "tasks_backend/tasks/rows"),
+    "rows to JSON": ("tasks/v1.py in _json", "tasks/v1.py in _task", "list_statements.py in "),
     "endpoint": ("tasks_backend/tasks/",),
 }
 """The layers, each with its files, or one function of them. The longest text that fits decides."""
