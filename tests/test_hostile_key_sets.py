@@ -514,14 +514,16 @@ def test_keys_stay_known_while_the_endpoint_is_down(
         until(lambda: ask(client, service) == 200 and "nothing listens" in caplog.text)
         assert ask(client, service) == 200
         assert ask(client, service, stranger()) == 503
-    told = [record for record in caplog.records if record.name == "tasks_backend.auth"]
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "tasks_backend.auth" and "broke off" not in record.getMessage()
+    ]  # the end of the endpoint may break off a fetch
     reasons = (
         "it answers with status 500: check the log of the auth server",
         "nothing listens there: start the auth server, or correct the address",
     )
-    assert [record.getMessage() for record in told] == [
-        f"the key set at {server.url} is not usable: {reason}" for reason in reasons
-    ]
+    assert told == [f"the key set at {server.url} is not usable: {reason}" for reason in reasons]
 
 
 def test_known_keys_expire_during_a_long_outage(settings: Settings, client: httpx2.Client) -> None:

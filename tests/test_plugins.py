@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -120,6 +120,26 @@ def test_the_reference_has_every_public_name_and_no_other(module: ModuleType) ->
     rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(rows) == sorted(module.__all__)
     assert all(hasattr(module, name) for name in rows)
+
+
+def test_each_public_name_has_a_user(tmp_path: Path) -> None:
+    """A plugin, the template, the tasks or an embedder; of the kit, a test of this project."""
+    sources = [
+        ROOT / "tests/plugin",
+        ROOT / "tests/support",
+        ROOT / "tasks_backend/tasks",
+        ROOT / "tasks_backend/observability",
+        new_plugin.make("notes", tmp_path),
+    ]
+    used = _words(path for source in sources for path in source.rglob("*.py"))
+    used |= _words([ROOT / "docs/embedding.md", ROOT / "tests/test_plugin_failures.py"])
+    assert {*tasks_backend.__all__} <= used
+    assert {*resources.__all__} <= used
+    assert {*testing.__all__} <= used | _words((ROOT / "tests").glob("test_*.py"))
+
+
+def _words(paths: Iterable[Path]) -> set[str]:
+    return {word for path in paths for word in re.findall(r"\w+", path.read_text())}
 
 
 @pytest.mark.proves("SC-005", "SC-002")

@@ -22,10 +22,12 @@ def describe_expected(field: FieldInfo) -> str:
     if kind == tuple[str, ...]:
         return "a list, separated by commas"
     if kind not in {int, float}:
-        is_text = is_secret(field) or kind is str
-        return (
-            "a text that is not empty" if is_text else f"a valid {getattr(kind, '__name__', kind)}"
+        if not is_secret(field) and kind is not str:
+            return f"a valid {getattr(kind, '__name__', kind)}"
+        least = max(
+            (part.min_length for part in field.metadata if hasattr(part, "min_length")), default=1
         )
+        return f"a text of at least {least} characters" if least > 1 else "a text that is not empty"
     unit = next((part for part in field.metadata if isinstance(part, str)), None)
     number = "a whole number" if kind is int else "a number"
     if unit:

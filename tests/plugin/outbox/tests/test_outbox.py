@@ -39,4 +39,4 @@ def test_a_change_is_posted_until_it_is_accepted(alice: User) -> None:
     until(lambda: len(received) > 1, "the second delivery")
     assert received[0] == received[1]
     assert received[1]["action"] == "insert"
-    assert received[1]["task"]["id"] == task["id"]
+    assert received[1]["id"] == task["id"]

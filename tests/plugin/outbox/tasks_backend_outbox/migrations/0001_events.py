@@ -26,7 +26,8 @@ def upgrade() -> None:
         DECLARE task tasks_backend.tasks := coalesce(NEW, OLD);
         BEGIN
             INSERT INTO tasks_backend_outbox.events (user_id, event)
-            SELECT id, jsonb_build_object('action', lower(TG_OP), 'task', to_jsonb(task))
+            SELECT id, jsonb_build_object('action', lower(TG_OP), 'id', task.id,
+                'title', task.title, 'completed', task.completed)
             FROM tasks_backend.users WHERE id = task.user_id; -- no event of a user who is erased
             RETURN NULL;
         END $$;
