@@ -1,4 +1,4 @@
-"""The clock of this machine beside the auth server's: tokens have times of one, checked by the other."""
+"""Compares the clocks of this machine and of the auth server, which writes the times of tokens."""
 
 from email.utils import parsedate_to_datetime
 
@@ -10,8 +10,7 @@ LEEWAY = 10  # seconds of accepted clock difference between two servers
 def clock_offset(earliest: float, latest: float, *, before: float, after: float) -> float:
     """Return the seconds by which a clock is at least ahead, or behind if negative.
 
-    It was read between `before` and `after` by our clock. It showed a time between `earliest` and
-    `latest`.
+    The clock showed a time between `earliest` and `latest` when ours was between `before` and `after`.
     """
     return max(0.0, earliest - after) + min(0.0, latest - before)
 

@@ -1,7 +1,7 @@
 """Ed25519 signatures (RFC 8032) by libsodium, in about half of OpenSSL's time (decision 0025).
 
-PyJWT stays the reader of tokens: it asks the algorithm of a key whether a signature is valid. The
-extra `sodium` installs PyNaCl, the binding to libsodium. Without it, OpenSSL verifies.
+PyJWT still reads the tokens; only the signature check is replaced. The extra `sodium` installs PyNaCl, the
+binding to libsodium. Without it, OpenSSL verifies.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The endpoint that publishes the keys, fetched within limits; why it failed is said in one sentence."""
+"""Fetches the published keys from their endpoint, within limits. An error says why in one sentence."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ _ADVICE: dict[int, str] = {
 
 
 class KeysUnavailable(Exception):
-    """The endpoint returns no key set. The message says why, and what may help; never what it sent."""
+    """The endpoint returns no key set. The message says why and what may help, and never quotes the response."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ At most one fetch runs, and at most one starts per cool-down, even after a failu
 rejected only after a fetch that began after the request: an earlier fetch may miss a new key. The
 rejection is cached for the rest of that fetch's cool-down.
 
-A key that is due for a refresh is fetched in the background. A process that is frozen between two
-requests never finishes that fetch, so a request with an overdue key waits for a fetch.
+Keys that are due for a refresh are fetched in the background. A process that is frozen between two
+requests (AWS Lambda) may never finish that fetch, so a request with an overdue key waits for one.
 """
 
 import asyncio

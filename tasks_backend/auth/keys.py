@@ -76,7 +76,7 @@ def parse_key_set(body: bytes, algorithms: Collection[str]) -> Published:
 
 def _members(body: bytes) -> list[Any]:
     try:
-        # No member of a key is a number. `int` would fail for one of 5,000 digits.
+        # No field of a key is a number, so any number may be inexact; `int` fails for 5,000 digits.
         document = json.loads(body.decode("utf-8-sig"), parse_int=float)
     except (ValueError, RecursionError) as error:
         raise NotAKeySet("no JSON") from error

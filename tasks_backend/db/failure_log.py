@@ -1,4 +1,4 @@
-"""Logs the database's failures: a line for each request would add to the trouble."""
+"""Logs the database's failures, but not one line for each: an outage causes too many."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ _LEVELS = {
 
 @dataclass
 class _Sentence:
-    """When a sentence was last written, and how often it was left out since."""
+    """When a sentence was last logged, and how often it was left out since then."""
 
     written_at: float
     left_out: int = 0

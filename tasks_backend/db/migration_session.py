@@ -113,7 +113,9 @@ async def shares_sessions(url: str) -> bool:
                 processes.add(process)
             if max(map(len, seen)) > 1 or seen[0] & seen[1]:
                 return True
-    except TimeoutError:  # of the first client: no connection is free, so a pooler; of the second: the first keeps its own
+    except TimeoutError:
+        # A pooler without a free connection lets the first client wait. If only the second waits,
+        # the first one has kept its session.
         return not seen[0]
     except DatabaseFailure:
         return False
@@ -124,7 +126,9 @@ async def shares_sessions(url: str) -> bool:
 
 
 def _lock(connection: Connection) -> None:
-    """Take the session's lock. Between tries no transaction is open: an index would wait for it."""
+    """Take the session's lock. Between two tries no transaction is open: it would block the other
+    migration's CREATE INDEX CONCURRENTLY.
+    """
     give_up = time.monotonic() + LOCK_TIMEOUT
     while not connection.scalar(text(TRY_LOCK)):
         connection.rollback()

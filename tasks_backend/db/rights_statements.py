@@ -131,9 +131,10 @@ def is_job(schema: str) -> str:
 
 
 def only_jobs(schema: str) -> str:
-    """Return the condition that keeps requests out, where their role has a right for jobs only.
+    """Return the condition of a policy for a right that jobs have and requests do not.
 
-    The tables' owner is let through: a trigger may run as the owner.
+    Both use the same role, so the right alone does not keep requests out. The tables' owner passes,
+    because a trigger may run as the owner.
     """
     return f"{is_job(schema)} OR CURRENT_USER !~ '^{APP_ROLE}'"
 

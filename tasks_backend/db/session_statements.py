@@ -1,4 +1,4 @@
-"""The SQL of a migration's session: whether it is one, its lock, and who is in its way."""
+"""The SQL of a migration's session: its server process, its lock, and the sessions that block it."""
 
 # ruff: noqa: S608 - names of ours
 
@@ -34,10 +34,11 @@ ORDER BY pid IN (
 ) DESC, xact_start NULLS LAST
 LIMIT 1
 """
-"""The transaction that made a statement of a migration wait for longer than its lock timeout.
+"""The transaction that probably made a statement of a migration wait until its lock timeout.
 
-It is older than that, and holds a lock on a table, if any does; CREATE INDEX CONCURRENTLY waits for
-every older transaction. A login without `pg_read_all_stats` does not see others' states.
+It is older than the timeout. One with a lock on a table of the service or a plugin comes first; without
+such a lock, it can still block CREATE INDEX CONCURRENTLY, which waits for all older transactions. A login
+without `pg_read_all_stats` does not see the states of others.
 """
 
 FOREIGN_OWNER = """

@@ -84,7 +84,7 @@ ensure_user = text(f"""
     SELECT CAST(:{CALLER} AS text) WHERE NOT starts_with(:{CALLER}, chr({ord(JOB_MARK)}))
     ON CONFLICT DO NOTHING
 """)
-"""Makes the caller's row in `users`, unless it is a job. A construct of its own, for messages that take a lock before."""
+"""Makes the caller's row in `users`, unless the caller is a job. Messages that take a lock first use it directly."""
 _INSERTS = re.compile(r"\b(?:INSERT|MERGE)\s+INTO\b", re.IGNORECASE)
 
 
@@ -127,7 +127,7 @@ class Statement:
     fixed: Mapping[str, Any] = field(init=False, repr=False)
     """The values that the constructs set themselves, ready to send."""
     passed: Mapping[str, _Convert | None] = field(init=False, repr=False)
-    """The parameters that a call must pass, and how each value is made ready to send."""
+    """The parameters that a call must pass, each with its conversion or None."""
 
     def __post_init__(self) -> None:
         compiled = [_compile(*each) for each in enumerate(self.constructs)]
@@ -170,11 +170,11 @@ _PLACEHOLDER = re.compile(r"%%|%\((.*?)\)s")
 def _compile(number: int, construct: Any) -> _Compiled:
     """Compile a construct.
 
-    SQLAlchemy names literals anew in each construct (`param_1`). They get names that no other construct
-    of the message has, and no call can pass.
+    SQLAlchemy gives literals of different constructs the same names (`param_1`). They are renamed, so
+    that the names are unique in the message and no call can pass them.
 
-    Raises TypeError for no construct, and ValueError for a reserved name, and for a list that each call
-    would pass.
+    Raises TypeError for anything but a construct, and ValueError for a reserved name or for a list that
+    each call would pass.
     """
     if not hasattr(construct, "compile"):
         raise TypeError(f"a {type(construct).__name__} is no construct: wrap SQL in text()")
@@ -282,14 +282,18 @@ def statement(
 ) -> Statement:
     """Compile the constructs to one statement. Call it at import, never in a request.
 
-    `idempotent` is required; see `Statement`, which has the other arguments too. A call of the
-    statement cannot replace literals, nor `user_id`, which is always the caller's id. A message that
-    inserts rows also makes the caller's row in `users`. Pass `ensures_user=True` if only a function
-    of the database inserts, and False if there is surely a row.
+    `Statement` explains the arguments; `idempotent` is required. A call cannot replace literals, nor
+    `user_id`, which is always the caller's id. A message that inserts rows also makes the caller's row
+    in `users`. Pass `ensures_user=True` if only a function of the database inserts, and False if the
+    row always exists.
 
-    Raises ValueError if constructs disagree on a value, if a parameter's name starts with
-    `tasks_backend_`, for `in_()` with a list that each call passes, if a setting's name or value is not a word, and for settings that change a
-    message's role, time limit or meaning.
+    Raises ValueError
+
+    - if constructs disagree on a value;
+    - if a parameter's name starts with `tasks_backend_`;
+    - for `in_()` with a list that each call passes;
+    - if a setting's name or value is not a word, or if the setting changes a message's role, time
+      limit or meaning.
     """
     if "repeatable" in former:
         warn_of_former_name("repeatable", "idempotent")

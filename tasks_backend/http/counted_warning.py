@@ -9,11 +9,11 @@ REPEAT = 10.0  # seconds between two lines while there are events
 
 
 class CountedWarning:
-    """Counts events, and logs their number while there are any, and that there are no more.
+    """Counts events and logs their number regularly; logs one more line when they have ended.
 
-    `text` has one `%d`, for the number since the last line; `over` says that the events have ended,
-    and has one `%.0f`, for the seconds that they lasted. `details` returns further fields of the
-    line, taken at the first of the events.
+    `text` has one `%d`: the number of events since the last line. `over` is the line at the end, with
+    one `%.0f`: the seconds from the first event to the last. `details` returns further fields of a
+    line; it is called at the first event that the line counts.
     """
 
     def __init__(

@@ -21,16 +21,16 @@ class OverloadPolicy:
 
     limiter: "ConcurrencyLimiter"
     prefixes: tuple[bytes, ...]
-    """Where paths begin whose requests need a token, and so have the credential as their sender."""
+    """Prefixes of the paths that need a token. The sender of their requests is the credential."""
 
 
 def credential_sender(token: str | None) -> Hashable:
-    """Return the sender that a credential is, before it is verified."""
+    """Return the sender for a credential, which need not be verified."""
     return "credential", token
 
 
 def user_sender(user_id: str) -> Hashable:
-    """Return the sender that a user is: never equal to a credential, whatever a client sends."""
+    """Return the sender for a user. It never equals a credential's, whatever a client sends."""
     return "user", user_id
 
 

@@ -53,15 +53,15 @@ class Problem(NamedTuple):
 def problem(error: HTTPException, instance: str, request_id: str) -> Problem:
     """Return the problem response to an error: always the same members, `errors` may be empty.
 
-    An ApiError has them. What any other HTTPException says in its `detail` is said:
+    An ApiError has these members. The `detail` of any other HTTPException may be:
 
-    - a text is the problem's `detail`;
-    - the items `detail` (or `message`), `title`, `code` and `errors` of a mapping are the problem's, and
-      its other items are further members (RFC 9457, 3.2);
-    - the entries of a list are the problem's `errors`.
+    - a text: the problem's `detail`;
+    - a mapping: its `detail` (or `message`), `title`, `code` and `errors` are the problem's, and its
+      other items are further members (RFC 9457, 3.2);
+    - a list: the problem's `errors`.
 
-    The rest depends on the status: it is that of the service's own failure, or the status's phrase
-    (RFC 9110).
+    Missing members come from the service's own failure with this status, or else from the status's
+    phrase (RFC 9110).
     """
     members = _members(error)
     code: str = members.pop("code")
@@ -135,7 +135,7 @@ def _entries(said: Any) -> list[dict[str, str]]:
 
 
 def _entry(said: Any) -> dict[str, str]:
-    """Return one entry, also of pydantic's form: never its `input`, which is the client's."""
+    """Return one entry, also from pydantic's form, without its `input`, which is the client's text."""
     if not isinstance(said, dict):
         said = {"message": said}
     place = [str(part) for part in said.get("loc") or ()]
@@ -153,7 +153,7 @@ def _text(value: Any) -> str:
 
 
 def _nothing(_: object) -> None:
-    """Stand for what has no JSON form: its Python form is internal."""
+    """Return None in place of a value without a JSON form: its Python form is internal."""
 
 
 def _phrase(status: int) -> str:

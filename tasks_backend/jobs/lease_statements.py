@@ -36,12 +36,19 @@ CLAIM = statement(
     """),
     idempotent=True,
 )
-"""Takes the lease for `lease` seconds: of a job that nobody holds, when its run is due; of a job that is
-held, when the lease has ended, although the next run is due later: its process died in the run.
+"""Takes the lease for `lease` seconds. Without a lease, a job can be claimed when its run is due. With one,
+it can be claimed when the lease has ended, even if the next run is due later: the process that held the
+lease did not finish its run.
 
-Returns `claimed`; `taken over`, from a process that did not give the lease back; `held` by another process
-that has not finished yet; or `not due`. Then the seconds until it is worth asking again. `holder` is new for
-each claim, so a repetition of a claim whose answer was lost succeeds again.
+The first column of the result is:
+
+- `claimed`: this process may run the job;
+- `taken over`: so too, and the last process did not give the lease back;
+- `held`: the run is due, but another process has not finished the last one;
+- `not due`.
+
+The second column is the number of seconds until the next attempt is useful. `holder` is new for each claim,
+so a claim whose answer was lost can be repeated.
 """
 
 RELEASE = statement(
@@ -53,6 +60,6 @@ RELEASE = statement(
     """),
     idempotent=False,
 )
-"""Gives the lease back, and returns in how many seconds the next run is due: at once if this one did
-not finish. Returns no row if the lease had ended and another process has taken it.
+"""Gives the lease back and returns the seconds until the next run, which is due at once if this one did
+not finish. Returns no row if another process has taken the lease after its end.
 """

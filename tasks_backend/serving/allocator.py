@@ -16,9 +16,9 @@ INTERVAL = 5.0  # seconds between two calls of malloc_trim
 def give_memory_back() -> None:
     """Keep glibc's thresholds at their initial value, and call malloc_trim in a thread.
 
-    glibc raises both thresholds when the first large block is freed. A worker then kept 49 MiB after a
-    minute of 4 MB pages, and 5 with fixed thresholds. Free pages below used ones return only through
-    malloc_trim: a worker kept 15 MiB after a siege without it, and 5 with it.
+    glibc raises both thresholds when the first large block is freed. After a minute of 4 MB pages, a
+    worker kept 49 MiB, but 5 MiB with fixed thresholds. Only malloc_trim returns free pages below used
+    ones: after a siege, a worker kept 15 MiB without it, and 5 MiB with it.
     """
     try:
         glibc = ctypes.CDLL(None)

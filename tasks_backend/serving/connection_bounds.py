@@ -167,8 +167,9 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.abort()
 
     def _stop_running(self) -> None:
-        """Prevent further writes, for which uvloop would raise: uvicorn stops only the last request
-        of a connection, which may still wait behind the running one.
+        """Stop the running request: its further writes would make uvloop raise.
+
+        uvicorn stops only the last request of a connection, which may still wait behind this one.
         """
         if self._running is not None:
             self._running.disconnected = True

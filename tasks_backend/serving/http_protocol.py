@@ -150,9 +150,10 @@ class Protocol(BoundedConnection):
         self._write_problem(HTTPException(400), "", request_id([]), closing=True)
 
     def _is_to_be_refused(self, overload: OverloadPolicy) -> bool:
-        """Return whether to refuse the request here, at half of what it costs in the gate (decision
-        0017). Acquires no place, and decides only for a request without a body that came alone: so
-        one refusal is made for each time that data arrives, and nothing is parsed after it.
+        """Return whether to refuse the request here, which costs half of a refusal in the gate.
+
+        Acquires no place. Only a request without a body that arrived alone is refused here. So there is
+        at most one refusal each time that data arrives, and nothing is parsed after it (decision 0017).
         """
         if overload.limiter.has_room or not self._head_is_alone:
             return False

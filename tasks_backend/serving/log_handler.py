@@ -31,8 +31,9 @@ class BackgroundHandler(logging.Handler):
             os.register_at_fork(after_in_child=self._start_empty)
 
     def _start_empty(self) -> None:
-        """Start without lines and without a thread, also in a forked process: it has no threads,
-        and the lines are its parent's.
+        """Start without lines and without a thread.
+
+        Also in a forked process: threads do not survive a fork, and the parent writes its lines itself.
         """
         self._buffer_lock = Lock()  # `logging.shutdown` holds the handler's own lock in a flush
         self._lines: list[bytes] = []

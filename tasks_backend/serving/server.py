@@ -144,7 +144,7 @@ class Workers(Multiprocess):
     """uvicorn's supervisor, with a warning for a dead worker, and closed sockets after a stop."""
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that died, log a warning for each. One that does not answer is killed."""
+        """Replace each dead worker and log a warning. A worker that does not answer is killed."""
         before = list(self.processes)
         super().keep_subprocess_alive()
         for worker, current in zip(before, self.processes, strict=True):

@@ -65,7 +65,7 @@ def _database(url: str) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    """Return a URL without user, password and query; anything else without an `@` before a host."""
+    """Return a URL without user, password and query. Return a text without a host as it is."""
     parts = urlsplit(url)
     if not parts.netloc:
         return url

@@ -209,7 +209,7 @@ class Settings(DatabaseSettings):
     @field_validator("jwks_url")
     @classmethod
     def _issuer_is_configured(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Check the token settings together, here so that other settings' errors are shown too."""
+        """Check the token settings together. A model validator would not run if another setting is wrong."""
         parts = {"jwt_issuer", "jwt_audience", "jwks_allow_http"}
         if not parts | {"better_auth_url", "neon_auth_base_url", "neon_auth_jwks_url"} <= {
             *info.data

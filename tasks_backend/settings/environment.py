@@ -68,7 +68,7 @@ def add_file() -> list[str]:
 
 @contextmanager
 def file_added() -> Iterator[None]:
-    """Add the variables of `.env` for the block only: what is started later reads the file anew."""
+    """Add the variables of `.env` for the block only. Processes started later read the file again."""
     added = add_file()
     try:
         yield

@@ -44,8 +44,10 @@ class PluginSettings(EnvironmentSettings):
 
 
 def shown(settings: PluginSettings, prefix: str) -> dict[str, object]:
-    """Return the settings in effect by variable: of what may be a secret only that it is set, and of
-    an address only the host, because a path or a query may be a secret.
+    """Return the settings in effect by variable, without secrets.
+
+    If a value may be a secret, only say that it is set. Of an address, show only the host, because a path
+    or a query may be a secret.
     """
     result: dict[str, object] = {}
     for name, field in type(settings).model_fields.items():

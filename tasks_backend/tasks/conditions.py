@@ -79,10 +79,10 @@ class IfMatch:
         key: ApiError | None = None,
         changed: str | None = None,
     ) -> ApiError:
-        """Return why a write of a row in this version did nothing, in the order of checks.
+        """Return why a write of a row in this version did nothing: the first error in this order.
 
-        That is the first of: an invalid `body`, an invalid `If-Match`, a stale one (`changed` says
-        it), and what is wrong with the idempotency `key`.
+        An invalid `body`; an invalid `If-Match`; a stale `If-Match`, with `changed` as its detail; the
+        error of the idempotency `key`.
         """
         if body is not None:
             return body

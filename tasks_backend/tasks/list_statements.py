@@ -31,9 +31,7 @@ _IN_ORDER = {"enable_bitmapscan": "off"}
 """PostgreSQL reads tasks in the order of their index; it does not read and sort all of them."""
 
 READS_OWN_ROWS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "random_page_cost": "0"}
-"""PostgreSQL chooses the plan that reads the fewest rows: only the caller's, even if a scan of all
-users' tasks would read fewer pages.
-"""
+"""PostgreSQL reads only the caller's rows, even if a scan of all users' tasks would read fewer pages."""
 
 _AFTER = bindparam("after", type_=Uuid)
 _LIMIT = bindparam("limit", type_=Integer)
@@ -42,15 +40,15 @@ _is_as_completed = or_(cast(COMPLETED, Boolean).is_(None), task.completed == COM
 
 
 class PageForm(NamedTuple):
-    """The form of a list's statement: what it does beside reading tasks in one order."""
+    """The form of a list's statement: its order and its options."""
 
     order: str
     after: bool = False
-    """It starts after a task, rather than with the first."""
+    """It starts after a given task, not with the first."""
     text: bool = False
     """It selects by text."""
     total: bool = False
-    """Its rows end with the number of all tasks that the query selects."""
+    """The last column is the number of all tasks that the query selects."""
 
 
 def _in_order(order: str, id_: Any) -> Any:

@@ -17,8 +17,8 @@ TaskId = Annotated[uuid.UUID, Path(description="The `id` of a task.", examples=[
 async def require_task(own: CallerDatabase, task_id: uuid.UUID, *, changes: bool) -> int:
     """Return the version of the caller's task, with one message.
 
-    Raises TaskNotFound if there is none, also for another user's task; that is TaskForbidden if the
-    request `changes` something.
+    Raises TaskNotFound if there is no such task. For another user's task, raises TaskForbidden if the
+    request `changes` something, else TaskNotFound too.
     """
     ((version, is_foreign),) = await own.run(TASK_OWNERSHIP, id=str(task_id))
     if version is None:

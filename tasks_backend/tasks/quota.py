@@ -21,11 +21,11 @@ KNOWN_USERS = 10_000  # per process; about 1 MB
 class Limit:
     """The maximum number of rows of one kind per user; 0 means no limit.
 
-    Counting a user's rows costs more than 5 % of a write. So after a count that leaves n
-    rows, this process does not count its next n/64 writes, at most 0.5 % of the limit. Rows that come
-    from other processes meanwhile may fill the limit, so each process can exceed it by that much. A
-    process that does not know the user, after a restart, takes 1/5,000 of the limit without a count.
-    Close to the limit, and for a limit below 200, each write is counted.
+    Counting a user's rows costs more than 5 % of a write, so most writes are not counted. If a count
+    shows that n more rows are allowed, this process does not count the user's next n/64 writes, at most
+    0.5 % of the limit. Other processes may fill the limit meanwhile, so each process can exceed it by
+    that much. For a user that the process does not know, as after a restart, the number is 1/5,000 of
+    the limit. Close to the limit, and for a limit below 200, each write is counted.
     """
 
     def __init__(self, most: int) -> None:
@@ -50,7 +50,7 @@ class Limit:
 
 
 class Quota:
-    """The limits of an application, by the parameter of the statements; each process has its own."""
+    """The limits of an application, by the statements' parameter. Each process counts for itself."""
 
     def __init__(self, **limits: int) -> None:
         self.limits = {name: Limit(most) for name, most in limits.items()}

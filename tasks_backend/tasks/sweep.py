@@ -1,6 +1,6 @@
 """Users of this service whom Better Auth no longer has.
 
-Users are read before the subjects that are known: somebody who signs up meanwhile is never unknown.
+The service's users are read before the known subjects, so a user who signs up meanwhile is not erased.
 """
 
 import json
@@ -34,12 +34,12 @@ class Comparison:
     unknown: list[str]
     """The users who are not among the known subjects."""
     newer: int
-    """Users who are not among them either, but came after the list was written."""
+    """Number of users who are not among them either, but came after the list was written."""
 
     def refusal(self, at_most: int | None) -> str | None:
         """Return why the unknown users must not be erased, or None.
 
-        `at_most`: how many may be erased; None means half of all, and some user must be known.
+        `at_most`: how many may be erased. None: half of all, and at least one user must be known.
         """
         count = pluralise(len(self.unknown), "user")
         if at_most is not None:
