@@ -14,14 +14,14 @@ from typescript.website import Website
 
 WAIT = 30_000  # milliseconds
 TOGGLE = "**/toggle"
-HEAR = "heard = false; new BroadcastChannel('tasks').onmessage = () => { heard = true }"
-"""From now on, `heard` says whether a message of this or another tab has reached this page."""
-KNOWS = """() => {
-  const calls = performance.getEntriesByType("resource").map(({ name }) => new URL(name).pathname);
-  const last = (path) => calls.lastIndexOf(`/api/auth/${path}`);
-  return last("get-session") > last("sign-in/email");
-}"""
-"""Whether the page has read the session since its last sign-in: it has no more messages to send."""
+COUNT = """
+  told = 0;
+  const post = BroadcastChannel.prototype.postMessage;
+  BroadcastChannel.prototype.postMessage = function (message) { post.call(this, message); told++; };
+"""
+"""In each page, `told` is the number of its messages to other tabs."""
+KNOWS = "told > 0"
+"""Whether the page knows who is signed in: it then tells the other tabs."""
 ELSE = "Somebody else is signed in. Reload the page."
 
 
@@ -39,9 +39,7 @@ class Tab:
         """On the page that is open."""
         self.page.get_by_label("E-mail").fill(person.email)
         self.page.get_by_label("Password").fill(PASSWORD)
-        self.press("Sign in")
-        expect(self.page.get_by_role("status")).to_have_text(f"Signed in: {person.email}")
-        self.page.wait_for_function(KNOWS)
+        self._change_session("Sign in", f"Signed in: {person.email}")
 
     @classmethod
     def signed_in(cls, context: BrowserContext, website: Website, person: Person) -> Self:
@@ -61,8 +59,24 @@ class Tab:
         assert answer.ok
 
     def sign_out(self) -> None:
-        self.press("Sign out")
-        expect(self.page.get_by_role("status")).to_have_text("Signed out")
+        self._change_session("Sign out", "Signed out")
+
+    def _change_session(self, button: str, status: str) -> None:
+        self.page.wait_for_function(KNOWS)
+        told = self.page.evaluate("told")
+        self.press(button)
+        expect(self.page.get_by_role("status")).to_have_text(status)
+        # one message with the response, one when the page has read the new session
+        self.page.wait_for_function(f"told >= {told + 2}")
+
+    def hear(self, other: Self) -> None:
+        """Wait until all messages of the other tab have arrived."""
+        self.page.evaluate(
+            "last = new BroadcastChannel('last');"
+            " arrived = new Promise((done) => { last.onmessage = () => done(true) }); true"
+        )
+        other.page.evaluate("new BroadcastChannel('last').postMessage('')")
+        assert self.page.evaluate("arrived")
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -98,6 +112,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     expect.set_options(timeout=WAIT)
     context = chromium.new_context()
     context.set_default_timeout(WAIT)
+    context.add_init_script(COUNT)
     yield context
     context.close()
 
@@ -125,15 +140,15 @@ def test_a_tab_never_writes_for_another_user(
     say("tab 1: Ann's task, done")
 
     for way in ("sign-out, sign-in", "sign-in", "redirect"):
-        first.page.evaluate(HEAR)
         if way == "redirect":
             second.sign_in_elsewhere(carl)
             second.open()
+            second.page.wait_for_function(KNOWS)
         else:
             if way == "sign-out, sign-in":
                 second.sign_out()
             second.sign_in(carl)
-        first.page.wait_for_function("heard")
+        first.hear(second)
         first.press("Not done")
         first.alerts(ELSE)
         first.add("Whose?")
@@ -150,9 +165,8 @@ def test_a_tab_never_writes_for_another_user(
         first.page.get_by_role("button", name="Not done").wait_for()
     say("tab 2: Carl, in three ways; tab 1 writes into neither list, and says why")
 
-    first.page.evaluate(HEAR)
     second.sign_out()
-    first.page.wait_for_function("heard")
+    first.hear(second)
     first.press("Not done")
     first.alerts("You are signed out. Reload the page.")
     assert [task["completed"] for task in tasks_of(hers)] == [True]
