@@ -18,6 +18,7 @@ from tasks_backend import plugin as plugins
 from tasks_backend.plugin import load_plugin_settings
 from tasks_backend.serving.server import _settings_of_plugins
 from tasks_backend.serving.startup_log import log_start
+from tasks_backend.settings.expected import describe_expected
 from tasks_backend.testing.service import served
 
 SECRET = "hun://ter2"
@@ -160,6 +161,16 @@ def test_doctor_and_the_first_line_show_them_without_secrets(
     assert said["outcome"] == "ok"
     assert "MAIL_BOX_DAYS" in said["message"]
     assert SECRET not in found.stdout
+
+
+def test_a_text_that_is_too_short_is_told_its_length() -> None:
+    class Signed(PluginSettings):
+        secret: Annotated[SecretStr, Field(min_length=16)]
+        note: Annotated[str, Field(min_length=1)]
+
+    fields = Signed.model_fields
+    assert describe_expected(fields["secret"]) == "a text of at least 16 characters"
+    assert describe_expected(fields["note"]) == "a text that is not empty"
 
 
 def test_a_command_prints_them_as_lines_of_env(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def failure_of(cause: Cause, *facts: str) -> DatabaseFailure:
 def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
     """Return the failure for an error of a statement that was sent.
 
-    psycopg2 gives no SQLSTATE for a lost connection.
+    psycopg2 gives no SQLSTATE for a lost connection, nor for an error of libpq itself. Then the server
+    may still answer, so the connection is lost too.
     """
     state = error.pgcode or ""
     if state.startswith(_CONSTRAINT_CLASS):
@@ -61,7 +62,8 @@ def classify(error: psycopg2.Error, *, lost: bool) -> DatabaseFailure:
         or STATEMENTS.get(state[:2])
     )
     if cause is None:
-        cause = LOST if lost else UNEXPECTED
+        failed = not state and isinstance(error, psycopg2.OperationalError)
+        cause = LOST if lost or failed else UNEXPECTED
     return failure_of(cause, state or type(error).__name__)
 
 

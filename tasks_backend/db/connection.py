@@ -101,9 +101,7 @@ class Connection:
         except psycopg2.Error as error:
             statement = sql.partition(";\n")[2] or sql  # without the identity
             sql_logger.info("PostgreSQL says: %s. It was sent: %s", str(error).strip(), statement)
-            # libpq's own error: the server has not answered, and may still do so
-            failed = error.pgcode is None and isinstance(error, psycopg2.OperationalError)
-            failure = classify(error, lost=self.closed or failed)
+            failure = classify(error, lost=self.closed)
             if failure.failure is Failure.OUTCOME_UNKNOWN:
                 self.close()
             raise failure from None

@@ -20,6 +20,7 @@ runpy.run_module("tasks_backend", run_name="__main__", alter_sys=True)
 """Runs the command line, and writes a stack to the file for each tick of the kernel (1 to 10 ms).
 
 Only with `chain` does faulthandler restore errno. Without it, libpq takes an empty socket for a failed one.
+A stack that is written while a frame is being made can end the process (seen twice): run it again.
 """
 
 LAYERS = {
