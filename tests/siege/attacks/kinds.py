@@ -35,7 +35,7 @@ class Attack:
 
 
 HEAD = 10.0  # seconds: the bounds of docs/reliability.md
-UNREAD = REQUEST_TIMEOUT + 5.0  # the request's own time, until the response begins; then the client's
+UNREAD = REQUEST_TIMEOUT + 5.0  # the request's time until its response begins, and the client's
 UNWANTED = 1.0
 HALF_CLOSED = 2.0
 CROWD = "uploads in many spellings"
