@@ -36,6 +36,9 @@ LOCKS: dict[str, list[str]] = {
 }
 """The files in .ci/locks, and what each of them locks beside the package's dependencies."""
 
+PARALLEL = ("-n", "4")
+"""For pytest, also on two cores: many tests mostly wait."""
+
 
 def install(session: nox.Session, lock: str = "all", *, project: bool = True) -> None:
     """Install the dependencies at their locked versions, and the project."""
@@ -87,12 +90,11 @@ def tests(session: nox.Session) -> None:
     Coverage takes half as long again.
     """
     install(session)
-    parallel = ["-n", "4"]  # also on two cores: many tests mostly wait
     if not os.environ.get("CI"):
-        session.run("pytest", *parallel, *session.posargs)
+        session.run("pytest", *PARALLEL, *session.posargs)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *parallel, *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 
@@ -103,7 +105,7 @@ def floors(session: nox.Session) -> None:
     session.install(
         "--resolution=lowest-direct", "-e", ".[dev,observability,sodium]", *group("test")
     )
-    session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
+    session.run("pytest", *PARALLEL, *(session.posargs or ["tests"]))
 
 
 @nox.session(venv_backend="uv")
@@ -118,7 +120,7 @@ def newest(session: nox.Session) -> None:
     unbound = ["--upgrade", "--prerelease=allow", f"--overrides={overrides}"]
     session.install(*unbound, "-e", ".[dev,observability,sodium]", *group("test"))
     session.run("uv", "pip", "freeze", external=True)
-    session.run("pytest", "-p", "no:cacheprovider", *(session.posargs or ["tests"]))
+    session.run("pytest", *PARALLEL, *(session.posargs or ["tests"]))
 
 
 @nox.session(venv_backend="uv")
@@ -188,7 +190,7 @@ def proxies(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """Run the service under uvicorn, gunicorn, hypercorn, granian and mangum (--write-servers renews docs/embedding.md)."""
     install(session)
-    session.run("pytest", "tests/servers", "-n", "4", "--dist=loadgroup", *session.posargs)
+    session.run("pytest", "tests/servers", *PARALLEL, "--dist=loadgroup", *session.posargs)
 
 
 @nox.session
@@ -246,7 +248,7 @@ def better_auth(session: nox.Session) -> None:
     install(session)
     command = ["pytest", "tests/better_auth", "-s"]
     if "--options" in session.posargs:
-        session.run("pytest", "tests/better_auth/measure_options.py", "-n", "4")
+        session.run("pytest", "tests/better_auth/measure_options.py", *PARALLEL)
     elif "--versions" in session.posargs:
         for version in _versions_of_better_auth(session):
             session.run(*command, "--write-version", f"--better-auth={version}")
