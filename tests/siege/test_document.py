@@ -4,7 +4,7 @@ from pathlib import Path
 
 from siege.attacks.kinds import NAMES
 
-DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/stress-tests.md"
 
 
 def test_each_attack_is_named() -> None:
