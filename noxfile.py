@@ -52,6 +52,11 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
+def unlocked() -> list[str]:
+    """Return what the tests need, without the locks: the project, and ruff for new-plugin's test."""
+    return ["-e", ".[dev,observability,sodium]", *group("test"), *group("lint")]
+
+
 def dependencies(*extras: str) -> list[str]:
     """Return the requirements of the package and of its extras."""
     project = PROJECT["project"]
@@ -102,9 +107,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="uv")
 def floors(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that the package allows."""
-    session.install(
-        "--resolution=lowest-direct", "-e", ".[dev,observability,sodium]", *group("test")
-    )
+    session.install("--resolution=lowest-direct", *unlocked())
     session.run("pytest", *PARALLEL, *(session.posargs or ["tests"]))
 
 
@@ -118,7 +121,7 @@ def newest(session: nox.Session) -> None:
     overrides = Path(session.create_tmp()).resolve() / "overrides.txt"
     overrides.write_text("\n".join(names))
     unbound = ["--upgrade", "--prerelease=allow", f"--overrides={overrides}"]
-    session.install(*unbound, "-e", ".[dev,observability,sodium]", *group("test"))
+    session.install(*unbound, *unlocked())
     session.run("uv", "pip", "freeze", external=True)
     session.run("pytest", *PARALLEL, *(session.posargs or ["tests"]))
 

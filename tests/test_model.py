@@ -373,6 +373,7 @@ def unlocked(cluster: Cluster, settings: Settings) -> Iterator[str]:
         yield base
 
 
+@pytest.mark.timeout(600)  # how soon a defect is found depends on Hypothesis' release
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
