@@ -50,7 +50,7 @@ def test_authentication_comes_before_the_count_of_parameters(anonymous: httpx2.C
 TAGS = {
     "65 tags": ", ".join(f'"{number}"' for number in range(65)),
     "the right one among 8,800": ",".join(['"1"'] * 8_800),
-    "8,800 of nothing": "," * 8_800,
+    "65 empty ones among commas": '"",,' * 65,
 }
 
 
@@ -82,6 +82,16 @@ def test_if_match_with_too_many_tags_is_refused_in_order(alice: User, bob: User,
     toggled = alice.client.post(f"{TASKS}/{own['id']}/toggle", headers=keyed)
     assert entry(toggled) == ("header", "If-Match", "too_many_tags")
     assert alice.read(own["id"]) == own
+
+
+@pytest.mark.parametrize(
+    "tags", [f'"{"," * 64}"', ',,"1",' + "," * 70], ids=["in a tag", "between tags"]
+)
+def test_commas_are_no_tags(alice: User, tags: str) -> None:
+    """RFC 9110, 8.8.3 and 5.6.1: a tag may contain commas, and a list may have empty elements."""
+    path = f"{TASKS}/{alice.create()['id']}"
+    patched = alice.client.patch(path, headers={"If-Match": tags}, json={"title": "x"})
+    assert patched.status_code == (200 if '"1"' in tags else 412)
 
 
 def test_the_maximum_number_of_tags_is_compared(alice: User) -> None:

@@ -5,6 +5,7 @@ its own segment, and byte by byte. The next request on the connection must be re
 """
 
 import io
+import re
 import socket
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -12,7 +13,7 @@ from typing import Self
 
 import httpx2
 import pytest
-from support.service import connected
+from support.service import connected, rest
 
 from tasks_backend.testing.service import User, problem
 
@@ -263,6 +264,33 @@ def test_ambiguous_framing_is_refused_and_the_connection_ends(
         if pieces == 1 or answer.status_code != 405:  # sent before the body was complete
             problem(answer, 400, "bad_request")
         assert connection.is_closed()
+
+
+def test_a_400_of_the_protocol_has_the_clients_request_id(base: str) -> None:
+    """Also after another request on the connection, whose id it must not have."""
+    with Connection(base) as connection:
+        first = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\n\r\n"
+        connection.socket.sendall(first)
+        assert connection.answer().headers["x-request-id"] == "first"
+        connection.socket.sendall(
+            first.replace(b"first", b"second").replace(b"x", b"x\r\nHost: y", 1)
+        )
+        answer = connection.answer()
+    assert problem(answer, 400, "bad_request")["request_id"] == "second"
+    assert answer.headers["x-request-id"] == "second"
+    with Connection(base) as connection:
+        connection.socket.sendall(first)
+        assert connection.answer().headers["x-request-id"] == "first"
+        connection.socket.sendall(b"\0 nonsense\r\n\r\n")
+        assert re.fullmatch("[0-9a-f]{32}", connection.answer().headers["x-request-id"])
+
+
+def test_a_400_to_head_has_no_body(base: str) -> None:
+    with connected(base) as connection:
+        connection.sendall(b"HEAD /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+        received = rest(connection)
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert received.endswith(b"\r\n\r\n")
 
 
 def test_a_parse_error_does_not_replace_the_answer_of_an_earlier_request(

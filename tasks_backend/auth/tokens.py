@@ -21,7 +21,7 @@ from jwt import PyJWK
 
 from tasks_backend.auth.clock import LEEWAY
 from tasks_backend.auth.keys import KEY_ID
-from tasks_backend.compatibility import IncompatibleLibrary
+from tasks_backend.compatibility import IncompatibleLibrary, overrides, require_attributes
 from tasks_backend.errors import ExpiredToken, InvalidToken
 from tasks_backend.http import strict_json
 
@@ -165,8 +165,31 @@ def is_visible(subject: str) -> bool:
     )
 
 
+@overrides("pyjwt", jwt.PyJWS, "_decode_base64url_segment")
+class CompactJWS(jwt.PyJWS):
+    """PyJWS that decodes segments in C. PyJWT's own loop over each character takes 36 of 450 µs."""
+
+    @staticmethod
+    def _decode_base64url_segment(segment: bytes, name: str) -> bytes:
+        """Return the only bytes with this encoding. Raises DecodeError, also for padding (RFC 7515, 2)."""
+        try:
+            decoded = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        except ValueError as error:
+            raise jwt.DecodeError(name) from error
+        if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment:
+            raise jwt.DecodeError(name)
+        return decoded
+
+
+require_attributes("pyjwt", jwt.PyJWT, "_jws")
+
+
 class StrictJWT(jwt.PyJWT):
     """PyJWT that rejects ambiguous JSON and times that are not numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jws = CompactJWS()
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
         """Parse the payload, in place of PyJWT's method (guarded below, decision 0019)."""

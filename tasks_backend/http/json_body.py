@@ -44,11 +44,13 @@ class JsonBody:
 
 def json_body(*media_types: str) -> Callable[[Request], Awaitable[JsonBody]]:
     """Return a dependency that reads an uncompressed body of one of these media types."""
+    accepted = [media_type.encode() for media_type in media_types]
 
     async def read(request: Request) -> JsonBody:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if media_type not in media_types or encoding != "identity":
+        headers = dict(reversed(request.scope["headers"]))  # of a repeated one, the first
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if media_type not in accepted or encoding != b"identity":
             raise UnsupportedMediaType
         return JsonBody(await request.body())
 

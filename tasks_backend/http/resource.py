@@ -7,13 +7,16 @@ the gate before FastAPI's handler. Only resources can be mounted.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.convertors import Convertor
 from starlette.datastructures import URLPath
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks_backend.errors import MethodNotAllowed
 from tasks_backend.http.fast_path import compile_endpoint
@@ -26,6 +29,17 @@ Gate = Callable[[Scope, Receive], Awaitable[tuple[ReceivedBody, Place]]]
 """Checks a request or raises; returns its body and the place that it has until the response."""
 
 
+class _Operation(NamedTuple):
+    """What each request needs of an operation; FastAPI's RouteContext computes it anew each time."""
+
+    pattern: re.Pattern[str]
+    convertors: dict[str, Convertor[Any]]
+    route: BaseRoute
+    endpoint: Callable[..., Any] | None
+    app: ASGIApp
+    fast_path: Callable[[Request], Awaitable[Response]] | None
+
+
 class Resource(BaseRoute):
     """All operations on one path, behind one gate."""
 
@@ -35,15 +49,13 @@ class Resource(BaseRoute):
         self.public = public
         self._gate = gate
         self._by_method = {
-            method: operation for operation in self.operations for method in operation.methods or ()
+            method: _compiled(operation)
+            for operation in self.operations
+            for method in operation.methods or ()
         }
         if "GET" in self._by_method:  # the response's body is not sent (RFC 9110, 9.3.2)
             self._by_method.setdefault("HEAD", self._by_method["GET"])
-        self._fast_paths = {
-            method: endpoint
-            for method, operation in self._by_method.items()
-            if (endpoint := compile_endpoint(operation)) is not None
-        }
+        self._first = next(iter(self._by_method.values()))
         self._allow = ", ".join(sorted(self._by_method))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -51,13 +63,13 @@ class Resource(BaseRoute):
         if scope["type"] != "http":
             return Match.NONE, {}
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        operation = self._by_method.get(scope["method"], self.operations[0])
-        matched = operation.path_regex.fullmatch(path)
+        operation = self._by_method.get(scope["method"], self._first)
+        matched = operation.pattern.fullmatch(path)
         if matched is None:
             return Match.NONE, {}
-        convertors = operation.param_convertors
         values = {
-            name: convertors[name].convert(text) for name, text in matched.groupdict().items()
+            name: operation.convertors[name].convert(text)
+            for name, text in matched.groupdict().items()
         }
         return Match.FULL, {"path_params": {**scope.get("path_params", {}), **values}}
 
@@ -68,15 +80,14 @@ class Resource(BaseRoute):
         operation = self._by_method.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(headers={"Allow": self._allow})
-        scope["route"], scope["endpoint"] = operation.original_route, operation.endpoint
+        scope["route"], scope["endpoint"] = operation.route, operation.endpoint
         body, place = await self._gate(scope, receive)
         with place:
-            endpoint = self._fast_paths.get(scope["method"])
-            if endpoint is None or scope["app"].dependency_overrides:
+            if operation.fast_path is None or scope["app"].dependency_overrides:
                 require_few_parameters(scope["query_string"])
                 await operation.app(scope, body, send)
                 return
-            response = await endpoint(Request(scope, body, send))
+            response = await operation.fast_path(Request(scope, body, send))
             await response(scope, body, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
@@ -85,6 +96,17 @@ class Resource(BaseRoute):
             if operation.name == name:
                 return URLPath(operation.url_path_for(name, **path_params))
         raise NoMatchFound(name, path_params)
+
+
+def _compiled(operation: RouteContext) -> _Operation:
+    return _Operation(
+        operation.path_regex,
+        operation.param_convertors,
+        operation.original_route,
+        operation.endpoint,
+        operation.app,
+        compile_endpoint(operation),
+    )
 
 
 def resources(

@@ -147,7 +147,7 @@ class Protocol(BoundedConnection):
             running.keep_alive = False
             self.flow.pause_reading()
             return
-        self._write_problem(HTTPException(400), "", request_id([]), closing=True)
+        self._write_problem(HTTPException(400), "", request_id(self.headers or []), closing=True)
 
     def _is_to_be_refused(self, overload: OverloadPolicy) -> bool:
         """Return whether to refuse the request here, which costs half of a refusal in the gate.
@@ -204,6 +204,10 @@ class Protocol(BoundedConnection):
         standard = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         line = f"HTTP/1.1 {status:d} {status.phrase}\r\n"
+        if (
+            self.parser.get_method() == b"HEAD"
+        ):  # no body, with the headers of one (RFC 9110, 9.3.2)
+            body = b""
         self.transport.write(b"%b%b%b\r\n%b" % (line.encode(), standard, own.encode(), body))
         if closing:
             self.transport.close()

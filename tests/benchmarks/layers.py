@@ -1,27 +1,23 @@
 """Where the CPU time of a request goes: samples of the service's stack, by layer.
 
-A timer of CPU time interrupts the process, in C and in the kernel too, and `faulthandler` writes the
-Python stack at once. The time of C and of the kernel so belongs to the line that called it.
+py-spy reads the event loop's Python stack from outside the process. The time of C and of the kernel
+so belongs to the line that called it. Other threads mostly wait, which py-spy may take for work, so
+they are left out: the log's thread takes less than a hundredth.
 """
 
+import contextlib
 import re
+import shutil
+import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import sqrt
+from pathlib import Path
 
-SAMPLED = """
-import faulthandler, runpy, signal, sys
-stacks = open(sys.argv.pop(1), "wb")
-signal.signal(signal.SIGPROF, signal.SIG_IGN)
-faulthandler.register(signal.SIGPROF, stacks, all_threads=False, chain=True)
-signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
-runpy.run_module("tasks_backend", run_name="__main__", alter_sys=True)
-"""
-"""Runs the command line, and writes a stack to the file for each tick of the kernel (1 to 10 ms).
+from support.programs import running
 
-Only with `chain` does faulthandler restore errno. Without it, libpq takes an empty socket for a failed one.
-A stack that is written while a frame is being made can end the process (seen twice): run it again.
-"""
+_RATE = "250"  # samples a second
 
 LAYERS = {
     "event loop, reading": ("uvicorn/server.py", "asyncio/runners.py", "uvicorn/_compat.py"),
@@ -57,12 +53,29 @@ LAYERS = {
 """The layers, each with its files, or one function of them. The longest text that fits decides."""
 
 OTHER = "other"
-_FRAME = re.compile(r'^  File "(?P<file>[^"]*)", line \d+ (?P<function>in .*)$')
+_EVENT_LOOP = "asyncio/runners.py"
+_FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):\d+\)")
+
+
+@contextlib.contextmanager
+def sampled(pid: int, stacks: Path) -> Iterator[None]:
+    """Sample a process until the block ends, and write its stacks to the file."""
+    py_spy = shutil.which("py-spy", path=Path(sys.executable).parent)
+    assert py_spy is not None
+    options = ("--format=raw", "--full-filenames", "--rate", _RATE, "--output", str(stacks))
+    command = [py_spy, "record", "--pid", str(pid), *options]
+    with running(command, stacks.with_suffix(".log"), {}, ending=signal.SIGINT):
+        yield
 
 
 def layers(stacks: str) -> Counter[str]:
     """Return the number of samples of each layer."""
-    return Counter(_layer(stack) for stack in _parsed(stacks))
+    counts = Counter[str]()
+    for line in stacks.splitlines():
+        stack, _, number = line.rpartition(" ")
+        if _EVENT_LOOP in stack:
+            counts[_layer(_frames(stack))] += int(number)
+    return counts
 
 
 def error(share: float, samples: int) -> float:
@@ -70,11 +83,10 @@ def error(share: float, samples: int) -> float:
     return 1.96 * sqrt(share * (1 - share) / samples)
 
 
-def _parsed(stacks: str) -> Iterator[list[str]]:
-    """Yield the frames of each stack, innermost first."""
-    for stack in re.split(r"^Stack .*$", stacks, flags=re.MULTILINE)[1:]:
-        found = map(_FRAME.match, stack.splitlines())
-        yield [f"{frame['file']} {frame['function']}" for frame in found if frame]
+def _frames(stack: str) -> list[str]:
+    """Return the files and functions of a stack, innermost first."""
+    found = map(_FRAME.fullmatch, reversed(stack.split(";")))
+    return [f"{frame['file']} in {frame['function']}" for frame in found if frame]
 
 
 def _layer(stack: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from support.waiting import listens
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.lab import sample
-from benchmarks.layers import LAYERS, OTHER, SAMPLED, error, layers
+from benchmarks.layers import LAYERS, OTHER, error, layers, sampled
 from benchmarks.operations import Operations
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running
@@ -21,20 +21,15 @@ from tasks_backend.testing.key_server import KeyServer
 
 SHOWN = ("get", "list", "patch")
 STACKS = """\
-Stack (most recent call first):
-  File "/lib/python3.11/base64.py", line 58 in b64encode
-  File "/lib/site-packages/jwt/utils.py", line 33 in base64url_decode
-  File "/srv/tasks_backend/auth/tokens.py", line 100 in subject
-Stack (most recent call first):
-  File "/srv/tasks_backend/tasks/v1.py", line 313 in _json
-  File "/srv/tasks_backend/tasks/v1.py", line 300 in list_tasks
-Stack (most recent call first):
-  <no Python frame>
+run (/lib/asyncio/runners.py:118);subject (/srv/tasks_backend/auth/tokens.py:100);base64url_decode (/lib/site-packages/jwt/utils.py:33);b64decode (/lib/python3.11/base64.py:58) 2
+run (/lib/asyncio/runners.py:118);list_tasks (/srv/tasks_backend/tasks/v1.py:300);_json (/srv/tasks_backend/tasks/v1.py:313) 1
+main (/srv/main.py:1) 3
+run (/lib/asyncio/runners.py:118) 4
 """
 
 
 def test_a_sample_belongs_to_the_innermost_layer() -> None:
-    assert layers(STACKS) == {"gate, token": 1, "rows to JSON": 1, OTHER: 1}
+    assert layers(STACKS) == {"gate, token": 2, "rows to JSON": 1, "event loop, reading": 4}
 
 
 def test_cost_of_each_layer(
@@ -48,18 +43,18 @@ def test_cost_of_each_layer(
 ) -> None:
     require("wrk")
     seconds = 5 * pytestconfig.getoption("bench_seconds")
-    port, stacks = free_port(), tmp_path / "stacks"
-    command = [sys.executable, "-c", SAMPLED, str(stacks), "serve", "--port", str(port)]
+    port, stacks = free_port(), tmp_path / "stacks.txt"
+    command = [sys.executable, "-m", "tasks_backend", "serve", "--port", str(port)]
     variables = environment(database, key_server.url)
     columns, totals = [], []
     with running(command, tmp_path / LOG, variables, lambda: listens(port)) as program:
         server = Running(SERVERS[0], f"http://127.0.0.1:{port}", program.pid)
         for operation in SHOWN:
             sample(server, operation, operations, data, data.postmaster(), 1)  # warms up
-            start = stacks.stat().st_size
-            taken = sample(server, operation, operations, data, data.postmaster(), seconds)
+            with sampled(program.pid, stacks):
+                taken = sample(server, operation, operations, data, data.postmaster(), seconds)
             assert not taken.burst.errors
-            counts = layers(stacks.read_bytes()[start:].decode(errors="replace"))
+            counts = layers(stacks.read_text())
             cpu, number = taken.server_cpu * 1e6, counts.total()
             shares = {layer: counts[layer] / number for layer in (*LAYERS, OTHER)}
             columns.append(
