@@ -296,6 +296,22 @@ def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Si
     assert answer.startswith(b"HTTP/1.1 201 ")
 
 
+def test_a_complete_request_is_answered_if_the_next_one_is_cut_off(
+    base: str, signer: Signer
+) -> None:
+    """Both in one segment, then the end of the sending side: the first was executed, without an answer."""
+    head = (
+        f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n"
+    )
+    with connected(base) as connection:
+        connection.sendall(f'{head}{{"title":"x"}}{head}{{"title'.encode())
+        connection.shutdown(socket.SHUT_WR)
+        received = rest(connection)
+    assert received.startswith(b"HTTP/1.1 201 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_half_closed_connection_does_not_wait_forever(
     base: str, signer: Signer, database: str
 ) -> None:

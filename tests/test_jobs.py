@@ -163,6 +163,28 @@ async def fail(_: JobContext) -> None:
     raise RuntimeError("no mail today")
 
 
+async def cancel_itself(_: JobContext) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def await_a_cancelled_task(_: JobContext) -> None:
+    task = asyncio.create_task(asyncio.sleep(1))
+    task.cancel()
+    await task
+
+
+async def raise_a_group(_: JobContext) -> None:
+    raise BaseExceptionGroup("several", [asyncio.CancelledError(), ValueError()])
+
+
+async def suppress_the_limit(_: JobContext) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
 async def hang(_: JobContext) -> None:
     await asyncio.Event().wait()
 
@@ -173,7 +195,11 @@ async def hang(_: JobContext) -> None:
         (idle, 60, 0.5, "ok", None),
         (idle, 60, 0, "ok", "took 0 s: it is cancelled after 60 s"),
         (fail, 60, 0.5, "failed", "failed"),
+        (cancel_itself, 60, 0.5, "failed", "failed"),
+        (await_a_cancelled_task, 60, 0.5, "failed", "failed"),
+        (raise_a_group, 60, 0.5, "failed", "failed"),
         (hang, 1, 0.5, "timed_out", "was cancelled after 1 s, its time limit"),
+        (suppress_the_limit, 1, 0.5, "timed_out", "was cancelled after 1 s, its time limit"),
     ],
 )
 def test_a_run_is_counted_and_logged_and_the_next_one_is_after_the_interval(
@@ -204,7 +230,7 @@ def test_a_run_is_counted_and_logged_and_the_next_one_is_after_the_interval(
     assert [record.getMessage() for record in caplog.records] == (
         [f"the job {name} {message}"] if message else []
     )
-    if outcome == "failed":
+    if run is fail:
         assert "RuntimeError: no mail today" in caplog.text
     assert lab.sql(LEASE) == [(True, False)]
 

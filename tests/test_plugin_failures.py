@@ -221,6 +221,7 @@ def test_a_row_for_another_user_is_a_bug_and_no_outage(somebody: httpx2.Client) 
         {"parent": "no uuid"},
         {"at": "no time"},
         {"at": "2026-02-30"},
+        {"at": "2026-01-01T00:00:00+99:00"},
     ],
     ids=str,
 )

@@ -34,6 +34,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    tuple_,
     values,
 )
 from sqlalchemy import Enum as EnumType
@@ -377,6 +378,12 @@ def test_values_without_a_type_are_sent_by_their_own(deployment: str) -> None:
     assert run_as_alice(deployment, statement(text(sql), idempotent=True), given) == [
         (str(ID), {"a": str(ID)}, True, "red")
     ]
+
+
+def test_a_list_of_literal_rows_is_part_of_the_statement(deployment: str) -> None:
+    pair = tuple_(literal_column("1"), literal_column("2"))
+    sent = statement(select(pair.in_([(1, 2), (3, 4)]), pair.in_([(2, 1)])), idempotent=True)
+    assert run_as_alice(deployment, sent, {}) == [(True, False)]
 
 
 def test_a_list_of_literals_is_part_of_the_statement(deployment: str) -> None:

@@ -219,7 +219,11 @@ STATEMENTS = {
     "53200": Cause(Failure.RESOURCE, "the server has no memory left", "see the server's log"),
     "53": Cause(Failure.RESOURCE, "the server lacks a resource", "see the server's log"),
     **dict.fromkeys(
-        ("22001", "22003", "22007", "22008", "22021", "22P02", "22P03", "22P05", "54000", "54001"),
+        (
+            *("22000", "22001", "22003", "22007", "22008", "22009", "22011", "22015", "2201B"),
+            *("2201W", "2201X", "22021", "22023", "22026", "2202E", "22P02", "22P03", "22P05"),
+            *("54000", "54001"),
+        ),
         Cause(
             Failure.UNSTORABLE,
             "no column can hold a value of the request",

@@ -10,7 +10,13 @@ import struct
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn
+from psycopg2.extensions import (
+    POLL_OK,
+    POLL_READ,
+    POLL_WRITE,
+    TRANSACTION_STATUS_IDLE,
+    make_dsn,
+)
 
 from tasks_backend.db.addresses import resolve_addresses
 from tasks_backend.db.classification import classify, classify_connecting, unstorable
@@ -66,6 +72,11 @@ class Connection:
     def closed(self) -> bool:
         """Whether the connection is closed, by the service or by the server."""
         return bool(self._raw.closed)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, or may be, because the connection is closed."""
+        return bool(self._raw.get_transaction_status() != TRANSACTION_STATUS_IDLE)
 
     def is_lost(self) -> bool:
         """Whether the server closed the connection, even if the event loop has not yet noticed.

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect
 
+from tasks_backend.http.request_record import get_record
+
 WATCH_AFTER = 1.0  # seconds; under overload, requests wait up to 0.5 s
 
 
@@ -25,6 +27,9 @@ def cancel_on_disconnect(disconnected: Callable[[], Awaitable[None]] | None) -> 
     async def watch() -> None:
         nonlocal client_left
         await disconnected()
+        record = get_record()
+        if record is not None and record.status is not None:
+            return  # the response has begun: a background task goes on without the client
         client_left = True
         task.cancel()
 

@@ -70,12 +70,20 @@ class Pool:
             connection = await self._connection()
             try:
                 values = {**parameters, **late_parameters(), ROLE: connection.role}
-                return await _record_call("statement", connection.fetch(sql, values))
+                rows = await _record_call("statement", connection.fetch(sql, values))
             finally:
-                if not connection.closed:
+                if left_open := connection.in_transaction:
+                    connection.close()  # messages of others would be part of it, and be lost
+                else:
                     self._idle.append(connection)
         finally:
             self.semaphore.release(user)
+        if left_open:
+            raise DatabaseFailure(
+                Failure.UNEXPECTED,
+                "a statement left its transaction open: a plugin's statements must not begin one",
+            )
+        return rows
 
     def close(self) -> None:
         """Close the idle connections, not those in use."""

@@ -207,7 +207,7 @@ def _compile(number: int, construct: Any) -> _Compiled:
             continue
         own = [name]
         if bind.expanding:  # each literal of a list has a name
-            own = [each for each in values if re.fullmatch(rf"{re.escape(name)}_[0-9]+", each)]
+            own = [each for each in values if re.fullmatch(rf"{re.escape(name)}(?:_[0-9]+)+", each)]
         for each in own:
             new_names[each] = f"{RESERVED}{number}_{each}" if bind.unique else each
             fixed[new_names[each]] = values[each] if convert is None else convert(values[each])

@@ -3,7 +3,8 @@
 FastAPI checks in every request for everything that an endpoint could need: that is a sixth of a
 request's cost (decision 0013). What an endpoint needs is known at the start. If it needs only path
 and query parameters, the request, and asynchronous dependencies of the request alone, it is called
-directly. FastAPI handles every other endpoint.
+directly. FastAPI handles every other endpoint, and every route with a handler of its own, which may
+be a check.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from typing import Any
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import RouteContext
+from fastapi.routing import APIRoute, RouteContext
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,7 +33,9 @@ def compile_endpoint(operation: RouteContext) -> Callable[[Request], Awaitable[R
     endpoint: Any = dependant.call
     calls: list[Any] = [dependency.call for dependency in dependant.dependencies]
     if (
-        not inspect.iscoroutinefunction(endpoint)
+        getattr(type(operation.original_route), "get_route_handler", None)
+        is not APIRoute.get_route_handler
+        or not inspect.iscoroutinefunction(endpoint)
         or not _is_response(inspect.signature(endpoint).return_annotation)
         or _needs_more(dependant, "path_params", "query_params", "dependencies")
         or any(_needs_more(dependency) for dependency in dependant.dependencies)

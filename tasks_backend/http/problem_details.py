@@ -73,7 +73,8 @@ class ProblemDetailsMiddleware:
                     closing = True
                     if scope["http_version"].startswith("1"):  # HTTP/2 ends only the stream
                         headers["Connection"] = "close"
-            elif ended:
+            elif ended:  # the rest of a body that is not sent: of HEAD, or of a failure
+                await asyncio.sleep(0)  # it may be endless
                 return
             elif replacement is not None:
                 message = {"type": "http.response.body", "body": replacement}
@@ -100,29 +101,47 @@ class ProblemDetailsMiddleware:
 
 
 class UnhandledErrorMiddleware:
-    """Answer an unhandled exception with a generic 500 response; the traceback is logged."""
+    """Answer an unhandled exception with a generic 500 response; the traceback is logged.
+
+    So are a cancellation that the server did not ask for, and a route that sends no response. After the
+    whole response, an exception of a background task is only logged: it is not the next request's.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request. If the response has begun, the exception ends the connection."""
-        started = False
+        """Handle one request. An exception within a response ends the connection."""
+        started = complete = False
 
         async def send_watched(message: Message) -> None:
-            nonlocal started
+            nonlocal started, complete
             started = True
             await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self.app(scope, receive, send_watched)
+            failed = not started and scope["type"] == "http"
+            if failed:
+                logger.error("a route sent no response (request %s)", scope.get(_REQUEST_ID))
         except ClientDisconnect:
-            pass  # no response is possible; the log line has no status
-        except Exception:
-            if started or scope["type"] != "http":
+            return  # no response is possible; the log line has no status
+        except BaseException as error:
+            if scope["type"] != "http" or (started and not complete) or _ends_the_task(error):
                 raise
             logger.exception("unhandled exception (request %s)", scope.get(_REQUEST_ID))
+            failed = not started
+        if failed:
             await problem_response(scope, InternalError())(scope, receive, send)
+
+
+def _ends_the_task(error: BaseException) -> bool:
+    """Return whether the server, or the interpreter, wants to end the task."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit))
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:

@@ -67,10 +67,13 @@ class Resource(BaseRoute):
         matched = operation.pattern.fullmatch(path)
         if matched is None:
             return Match.NONE, {}
-        values = {
-            name: operation.convertors[name].convert(text)
-            for name, text in matched.groupdict().items()
-        }
+        try:
+            values = {
+                name: operation.convertors[name].convert(text)
+                for name, text in matched.groupdict().items()
+            }
+        except ValueError:  # a number with more digits than int() reads
+            return Match.NONE, {}
         return Match.FULL, {"path_params": {**scope.get("path_params", {}), **values}}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

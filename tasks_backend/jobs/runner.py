@@ -135,23 +135,22 @@ class ScheduledJob:
         return float(rows[0][0]) if rows else 0.0
 
     async def _run(self, deadline: float) -> tuple[str, float]:
-        """Run the job until it ends or its time is over. Returns the outcome and the seconds it took."""
-        started = time.monotonic()
-        outcome = "ok"
+        """Run the job until it ends or its time is over. Returns the outcome and the seconds it took.
+
+        In a task of its own: whatever it raises, and if it cancels itself, the runner goes on.
+        """
+        started, loop = time.monotonic(), asyncio.get_running_loop()
+        task = loop.create_task(_call(self._job, self._context(deadline)))
         try:
-            async with asyncio.timeout_at(deadline) as limit:
-                await self._job.run(self._context(deadline))
-        except Exception:
-            if limit.expired():
-                outcome = "timed_out"
-                logger.exception(
-                    "the job %s was cancelled after %.0f s, its time limit",
-                    self.name,
-                    self._timeout,
-                )
-            else:
-                outcome = "failed"
-                logger.exception("the job %s failed", self.name)
+            _, late = await asyncio.wait({task}, timeout=max(0.0, deadline - loop.time()))
+            if late:
+                task.cancel()
+                await asyncio.wait({task})
+        except asyncio.CancelledError:  # the service stops
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        outcome = self._outcome(task, timed_out=bool(late))
         duration = time.monotonic() - started
         if outcome == "ok" and duration > SLOW * self._timeout:
             logger.warning(
@@ -161,6 +160,26 @@ class ScheduledJob:
                 self._timeout,
             )
         return outcome, duration
+
+    def _outcome(self, task: "asyncio.Task[None]", *, timed_out: bool) -> str:
+        """Return the outcome of a run that has ended, and log a failure with its traceback."""
+        failure: BaseException | None = None
+        try:
+            task.result()
+        except BaseException as error:  # noqa: BLE001 - also one that cancelled itself
+            failure = error
+        if timed_out:
+            logger.error(
+                "the job %s was cancelled after %.0f s, its time limit",
+                self.name,
+                self._timeout,
+                exc_info=failure,
+            )
+            return "timed_out"
+        if failure is not None:
+            logger.error("the job %s failed", self.name, exc_info=failure)
+            return "failed"
+        return "ok"
 
     def _context(self, deadline: float) -> JobContext:
         return JobContext(self._database, self._plugin, deadline, self._settings)
@@ -175,3 +194,7 @@ class ScheduledJob:
             holder=holder,
             **parameters,
         )
+
+
+async def _call(job: Job, context: JobContext) -> None:
+    await job.run(context)

@@ -115,9 +115,12 @@ class BoundedConnection(HttpToolsProtocol):
             self.head_since = self.loop.time()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio: True keeps it open
-        """Answer a request that is complete; otherwise close the connection."""
-        if not self.in_request or self.cycle.more_body:
+        """Answer the requests that are complete; if none is, close the connection."""
+        if self._running is None or self._running.more_body:
             return False
+        if self.cycle.more_body:  # the one that waits behind it will never be complete
+            self.pipeline.clear()
+            self.cycle = self._running
         self._half_closed_since = self.loop.time()
         self.cycle.keep_alive = False
         return True
