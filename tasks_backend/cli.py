@@ -4,6 +4,7 @@ Commands import only what they need, so that completion, `--help` and reloads of
 """
 
 import asyncio
+import errno
 import getpass
 import json
 import logging
@@ -562,4 +563,11 @@ def _report_errors(*failures: type[Exception]) -> Iterator[None]:
 def main() -> None:
     """Run the command line."""
     open_standard_files()
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed once more at exit
+        print_error(f"the output cannot be written: {error.strerror}")
+        sys.exit(1)

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import httpx2
 import psycopg2
 import pytest
-from support.commands import free_port, invoked, process, run, serving
+from support.commands import COMMAND, free_port, invoked, process, run, serving
 from support.plugins import install_plugin
+from support.programs import attempt
 
 from tasks_backend.db.statements import REVISIONS
 from tasks_backend.dev.issuer import Issuer
@@ -280,6 +281,31 @@ def test_errors_are_reported_in_lines_without_a_traceback(
     assert result.stderr.strip()
     if lines is not None:
         assert result.stderr.splitlines() == [f"error: {line}" for line in lines]
+
+
+@pytest.mark.parametrize("command", ["purge-user x", "move-user a b", "doctor --token -"])
+def test_a_closed_standard_input_is_an_error_in_lines(tmp_path: Path, command: str) -> None:
+    words = [*COMMAND, *command.split()]
+    closed = attempt(
+        "/bin/sh", "-c", f"exec {shlex.join(words)} <&-", directory=tmp_path, environment=GOOD
+    )
+    assert closed.returncode in {1, 2}
+    assert closed.stdout + closed.stderr
+    assert "Traceback" not in closed.stderr
+
+
+@pytest.mark.parametrize("command", ["openapi", "--version", "settings --help"])
+def test_a_full_disk_is_an_error_in_one_line(tmp_path: Path, command: str) -> None:
+    words = [*COMMAND, *command.split()]
+    full = attempt(
+        "/bin/sh",
+        "-c",
+        f"exec {shlex.join(words)} >/dev/full",
+        directory=tmp_path,
+        environment=GOOD,
+    )
+    assert full.returncode == 1
+    assert full.stderr == "error: the output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("variables", [{}, GOOD, {"DATABASE_URL": "?", "BETTER_AUTH_URL": "?"}])

@@ -697,6 +697,8 @@ def test_the_address_for_migrations_must_be_direct_and_of_the_same_database(
     diagnosis = patient.examined(DATABASE_URL_UNPOOLED=pooled)
     assert diagnosis.problems == {"database.migrations"}
     diagnosis.says("database.migrations", "problem", "is a pooler's address")
+    berlin = make_dsn(database, options="-c timezone=Europe/Berlin")
+    assert not patient.examined(DATABASE_URL_UNPOOLED=berlin).problems
     other = make_dsn(database, dbname="postgres")
     diagnosis = patient.examined(DATABASE_URL_UNPOOLED=other)
     assert diagnosis.problems == {"database.migrations"}

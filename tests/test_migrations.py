@@ -46,6 +46,20 @@ def test_up_and_down_and_up_again_without_drift(cluster: Cluster, attributes: st
             assert cursor.fetchone() == (1,), "only Alembic's own is left"
 
 
+def test_settings_of_the_role_do_not_disturb_a_migration(cluster: Cluster) -> None:
+    login = cluster.login(PLAIN_OWNER)
+    name, url = cluster.database(login)
+    with cluster.cursor(name) as cursor:
+        for setting in ("statement_timeout = '20ms'", "quote_all_identifiers = on"):
+            cursor.execute(f"ALTER ROLE {login} SET {setting}")
+        cursor.execute(f"ALTER ROLE {login} SET idle_in_transaction_session_timeout = '20ms'")
+    migrations.upgrade(url)
+    assert migrations.upgrade(url)[-1].startswith("The schema is at revision")
+    migrations.check(url)
+    with cluster.cursor(name) as cursor:
+        cursor.execute(f"ALTER ROLE {login} RESET ALL")
+
+
 def test_the_service_knows_the_history_and_expects_the_newest() -> None:
     files = sorted((Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
     assert tuple(file.stem.split("_")[3] for file in files) == REVISIONS

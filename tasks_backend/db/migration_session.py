@@ -25,6 +25,7 @@ from tasks_backend.db.session_statements import (
     FOREIGN_OWNER,
     LOCK_HOLDER,
     LOCK_TIMEOUT,
+    RESET_OF_THE_ROLE,
     SET_LOCK_TIMEOUT,
     TRY_LOCK,
 )
@@ -82,6 +83,8 @@ def exclusive_session(url: str) -> Iterator[Connection]:
         raise MigrationError(POOLED)
     try:
         with engine(url).connect() as connection:
+            connection.execute(text(RESET_OF_THE_ROLE))
+            connection.commit()
             _lock(connection)
             yield connection
     except DBAPIError as error:

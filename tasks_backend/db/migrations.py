@@ -94,7 +94,7 @@ def losses(url: str, target: str) -> list[str]:
     scripts = ScriptDirectory.from_config(_config())
     steps = REVISIONS[REVISIONS.index(target) + 1 : REVISIONS.index(current) + 1]
     return [
-        f"{step}: {' '.join(scripts.get_revision(step).module.downgrade.__doc__.split())}"
+        f"{step}: {' '.join((scripts.get_revision(step).module.downgrade.__doc__ or '').split())}"
         for step in reversed(steps)
     ]
 

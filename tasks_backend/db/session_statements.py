@@ -8,6 +8,14 @@ _LOCK = 0x7461736B73  # "tasks": one migration at a time per database
 LOCK_TIMEOUT = 10  # seconds
 
 TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK})"
+RESET_OF_THE_ROLE = """
+SELECT set_config(name, CASE vartype WHEN 'bool' THEN 'off' ELSE '0' END, false) FROM pg_settings
+WHERE name IN (
+    'statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
+    'quote_all_identifiers'
+)
+"""
+"""Ends what the role's own settings would do to a migration: an index may take longer than a request may."""
 SET_LOCK_TIMEOUT = f"SET lock_timeout = '{LOCK_TIMEOUT}s'"
 
 _SESSION = """

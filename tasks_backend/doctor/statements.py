@@ -17,7 +17,7 @@ SELECT
     current_database(),
     current_user,
     pg_backend_pid(),
-    pg_postmaster_start_time()::text,
+    extract(epoch FROM pg_postmaster_start_time())::text,
     extract(epoch FROM clock_timestamp())::float8,
     current_setting('transaction_read_only')::bool,
     login.rolsuper,

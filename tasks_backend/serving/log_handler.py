@@ -140,6 +140,6 @@ def open_standard_files() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # POSIX: the lowest free number
-    for name, descriptor in (("stdout", 1), ("stderr", STANDARD_ERROR)):
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))

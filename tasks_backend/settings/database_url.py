@@ -150,6 +150,9 @@ def _check_parameters(parameters: dict[str, str]) -> None:
             raise ValueError(f"names no host: {_FORM}, or ?host=/directory for a socket")
         if not all(map(_is_host, hosts)):
             raise ValueError(f"has a host that cannot be a name, or {_ENCODE}")
+    for name in ("host", "dbname", "user"):
+        if re.search(r"[;&,]\s*\w+\s*=|^\w+=", parameters.get(name, "")):
+            raise ValueError(f"has parameters in its {name}: they follow one ? and are joined by &")
     for name, choices in _CHOICES.items():
         if name in parameters and parameters[name] not in choices:
             raise ValueError(f"has a wrong {name}: it must be {', '.join(choices)}")

@@ -57,6 +57,7 @@ def add_file() -> list[str]:
         name
         for name, value in values.items()
         if value and clean(value) and name.upper() not in own and not os.environ.get(name)
+        if "=" not in name and "\0" not in name + value  # which the system does not take
     ]
     os.environ |= {name: values[name] or "" for name in added}
     for name in [name for name in os.environ if name.startswith(_OF_LIBRARIES)]:
