@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import APIRouter, Body, Depends, HTTPException, Request
+from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
 from psycopg2.extensions import parse_dsn
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
@@ -168,6 +168,42 @@ COUNTED = f"SELECT gen_random_uuid(), count(*)::text FROM {NOTES}"
 INSERTED = f"INSERT INTO {NOTES} (user_id, text, parent_id, above) VALUES "
 
 
+GET_ANY = statement(text(f"SELECT text FROM {NOTES} WHERE id = ANY(CAST(:ids AS uuid[]))"), idempotent=True)
+
+
+class Item(BaseModel):
+    id: UUID
+
+
+class Selection(BaseModel):
+    ids: list[UUID] = []
+    items: list[Item] = []
+
+
+def add_selection(where: str) -> Callable[[APIRouter], None]:
+    """A route that shows the notes with these ids, whoever owns them."""
+
+    def add(router: APIRouter) -> None:
+        async def shown(own: OwnRows, ids: list[UUID]) -> str:
+            return " ".join(row[0] for row in await own.run(GET_ANY, ids=ids))
+
+        if where == "query":
+
+            @router.get("/of/some")
+            async def some(own: OwnRows, ids: Annotated[list[UUID], Query()]) -> str:
+                return await shown(own, ids)
+
+        else:
+
+            @router.post("/of/some")
+            async def of_body(body: Selection, own: OwnRows, response: Response) -> str:
+                found = await shown(own, [*body.ids, *(item.id for item in body.items)])
+                response.headers["X-Found"] = found
+                return "" if where == "header" else found
+
+    return add
+
+
 def add_hidden(router: APIRouter) -> None:
     """A route that the document does not list, without a database."""
 
@@ -228,6 +264,22 @@ LEAKS: dict[str, tuple[Callable[[], Plugin], str]] = {
             " RETURNING id, text"
         ),
         "stores a reference to another user's row",
+    ),
+    "foreign ids in a list of the query": (
+        lambda: notes(add_selection("query")),
+        f"GET {PATH}/of/some with another user's id as ids shows another user's row",
+    ),
+    "foreign ids in a list of the body": (
+        lambda: notes(add_selection("body")),
+        f"POST {PATH}/of/some with another user's id as ids in the body shows another user's row",
+    ),
+    "foreign ids in inner members": (
+        lambda: notes(add_selection("body")),
+        f"POST {PATH}/of/some with another user's id as id in the body shows another user's row",
+    ),
+    "another user's text in a header": (
+        lambda: notes(add_selection("header")),
+        f"POST {PATH}/of/some with another user's id as ids in the body shows another user's row",
     ),
     "a public plugin": (
         lambda: notes(public=True),

@@ -113,24 +113,12 @@ class Actor:
                 yield Request(
                     operation, own.path, query, own.body, f" with another user's id as {name}"
                 )
-        if not isinstance(own.body, dict):
-            return
-        members = [
-            (name, value)
-            for name in own.body
-            if _ID.search(name)
-            for value in ids
-            if type(value) is type(own.body[name])
-        ]
-        for name, value in [*members, ("user_id", other.user.sub)]:
-            body = {**own.body, name: value}
-            yield Request(
-                operation,
-                own.path,
-                own.query,
-                body,
-                f" with another user's id as {name} in the body",
-            )
+        bodies = list(_with_ids(own.body, ids))
+        if isinstance(own.body, dict):
+            bodies.append(("user_id", {**own.body, "user_id": other.user.sub}))
+        for name, body in bodies:
+            what = f" with another user's id as {name} in the body"
+            yield Request(operation, own.path, own.query, body, what)
 
     def _sample(self, operation: Operation, schema: Json) -> Any:
         return sample(operation, schema, self.marker, self.values)
@@ -158,6 +146,20 @@ class Actor:
                 self.values[below[1]] = content["id"]
 
 
+def _with_ids(content: Any, ids: Iterable[Any], name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the content with another id in each place for one, with the name of the place."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            for where, changed in _with_ids(value, ids, key):
+                yield where, {**content, key: changed}
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            for where, changed in _with_ids(value, ids, name):
+                yield where, [*content[:number], changed, *content[number + 1 :]]
+    elif _ID.search(name):
+        yield from ((name, value) for value in ids if type(value) is type(content))
+
+
 def _json(response: httpx2.Response) -> Any:
     try:
         return response.json()
@@ -172,4 +174,5 @@ def _as_query(values: Json) -> Json:
 def _takes_text(operation: Operation, schema: Json) -> bool:
     schema = operation.resolve(schema)
     kinds = [operation.resolve(each) for each in schema.get("anyOf", [schema])]
+    kinds += [operation.resolve(each["items"]) for each in kinds if "items" in each]
     return any(kind_of(each) == "string" and "enum" not in each for each in kinds)

@@ -117,8 +117,9 @@ class Isolation:
     ) -> None:
         """Note what a request showed, changed or stored of another user's rows."""
         sent = f"{response.request.url} {response.request.content.decode()}"
-        if any(secret in response.text and secret not in sent for secret in private):
-            self.findings.append(f"{request} shows another user's row: {response.text}")
+        shown = f"{response.text} {dict(response.headers)}"
+        if any(secret in shown and secret not in sent for secret in private):
+            self.findings.append(f"{request} shows another user's row: {shown}")
         now = self._rows(bob, others=True)
         for table in [table for table, rows in everybody_elses.items() if rows != now[table]]:
             self.findings.append(f"{request} changes another user's rows in {table}")
