@@ -204,9 +204,7 @@ class Protocol(BoundedConnection):
         standard = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         line = f"HTTP/1.1 {status:d} {status.phrase}\r\n"
-        if (
-            self.parser.get_method() == b"HEAD"
-        ):  # no body, with the headers of one (RFC 9110, 9.3.2)
+        if self.parser.get_method() == b"HEAD":  # RFC 9110, 9.3.2: the headers of a body
             body = b""
         self.transport.write(b"%b%b%b\r\n%b" % (line.encode(), standard, own.encode(), body))
         if closing:
