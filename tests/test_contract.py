@@ -168,7 +168,9 @@ COUNTED = f"SELECT gen_random_uuid(), count(*)::text FROM {NOTES}"
 INSERTED = f"INSERT INTO {NOTES} (user_id, text, parent_id, above) VALUES "
 
 
-GET_ANY = statement(text(f"SELECT text FROM {NOTES} WHERE id = ANY(CAST(:ids AS uuid[]))"), idempotent=True)
+GET_ANY = statement(
+    text(f"SELECT text FROM {NOTES} WHERE id = ANY(CAST(:ids AS uuid[]))"), idempotent=True
+)
 
 
 class Item(BaseModel):
