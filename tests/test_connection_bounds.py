@@ -282,15 +282,20 @@ def test_a_streaming_response_stops_while_the_client_does_not_read(base: str) ->
     assert 0 < taken * 65_536 < 16 * MEBIBYTE  # what the kernel buffers for a socket
 
 
+def creation(signer: Signer) -> bytes:
+    """A whole request that creates a task."""
+    body = b'{"title":"Half closed"}'
+    head = (
+        f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def test_a_client_that_closes_its_sending_side_is_answered(base: str, signer: Signer) -> None:
     """In 0.1: it got no answer, and the request was not executed."""
-    body = b'{"title":"Half closed"}'
     with connected(base) as connection:
-        connection.sendall(
-            f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        connection.sendall(creation(signer))
         connection.shutdown(socket.SHUT_WR)
         answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 201 ")
@@ -300,12 +305,9 @@ def test_a_complete_request_is_answered_if_the_next_one_is_cut_off(
     base: str, signer: Signer
 ) -> None:
     """Both in one segment, then the end of the sending side: the first was executed, without an answer."""
-    head = (
-        f"POST {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {signer.token('half')}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n"
-    )
+    whole = creation(signer)
     with connected(base) as connection:
-        connection.sendall(f'{head}{{"title":"x"}}{head}{{"title'.encode())
+        connection.sendall(whole + whole[:-5])
         connection.shutdown(socket.SHUT_WR)
         received = rest(connection)
     assert received.startswith(b"HTTP/1.1 201 ")

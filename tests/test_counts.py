@@ -50,6 +50,7 @@ def test_authentication_comes_before_the_count_of_parameters(anonymous: httpx2.C
 TAGS = {
     "65 tags": ", ".join(f'"{number}"' for number in range(65)),
     "the right one among 8,800": ",".join(['"1"'] * 8_800),
+    "8,800 of nothing": "," * 8_800,
     "65 empty ones among commas": '"",,' * 65,
 }
 
@@ -84,14 +85,12 @@ def test_if_match_with_too_many_tags_is_refused_in_order(alice: User, bob: User,
     assert alice.read(own["id"]) == own
 
 
-@pytest.mark.parametrize(
-    "tags", [f'"{"," * 64}"', ',,"1",' + "," * 70], ids=["in a tag", "between tags"]
-)
-def test_commas_are_no_tags(alice: User, tags: str) -> None:
-    """RFC 9110, 8.8.3 and 5.6.1: a tag may contain commas, and a list may have empty elements."""
+@pytest.mark.parametrize(("tags", "status"), [(f'"{"," * 64}"', 412), (f'"{"," * 64}","1"', 200)])
+def test_commas_in_a_tag_are_not_counted(alice: User, tags: str, status: int) -> None:
+    """RFC 9110, 8.8.3: an entity tag may contain commas."""
     path = f"{TASKS}/{alice.create()['id']}"
     patched = alice.client.patch(path, headers={"If-Match": tags}, json={"title": "x"})
-    assert patched.status_code == (200 if '"1"' in tags else 412)
+    assert patched.status_code == status
 
 
 def test_the_maximum_number_of_tags_is_compared(alice: User) -> None:

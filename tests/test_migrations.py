@@ -50,14 +50,15 @@ def test_settings_of_the_role_do_not_disturb_a_migration(cluster: Cluster) -> No
     login = cluster.login(PLAIN_OWNER)
     name, url = cluster.database(login)
     with cluster.cursor(name) as cursor:
-        for setting in ("statement_timeout = '20ms'", "quote_all_identifiers = on"):
+        for setting in (
+            "statement_timeout = '20ms'",
+            "idle_in_transaction_session_timeout = '20ms'",
+            "quote_all_identifiers = on",
+        ):
             cursor.execute(f"ALTER ROLE {login} SET {setting}")
-        cursor.execute(f"ALTER ROLE {login} SET idle_in_transaction_session_timeout = '20ms'")
     migrations.upgrade(url)
     assert migrations.upgrade(url)[-1].startswith("The schema is at revision")
     migrations.check(url)
-    with cluster.cursor(name) as cursor:
-        cursor.execute(f"ALTER ROLE {login} RESET ALL")
 
 
 def test_the_service_knows_the_history_and_expects_the_newest() -> None:

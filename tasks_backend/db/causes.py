@@ -262,6 +262,11 @@ LOST = Cause(
 UNEXPECTED = Cause(
     Failure.UNEXPECTED, "the statement failed", "a bug, of the service or of a plugin: report it"
 )
+LEFT_OPEN = Cause(
+    Failure.UNEXPECTED,
+    "a statement left its transaction open",
+    "a plugin's statements must not begin one",
+)
 DEADLINE = Cause(
     Failure.TIMED_OUT,
     "no answer by the request's deadline",

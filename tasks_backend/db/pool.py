@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
+from tasks_backend.db.causes import LEFT_OPEN
+from tasks_backend.db.classification import failure_of
 from tasks_backend.db.connection import Connection, Row, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
 from tasks_backend.db.fair_queue import FairSemaphore
@@ -79,10 +81,7 @@ class Pool:
         finally:
             self.semaphore.release(user)
         if left_open:
-            raise DatabaseFailure(
-                Failure.UNEXPECTED,
-                "a statement left its transaction open: a plugin's statements must not begin one",
-            )
+            raise failure_of(LEFT_OPEN)
         return rows
 
     def close(self) -> None:

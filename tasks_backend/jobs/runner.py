@@ -140,7 +140,7 @@ class ScheduledJob:
         In a task of its own: whatever it raises, and if it cancels itself, the runner goes on.
         """
         started, loop = time.monotonic(), asyncio.get_running_loop()
-        task = loop.create_task(_call(self._job, self._context(deadline)))
+        task = loop.create_task(self._call(deadline))
         try:
             _, late = await asyncio.wait({task}, timeout=max(0.0, deadline - loop.time()))
             if late:
@@ -181,8 +181,8 @@ class ScheduledJob:
             return "failed"
         return "ok"
 
-    def _context(self, deadline: float) -> JobContext:
-        return JobContext(self._database, self._plugin, deadline, self._settings)
+    async def _call(self, deadline: float) -> None:
+        await self._job.run(JobContext(self._database, self._plugin, deadline, self._settings))
 
     async def _send(self, statement: Statement, holder: str, **parameters: Any) -> list[Row]:
         """Send a statement of the lease."""
@@ -194,7 +194,3 @@ class ScheduledJob:
             holder=holder,
             **parameters,
         )
-
-
-async def _call(job: Job, context: JobContext) -> None:
-    await job.run(context)

@@ -50,10 +50,10 @@ class IfMatch:
         tags = ",".join(values)
         if tags.strip(" \t") == "*":
             return cls(None)
+        if _TAG.sub("", tags).count(",") >= MAX_TAGS:  # a tag itself may contain commas
+            return cls._invalid("too_many_tags", most=MAX_TAGS)
         if not _TAGS.fullmatch(tags):
             return cls._invalid("entity_tag")
-        if len(_TAG.findall(tags)) > MAX_TAGS:
-            return cls._invalid("too_many_tags", most=MAX_TAGS)
         versions = (int(version) for version in _VERSION.findall(tags))
         return cls(tuple(version for version in versions if version <= _MAX_VERSION))
 

@@ -2,12 +2,11 @@
 
 py-spy reads the event loop's Python stack from outside the process. The time of C and of the kernel
 so belongs to the line that called it. Other threads mostly wait, which py-spy may take for work, so
-they are left out: the log's thread takes less than a hundredth.
+they are left out: the log's thread takes about a hundredth.
 """
 
 import contextlib
 import re
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -52,7 +51,6 @@ LAYERS = {
 }
 """The layers, each with its files, or one function of them. The longest text that fits decides."""
 
-OTHER = "other"
 _EVENT_LOOP = "asyncio/runners.py"
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):\d+\)")
 
@@ -60,8 +58,7 @@ _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):\d+\)")
 @contextlib.contextmanager
 def sampled(pid: int, stacks: Path) -> Iterator[None]:
     """Sample a process until the block ends, and write its stacks to the file."""
-    py_spy = shutil.which("py-spy", path=Path(sys.executable).parent)
-    assert py_spy is not None
+    py_spy = str(Path(sys.executable).with_name("py-spy"))
     options = ("--format=raw", "--full-filenames", "--rate", _RATE, "--output", str(stacks))
     command = [py_spy, "record", "--pid", str(pid), *options]
     with running(command, stacks.with_suffix(".log"), {}, ending=signal.SIGINT):
@@ -90,11 +87,11 @@ def _frames(stack: str) -> list[str]:
 
 
 def _layer(stack: Sequence[str]) -> str:
-    """Return the layer of the innermost frame that belongs to one."""
+    """Return the layer of the innermost frame that belongs to one, at last the event loop's."""
     for frame in stack:
         fits = [
             (len(part), layer) for layer, parts in LAYERS.items() for part in parts if part in frame
         ]
         if fits:
             return max(fits)[1]
-    return OTHER
+    raise ValueError("not the event loop's stack")

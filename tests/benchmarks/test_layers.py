@@ -13,7 +13,7 @@ from support.waiting import listens
 from benchmarks.data import Data
 from benchmarks.environment import environment
 from benchmarks.lab import sample
-from benchmarks.layers import LAYERS, OTHER, error, layers, sampled
+from benchmarks.layers import LAYERS, error, layers, sampled
 from benchmarks.operations import Operations
 from benchmarks.servers import SERVERS
 from benchmarks.starting import Running
@@ -56,7 +56,7 @@ def test_cost_of_each_layer(
             assert not taken.burst.errors
             counts = layers(stacks.read_text())
             cpu, number = taken.server_cpu * 1e6, counts.total()
-            shares = {layer: counts[layer] / number for layer in (*LAYERS, OTHER)}
+            shares = {layer: counts[layer] / number for layer in LAYERS}
             columns.append(
                 {layer: (cpu * s, cpu * error(s, number)) for layer, s in shares.items()}
             )
@@ -66,6 +66,6 @@ def test_cost_of_each_layer(
     )
     rows = [
         (layer, *(f"{cost:.0f} ±{wrong:.0f}" for cost, wrong in (each[layer] for each in columns)))
-        for layer in (*LAYERS, OTHER)
+        for layer in LAYERS
     ]
     report(table(("", *SHOWN), [*rows, ("all", *totals)]))
