@@ -183,6 +183,7 @@ async def test_a_lost_connection_has_its_sentence(proxy: PostgresProxy) -> None:
     [
         "DROP TABLE tasks_backend.tasks CASCADE",
         "REVOKE ALL ON tasks_backend.tasks FROM {login}",
+        "ALTER ROLE {login} SET row_security = off",
         "ALTER DATABASE {name} SET default_transaction_read_only = on",
         "ALTER DATABASE {name} ALLOW_CONNECTIONS false",
     ],

@@ -17,6 +17,7 @@ from support.programs import attempt
 
 from tasks_backend.db.statements import REVISIONS
 from tasks_backend.dev.issuer import Issuer
+from tasks_backend.dev.postgres import DevelopmentError
 from tasks_backend.testing.databases import NEON_OWNER, Cluster
 from tasks_backend.testing.key_server import KeyServer, json_answer
 from tasks_backend.testing.service import problem
@@ -181,6 +182,12 @@ def test_dev_applies_a_new_migration_before_it_serves_again(tmp_path: Path) -> N
         assert 'column "missing_column" does not exist' in program.log.read_text()
         write("three", "two", "ALTER TABLE tasks_backend_notes.note ADD more int")
         assert after_restart(4) == [("three", "author,id,more")]
+
+
+def test_a_broken_signing_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "issuer.json").touch()
+    with pytest.raises(DevelopmentError, match=r"issuer\.json holds no key: delete it"):
+        Issuer(tmp_path).token("alice")
 
 
 @pytest.mark.proves("SC-002")

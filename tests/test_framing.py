@@ -224,6 +224,8 @@ REFUSED = {
     "NUL in a value": "GET /livez HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n",
     "NUL in a name": "GET /livez HTTP/1.1\r\nHost: x\r\nA\0: b\r\n\r\n",
     "no name": "GET /livez HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n",
+    "no host": "GET /livez HTTP/1.1\r\n\r\n",
+    "no host and an offer": "GET /livez HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "two hosts": "GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
     "HTTP/0.9": "GET /livez\r\n\r\n",
     "HTTP/2.0": "GET /livez HTTP/2.0\r\nHost: x\r\n\r\n",
@@ -234,8 +236,8 @@ REFUSED = {
     "a chunk of negative size": "POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
     "a chunk of an endless size": "POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
     "101 headers": "GET /livez HTTP/1.1\r\nHost: x\r\n" + "A: b\r\n" * 100 + "\r\n",
-    "101 headers and an offer": "GET /livez HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n"
-    + "A: b\r\n" * 99
+    "101 headers and an offer": "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n"
+    + "A: b\r\n" * 98
     + "\r\n",
     "a target of 70,000 characters": f"GET /livez?{'x' * 70_000} HTTP/1.1\r\nHost: x\r\n\r\n",
     "a header of 100,000 characters": f"GET /livez HTTP/1.1\r\nHost: x\r\nA: {'b' * 100_000}\r\n\r\n",
@@ -283,6 +285,13 @@ def test_a_400_of_the_protocol_has_the_clients_request_id(base: str) -> None:
         assert connection.answer().headers["x-request-id"] == "first"
         connection.socket.sendall(b"\0 nonsense\r\n\r\n")
         assert re.fullmatch("[0-9a-f]{32}", connection.answer().headers["x-request-id"])
+
+
+def test_http_1_0_needs_no_host(base: str) -> None:
+    """As HAProxy checks a server's health."""
+    with connected(base) as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert rest(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_400_to_head_has_no_body(base: str) -> None:

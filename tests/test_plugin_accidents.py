@@ -118,6 +118,22 @@ class Silent(Response):
         """Send nothing."""
 
 
+UNSENDABLE = {
+    "status 600": HTTPException(600, "more"),
+    "status 0": HTTPException(0, "none"),
+    "status 101": HTTPException(101, "other"),
+    "a line feed": HTTPException(400, headers={"X-Why": "a\r\nSet-Cookie: b=c"}),
+    "a space in a name": HTTPException(400, headers={"X Why": "a"}),
+    "no name": HTTPException(400, headers={"": "a"}),
+    "no Latin letter": HTTPException(400, headers={"X-Why": "\u2026"}),
+}
+
+
+@router.get("/unsendable/{which}")
+async def unsendable(which: str) -> Response:
+    raise UNSENDABLE[which]
+
+
 @router.get("/silent")
 async def silent() -> Response:
     return Silent()
@@ -208,6 +224,12 @@ def test_a_background_task_may_use_the_database_after_the_response(client: httpx
 def test_a_cancellation_of_the_routes_own_is_a_500(client: httpx2.Client, how: str) -> None:
     body = problem(client.get(f"{ODD}/raise/{how}"), 500, "internal_error")
     assert body["request_id"]
+
+
+@pytest.mark.proves("FR-011")
+@pytest.mark.parametrize("which", UNSENDABLE)
+def test_an_exception_that_cannot_be_sent_is_a_500(client: httpx2.Client, which: str) -> None:
+    problem(client.get(f"{ODD}/unsendable/{which}"), 500, "internal_error")
 
 
 def test_a_route_that_sends_nothing_is_a_500(client: httpx2.Client) -> None:

@@ -235,6 +235,11 @@ STATEMENTS = {
         "the statement would store a row of another user",
         "a bug of a plugin: `user_id` must be the caller's",
     ),
+    "42501 check_enable_rls": Cause(
+        Failure.CONFIGURATION,
+        "the login has row_security off, which fails where a policy applies",
+        "remove row_security from the settings of the role and of the database",
+    ),
     "42501": Cause(
         Failure.CONFIGURATION, "the login lacks a right", f"{MIGRATE}, then `tasks-backend doctor`"
     ),

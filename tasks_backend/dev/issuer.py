@@ -55,9 +55,12 @@ class Issuer:
             return
         jwk = OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True)
         jwk |= {"kid": DEVELOPMENT_PREFIX + secrets.token_hex(8), "alg": ALGORITHM}
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        unfinished = self._path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(jwk, file)
+        unfinished.rename(self._path)  # now it is whole, whenever `dev` is killed
 
     def public_key(self) -> PyJWK:
         """Return the key that verifies the tokens. Raises DevelopmentError like `token`."""
@@ -68,11 +71,13 @@ class Issuer:
     def _key(self) -> dict[str, str]:
         try:
             key: dict[str, str] = json.loads(self._path.read_text())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             directory = self._path.parent
             raise DevelopmentError(
                 f"{directory} has no signing key: start `tasks-backend dev`"
             ) from error
+        except ValueError as error:
+            raise DevelopmentError(f"{self._path} holds no key: delete it") from error
         return key
 
 

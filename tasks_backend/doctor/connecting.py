@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import psycopg2
 
+from tasks_backend.db.causes import STATEMENTS
 from tasks_backend.db.classification import is_misparsed
 from tasks_backend.db.connection import Connection, connect
 from tasks_backend.db.failures import DatabaseFailure, Failure
@@ -14,7 +15,7 @@ from tasks_backend.doctor.login import Login
 
 CONNECT_TIMEOUT = 5.0  # seconds
 
-_INSUFFICIENT_PRIVILEGE = "42501"
+_LACKS_A_RIGHT = f"{STATEMENTS['42501'].happened} (42501)"
 _SEVERITY = re.compile(r"^[^:]+: {2}([0-9A-Z]{5}: )?")
 _SKIPPED_PREFIXES = ("\t", "LOCATION: ", "Either provide the file")
 
@@ -32,8 +33,8 @@ async def open_connection(url: str) -> AsyncIterator[Connection]:
 def explain(failure: DatabaseFailure, setting: str, url: str, login: Login | None = None) -> str:
     """Return why a database operation failed, and what may help."""
     if failure.failure not in {Failure.NOT_SENT, Failure.REFUSED}:
-        if login and _INSUFFICIENT_PRIVILEGE in failure.reason:
-            return f"the login lacks a right ({_INSUFFICIENT_PRIVILEGE}); {login.remedy}"
+        if login and failure.reason.startswith(_LACKS_A_RIGHT):
+            return f"{_LACKS_A_RIGHT}; {login.remedy}"
         return failure.reason
     reason = f"{failure.reason} ({setting})"
     answer = failure.__context__  # the service's log never has it: it may contain anything

@@ -32,6 +32,8 @@ STANDARD_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosn
 
 _REQUEST_ID = "tasks_backend.request_id"
 _ACCEPTED_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODY_HEADERS = ("content-length", "content-type", "content-encoding", "etag")
 
 
@@ -145,8 +147,11 @@ def _ends_the_task(error: BaseException) -> bool:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answer a raised HTTPException: ours, the framework's or a plugin's."""
-    if not isinstance(error, HTTPException):  # registered for this type only
+    """Answer a raised HTTPException: ours, the framework's or a plugin's.
+
+    One that no server can send is raised again, and so answered with a 500.
+    """
+    if not isinstance(error, HTTPException) or not _can_be_sent(error):
         raise error
     if error.status_code < 400:  # noqa: PLR2004 - a redirect, for example, is no failure
         return await http_exception_handler(request, error)
@@ -164,6 +169,14 @@ def problem_response(scope: Scope, error: HTTPException) -> Response:
     for name in [name for name in headers if name.lower() in _BODY_HEADERS]:
         del headers[name]
     return Response(body, error.status_code, headers, MEDIA_TYPE)
+
+
+def _can_be_sent(error: HTTPException) -> bool:
+    """Return whether HTTP has such a status and such headers (RFC 9110, 5.1, 5.5 and 15)."""
+    return 200 <= error.status_code < 600 and all(  # noqa: PLR2004 - below 200 more would follow
+        _HEADER_NAME.fullmatch(name) and not _CONTROL_CHARACTER.search(value)
+        for name, value in (error.headers or {}).items()
+    )
 
 
 def _add_standard(headers: MutableHeaders, identity: str) -> None:

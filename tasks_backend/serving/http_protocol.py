@@ -97,13 +97,17 @@ class Protocol(BoundedConnection):
         """Start the request. If it offers an upgrade, the head is parsed again first."""
         if self.parser.should_upgrade():
             return
-        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+        version = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
             raise ValueError("no HTTP/1")
-        if sum(name == b"host" for name, _ in self.headers) > 1:
-            raise ValueError("two hosts")
-        codings = [
-            value.strip().lower() for name, value in self.headers if name == _TRANSFER_ENCODING
-        ]
+        hosts, codings = 0, []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == _TRANSFER_ENCODING:
+                codings.append(value.strip().lower())
+        if hosts > 1 or (hosts == 0 and version == "1.1"):  # RFC 9112, 3.2
+            raise ValueError("no host, or two")
         if codings not in ([], [b"chunked"]):
             raise ValueError("unknown or ambiguous transfer coding")
         self._reparsing = self._in_head = False
@@ -157,7 +161,7 @@ class Protocol(BoundedConnection):
         """
         if overload.limiter.has_room or not self._head_is_alone:
             return False
-        if self.in_request or self.flow.write_paused or self.parser.get_method() == b"HEAD":
+        if self.in_request or self.flow.write_paused:
             return False
         path = self._path
         if not (_PLAIN_PATH.fullmatch(path) and (path + b"/").startswith(overload.prefixes)):

@@ -33,6 +33,11 @@ class Tab:
         self._origin = website.app.origin
 
     def open(self, path: str = "/tasks") -> None:
+        """Open a page and wait until it works; before, a button does nothing."""
+        self.goto(path)
+        self.page.wait_for_function(KNOWS)
+
+    def goto(self, path: str) -> None:
         self.page.goto(self._origin + path)
 
     def sign_in(self, person: Person) -> None:
@@ -62,7 +67,6 @@ class Tab:
         self._change_session("Sign out", "Signed out")
 
     def _change_session(self, button: str, status: str) -> None:
-        self.page.wait_for_function(KNOWS)
         told = self.page.evaluate("told")
         self.press(button)
         expect(self.page.get_by_role("status")).to_have_text(status)
@@ -134,7 +138,6 @@ def test_a_tab_never_writes_for_another_user(
     hers.create(title="Ann's")
     second, first = Tab.signed_in(context, website, ann), Tab(context, website)
     first.open()
-    first.page.wait_for_function(KNOWS)
     first.press("Done")
     first.page.get_by_role("button", name="Not done").wait_for()
     say("tab 1: Ann's task, done")
@@ -143,7 +146,6 @@ def test_a_tab_never_writes_for_another_user(
         if way == "redirect":
             second.sign_in_elsewhere(carl)
             second.open()
-            second.page.wait_for_function(KNOWS)
         else:
             if way == "sign-out, sign-in":
                 second.sign_out()
@@ -158,7 +160,6 @@ def test_a_tab_never_writes_for_another_user(
         second.open("/sign-in")
         second.sign_in(ann)
         first.open()
-        first.page.wait_for_function(KNOWS)
         first.press("Not done")
         first.page.get_by_role("button", name="Done", exact=True).wait_for()
         first.press("Done")
@@ -218,7 +219,6 @@ def test_an_expired_token_is_replaced_once(
     hers.create(title="Ann's")
     tab = Tab.signed_in(context, website, ann)
     tab.open()
-    tab.page.wait_for_function(KNOWS)
     sent: list[str] = []
     tab.page.on(
         "response",
@@ -228,9 +228,16 @@ def test_an_expired_token_is_replaced_once(
             else None
         ),
     )
-    tab.page.route(
-        "**/api/auth/token", lambda route: route.fulfill(json={"token": expired}), times=1
-    )
+    late = [expired]
+
+    def answer(route: Route) -> None:
+        if late:
+            route.fulfill(json={"token": late.pop()})
+        else:
+            route.continue_()
+
+    # Not `times=1`: Playwright shows no request that begins while the last route is removed.
+    tab.page.route("**/api/auth/token", answer)
     tab.press("Done")
     tab.page.get_by_role("button", name="Not done").wait_for()
     assert sent == ["200 token", "401 toggle", "200 token", "200 toggle"]
@@ -320,7 +327,7 @@ def test_a_service_that_is_down(
     expect(tab.page.get_by_label("Title")).to_have_value("Kept")
     expect(tab.page.get_by_label("Description")).to_have_value("one\ntwo")
     other = Tab(context, website)
-    other.open()
+    other.goto("/tasks")
     other.alerts("The tasks cannot be reached.", within="body >")
     say("down: each button says so, what was typed is kept, and the page says so")
     with website.service():
