@@ -41,34 +41,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Compare the document with the markers when the whole suite is collected."""
+    """Write the document, if asked to."""
+    if session.config.getoption("--write-traceability"):
+        DOCUMENT.write_text(_document(requirements(), _proofs(session)))
+
+
+def complaint(session: pytest.Session) -> str:
+    """Return what is wrong with the markers or the document, or an empty text.
+
+    Of a part of the suite only the ids of the requirements can be checked.
+    """
+    proofs, specified = _proofs(session), requirements()
+    if unknown := proofs.keys() - specified.keys():
+        return f"no such requirement: {', '.join(sorted(unknown))}"
+    if not _whole_suite(session.config):
+        return ""
+    unproved = [name for name, each in specified.items() if bool(proofs[name]) == each.is_planned]
+    if unproved:
+        return f"not proved, or planned although proved: {', '.join(unproved)}"
+    undesigned = [
+        name for name, each in specified.items() if not (each.is_planned or each.designed_in)
+    ]
+    if undesigned:
+        return f"not designed anywhere: {', '.join(undesigned)}"
+    if not DOCUMENT.exists() or DOCUMENT.read_text() != _document(specified, proofs):
+        return f"docs/{DOCUMENT.name} is not current: pytest --collect-only --write-traceability"
+    return ""
+
+
+def _proofs(session: pytest.Session) -> defaultdict[str, set[str]]:
+    """The names of the tests that prove a requirement, by its id."""
     proofs = defaultdict(set)
     for item in session.items:
         name = item.nodeid.partition("[")[0].removeprefix("tests/")
         for marker in item.iter_markers("proves"):
             for requirement in marker.args:
                 proofs[requirement].add(name)
-    specified = requirements()
-    unknown = proofs.keys() - specified.keys()
-    if unknown:
-        raise pytest.UsageError(f"no such requirement: {', '.join(sorted(unknown))}")
-    if not _whole_suite(session.config):
-        return
     for requirement, name in _of_sessions():
         proofs[requirement].add(name)
-    unproved = [name for name, each in specified.items() if bool(proofs[name]) == each.is_planned]
-    if unproved:
-        raise pytest.UsageError(f"not proved, or planned although proved: {', '.join(unproved)}")
-    undesigned = [
-        name for name, each in specified.items() if not (each.is_planned or each.designed_in)
-    ]
-    if undesigned:
-        raise pytest.UsageError(f"not designed anywhere: {', '.join(undesigned)}")
-    document = _document(specified, proofs)
-    if session.config.getoption("--write-traceability"):
-        DOCUMENT.write_text(document)
-    elif not DOCUMENT.exists() or DOCUMENT.read_text() != document:
-        raise pytest.UsageError("docs/traceability.md is not current: pytest --write-traceability")
+    return proofs
 
 
 def _of_sessions() -> Iterator[tuple[str, str]]:
