@@ -331,6 +331,18 @@ def test_a_database_without_the_schema_needs_a_migration(
     diagnosis.says("database.row_level_security", "note", SKIPPED)
 
 
+def test_a_later_revision_is_no_problem(
+    patient: Patient, cluster: Cluster, own_database: tuple[str, str]
+) -> None:
+    """Before a rollback: an older release serves with the newer one's schema (finding C8)."""
+    name, url = own_database
+    with cluster.cursor(name) as cursor:
+        cursor.execute("UPDATE tasks_backend.alembic_version SET version_num = '0099'")
+    diagnosis = patient.examined(DATABASE_URL=url)
+    diagnosis.says("database.schema", "ok", "At revision 0099, later than", "it can serve with it")
+    assert diagnosis.problems == set()
+
+
 @pytest.mark.parametrize("revision", ["0001", None])
 def test_another_revision_needs_a_migration(
     patient: Patient, cluster: Cluster, own_database: tuple[str, str], revision: str | None

@@ -65,7 +65,7 @@ def complaint(session: pytest.Session) -> str:
     if undesigned:
         return f"not designed anywhere: {', '.join(undesigned)}"
     if not DOCUMENT.exists() or DOCUMENT.read_text() != _document(specified, proofs):
-        return f"docs/{DOCUMENT.name} is not current: pytest --collect-only --write-traceability"
+        return f"docs/{DOCUMENT.name} is not current: add --collect-only --write-traceability"
     return ""
 
 
