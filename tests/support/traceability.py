@@ -41,8 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the document, if asked to."""
-    if session.config.getoption("--write-traceability"):
+    """Write the document, if asked to: a part of the suite would leave out the rest."""
+    if session.config.getoption("--write-traceability") and _whole_suite(session.config):
         DOCUMENT.write_text(_document(requirements(), _proofs(session)))
 
 
